@@ -1,0 +1,235 @@
+//! Runs the tasks of a stage, in this process or on a Ballista cluster.
+//!
+//! A stage is a list of tasks, and a task is one query with one partition: it reads one bucket (or one group of
+//! telemetry files) and returns a small state or writes one file. So no task has a shuffle. That is what makes
+//! both engines compute the same bytes whatever their number of cores, keeps memory at a few tasks' worth
+//! however large the day, and stays clear of the ways in which Ballista 55 hangs or doubles rows when an
+//! executor is lost under a shuffle (apache/datafusion-ballista#1986 and the doubled rows we found ourselves):
+//! a job of one stage with one task either returns its result or is run again.
+//!
+//! The driver keeps `slots` tasks in flight and hands results back in task order, so that states merge in bucket
+//! order and floating-point sums come out the same.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
+use datafusion::common::DataFusionError;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::logical_expr::{Extension, LogicalPlan};
+use datafusion::prelude::SessionContext;
+use futures::{StreamExt, TryStreamExt};
+use gleaner_proto::plan::{ScanSpec, WriteSpec};
+
+use crate::error::JobError;
+use crate::plan::scan::TelemetryTable;
+use crate::plan::write::{Digest, WriteNode};
+use crate::session;
+
+/// How often a task is tried before the stage fails.
+const TRIES: usize = 3;
+
+/// Where a task's table comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Parquet files of one schema, by URL.
+    Parquet {
+        /// At least one.
+        urls: Vec<String>,
+        /// The schema of all of them.
+        schema: SchemaRef,
+    },
+    /// Telemetry files.
+    Telemetry(ScanSpec),
+}
+
+/// One query with one partition.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Name in progress, logs and on the cluster.
+    pub name: String,
+    /// The query.
+    pub sql: String,
+    /// Its tables.
+    pub tables: BTreeMap<String, Source>,
+    /// Writes the result to a file and returns its manifest row; `None`: returns the result.
+    pub write: Option<WriteSpec>,
+}
+
+/// A file that a task wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Path below the directory it was written to.
+    pub path: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// Sum of the hashes of its rows.
+    pub digest: Digest,
+}
+
+/// Where queries run.
+#[derive(Clone)]
+pub struct Engine {
+    ctx: SessionContext,
+    slots: usize,
+    remote: bool,
+}
+
+impl Engine {
+    /// In this process: `slots` tasks at a time, operators spill beyond `memory_bytes`.
+    ///
+    /// # Errors
+    /// When the session cannot be made.
+    pub fn embedded(slots: usize, memory_bytes: usize) -> Result<Self, JobError> {
+        Ok(Self { ctx: session::embedded(memory_bytes)?, slots: slots.max(1), remote: false })
+    }
+
+    /// On the cluster at `url` (`df://host:port`), `slots` tasks at a time.
+    ///
+    /// # Errors
+    /// When `url` is not of that form.
+    pub fn cluster(url: &str, slots: usize) -> Result<Self, JobError> {
+        Ok(Self { ctx: session::cluster(url)?, slots: slots.max(1), remote: true })
+    }
+
+    /// The session, for queries of the user's own.
+    #[must_use]
+    pub fn session(&self) -> &SessionContext {
+        &self.ctx
+    }
+
+    /// Whether executors read and write the files.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.remote
+    }
+
+    /// Runs `tasks`, calling `done` after each; results are in task order.
+    ///
+    /// # Errors
+    /// The first error of a task that failed [`TRIES`] times (a wrong query fails at once).
+    pub async fn run(&self, tasks: Vec<Task>, done: &(dyn Fn() + Sync)) -> Result<Vec<Vec<RecordBatch>>, JobError> {
+        futures::stream::iter(tasks.into_iter().map(|task| {
+            let engine = self.clone();
+            async move {
+                // A thread of its own for each task: a task is one partition, so it keeps one core busy.
+                let result = tokio::spawn(async move { engine.run_task(&task).await }).await;
+                let result = result.unwrap_or_else(|e| Err(JobError::Task { name: "?".into(), source: Box::new(e) }));
+                done();
+                result
+            }
+        }))
+        .buffered(self.slots)
+        .try_collect()
+        .await
+    }
+
+    /// Runs `tasks` that write: one [`Written`] each.
+    ///
+    /// # Errors
+    /// As [`Engine::run`], and when a task returned no manifest row.
+    pub async fn run_writes(&self, tasks: Vec<Task>, done: &(dyn Fn() + Sync)) -> Result<Vec<Written>, JobError> {
+        let results = self.run(tasks, done).await?;
+        results.iter().map(|batches| written(batches)).collect()
+    }
+
+    async fn run_task(&self, task: &Task) -> Result<Vec<RecordBatch>, JobError> {
+        let mut attempt = 1;
+        loop {
+            match self.try_task(task).await {
+                Ok(batches) => return Ok(batches),
+                Err(e) if attempt < TRIES && is_transient(&e) => {
+                    log::warn!("task {}: attempt {attempt} of {TRIES} failed, trying again: {e}", task.name);
+                    tokio::time::sleep(Duration::from_millis(250 << attempt)).await;
+                    attempt += 1;
+                }
+                Err(e) => return Err(JobError::Task { name: task.name.clone(), source: Box::new(e) }),
+            }
+        }
+    }
+
+    async fn try_task(&self, task: &Task) -> Result<Vec<RecordBatch>, DataFusionError> {
+        let ctx = session::fork(&self.ctx)?;
+        for (name, source) in &task.tables {
+            register(&ctx, name, source)?;
+        }
+        let frame = ctx.sql(&task.sql).await?;
+        let frame = match &task.write {
+            None => frame,
+            Some(spec) => {
+                let (state, plan) = frame.into_parts();
+                let node = Arc::new(WriteNode::new(spec.clone(), plan)?);
+                DataFrame::new(state, LogicalPlan::Extension(Extension { node }))
+            }
+        };
+        frame.collect().await
+    }
+}
+
+/// Registers one table of a task, or of a user's session.
+///
+/// # Errors
+/// When a URL is bad or the table cannot be made.
+pub fn register(ctx: &SessionContext, name: &str, source: &Source) -> Result<(), DataFusionError> {
+    match source {
+        Source::Parquet { urls, schema } => {
+            let paths = urls.iter().map(ListingTableUrl::parse).collect::<Result<Vec<_>, _>>()?;
+            let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
+            let config = ListingTableConfig::new_with_multi_paths(paths)
+                .with_listing_options(options)
+                .with_schema(Arc::clone(schema));
+            ctx.register_table(name, Arc::new(ListingTable::try_new(config)?))?;
+        }
+        Source::Telemetry(spec) => {
+            ctx.register_table(name, Arc::new(TelemetryTable::new(spec.clone())))?;
+        }
+    }
+    Ok(())
+}
+
+/// What another attempt may mend: input and output, the network, a lost executor. A wrong query stays wrong.
+fn is_transient(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => true,
+        // Ballista flattens what happened on an executor, or to it, to text.
+        DataFusionError::Execution(_) | DataFusionError::External(_) | DataFusionError::ArrowError(..) => true,
+        _ => false,
+    }
+}
+
+fn written(batches: &[RecordBatch]) -> Result<Written, JobError> {
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let bad = || JobError::Internal(format!("a task that writes one file returned {rows} manifest rows"));
+    let batch = batches.iter().find(|b| b.num_rows() == 1).ok_or_else(bad)?;
+    if rows != 1 {
+        return Err(bad());
+    }
+    let text = |i: usize| batch.column(i).as_string_opt::<i32>().map(|c| c.value(0).to_owned()).ok_or_else(bad);
+    let count = |i: usize| -> Result<u64, JobError> {
+        let column = batch.column(i).as_primitive_opt::<Int64Type>().ok_or_else(bad)?;
+        u64::try_from(column.value(0)).map_err(|_| bad())
+    };
+    Ok(Written {
+        path: text(0)?,
+        rows: count(1)?,
+        bytes: count(2)?,
+        digest: Digest::from_hex(&text(3)?).ok_or_else(bad)?,
+    })
+}
+
+/// The one value of a result with one row and one binary column; `None` when it is null.
+///
+/// # Errors
+/// When the result has another shape.
+pub fn binary_value(batches: &[RecordBatch], column: usize) -> Result<Option<Vec<u8>>, JobError> {
+    let bad = || JobError::Internal("expected one row with a binary column".into());
+    let batch = batches.iter().find(|b| b.num_rows() > 0).ok_or_else(bad)?;
+    let values = batch.column(column).as_binary_opt::<i32>().ok_or_else(bad)?;
+    Ok((!values.is_null(0)).then(|| values.value(0).to_vec()))
+}

@@ -1,0 +1,113 @@
+//! What can go wrong, by name. The `gleaner` command prints it and exits with code 2.
+
+use datafusion::common::DataFusionError;
+
+/// A failed job. Messages say what to do; none holds a command line.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The telemetry's path does not exist, or holds no readable file.
+    #[error("no telemetry at {path}: {why}")]
+    NoTelemetry {
+        /// As given.
+        path: String,
+        /// What was looked for.
+        why: String,
+    },
+    /// The telemetry has rows, none of them on the day.
+    #[error(
+        "no event on {day} (UTC) in {rows_read} rows of {files} files{hint}; nothing was written"
+    )]
+    EmptyDay {
+        /// The day asked for.
+        day: String,
+        /// Rows looked at.
+        rows_read: u64,
+        /// Files looked at.
+        files: usize,
+        /// What the rows are instead, and what to do.
+        hint: String,
+    },
+    /// A name that is not a schema's.
+    #[error("unknown schema {name:?}: expected one of {expected}")]
+    UnknownSchema {
+        /// As given.
+        name: String,
+        /// The schemas.
+        expected: String,
+    },
+    /// A warehouse that a newer version made.
+    #[error(
+        "the warehouse at {path} has format {found}, this gleaner knows up to {known}: use the gleaner that wrote it, or a newer one"
+    )]
+    NewerWarehouse {
+        /// Where.
+        path: String,
+        /// Its format.
+        found: u64,
+        /// Ours.
+        known: u64,
+    },
+    /// A directory that is no warehouse, or none at all.
+    #[error("{path} is not a warehouse: {why}")]
+    NotAWarehouse {
+        /// Where.
+        path: String,
+        /// What was found.
+        why: String,
+    },
+    /// Flags that contradict each other, or a value out of range.
+    #[error("{0}")]
+    Usage(String),
+    /// A task failed for good.
+    #[error("task {name} failed: {source}")]
+    Task {
+        /// The task.
+        name: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A sum that should balance does not: nothing was committed.
+    #[error("the books of stage {stage} do not balance: {what}; nothing was committed")]
+    Unbalanced {
+        /// Where.
+        stage: &'static str,
+        /// The two sides.
+        what: String,
+    },
+    /// Another run kept changing the table.
+    #[error("table {table}: gave up after {tries} attempts to commit against concurrent runs")]
+    Contended {
+        /// The table.
+        table: String,
+        /// How often it was tried.
+        tries: usize,
+    },
+    /// DataFusion or Ballista.
+    #[error("{0}")]
+    Query(#[from] DataFusionError),
+    /// Delta Lake.
+    #[error("Delta table: {0}")]
+    Delta(#[from] deltalake_core::DeltaTableError),
+    /// Files.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Models.
+    #[error("model: {0}")]
+    Model(String),
+    /// A bug of ours.
+    #[error("internal error, please report: {0}")]
+    Internal(String),
+}
+
+impl JobError {
+    /// An IO error with its path.
+    #[must_use]
+    pub fn io(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::Io { path: path.display().to_string(), source }
+    }
+}

@@ -1,0 +1,161 @@
+//! Reads telemetry files as a table of events, quarantined rows and one account row a file: see
+//! [`crate::telemetry`] for what is read and how. One partition, the files one after the other.
+//!
+//! The reader is synchronous and runs on Tokio's blocking pool; two batches at most wait between it and the plan.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties,
+};
+use gleaner_proto::plan::ScanSpec;
+
+use crate::telemetry;
+
+/// Telemetry as a table; it travels as its [`ScanSpec`].
+#[derive(Debug)]
+pub struct TelemetryTable {
+    spec: ScanSpec,
+}
+
+impl TelemetryTable {
+    /// The files are opened when the plan runs.
+    #[must_use]
+    pub fn new(spec: ScanSpec) -> Self {
+        Self { spec }
+    }
+
+    /// What is read.
+    #[must_use]
+    pub fn spec(&self) -> &ScanSpec {
+        &self.spec
+    }
+}
+
+#[async_trait]
+impl TableProvider for TelemetryTable {
+    fn schema(&self) -> SchemaRef {
+        telemetry::events_schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut spec = self.spec.clone();
+        spec.projection = match projection {
+            Some(columns) => columns.iter().map(|&c| u32::try_from(c).unwrap_or(u32::MAX)).collect(),
+            None => vec![],
+        };
+        Ok(Arc::new(TelemetryExec::new(spec)?))
+    }
+}
+
+/// The physical node.
+#[derive(Debug)]
+pub struct TelemetryExec {
+    spec: ScanSpec,
+    columns: Option<Vec<usize>>,
+    properties: Arc<PlanProperties>,
+}
+
+impl TelemetryExec {
+    /// # Errors
+    /// When the projection names a column that does not exist.
+    pub fn new(spec: ScanSpec) -> Result<Self> {
+        let full = telemetry::events_schema();
+        let columns = match spec.projection.as_slice() {
+            [] => None,
+            columns => Some(columns.iter().map(|&c| c as usize).collect::<Vec<_>>()),
+        };
+        let schema = match &columns {
+            Some(columns) => Arc::new(full.project(columns)?),
+            None => full,
+        };
+        let properties = Arc::new(PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        ));
+        Ok(Self { spec, columns, properties })
+    }
+
+    /// What is read.
+    #[must_use]
+    pub fn spec(&self) -> &ScanSpec {
+        &self.spec
+    }
+}
+
+impl DisplayAs for TelemetryExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GleanerTelemetryExec: files={}", self.spec.files.len())
+    }
+}
+
+impl ExecutionPlan for TelemetryExec {
+    fn name(&self) -> &'static str {
+        "GleanerTelemetryExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![]
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        if partition != 0 {
+            return Err(DataFusionError::Internal(format!("telemetry has one partition, asked for {partition}")));
+        }
+        let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema(), 2);
+        let (sender, spec, columns) = (builder.tx(), self.spec.clone(), self.columns.clone());
+        builder.spawn_blocking(move || {
+            let mut emit = |batch: RecordBatch| -> std::ops::ControlFlow<()> {
+                let batch = match &columns {
+                    Some(columns) => batch.project(columns).map_err(DataFusionError::from),
+                    None => Ok(batch),
+                };
+                match sender.blocking_send(batch) {
+                    Ok(()) => std::ops::ControlFlow::Continue(()),
+                    Err(_) => std::ops::ControlFlow::Break(()),
+                }
+            };
+            telemetry::read_files(&spec, &mut emit)
+        });
+        Ok(builder.build())
+    }
+}

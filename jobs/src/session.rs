@@ -1,0 +1,131 @@
+//! One `session()` makes both engines: DataFusion in this process, and a Ballista cluster. The settings that
+//! could change an answer are fixed here, for both.
+
+use std::sync::Arc;
+
+use ballista_core::extension::{SessionConfigExt, SessionStateExt};
+use datafusion::catalog::memory::{MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider};
+use datafusion::catalog::{CatalogProvider, CatalogProviderList};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::disk_manager::DiskManagerBuilder;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use url::Url;
+
+use crate::plan::codec::{LogicalCodec, PhysicalCodec, Planner};
+
+/// gRPC messages of client, scheduler and executors: the three limits must be raised together.
+pub const GRPC_MESSAGE_BYTES: usize = 64 << 20;
+
+/// The settings of every session, on every process.
+#[must_use]
+pub fn config() -> SessionConfig {
+    SessionConfig::new_with_ballista()
+        .with_information_schema(true)
+        // A stage is cut into tasks by the driver, each with one partition: see `engine`.
+        .with_target_partitions(1)
+        .with_collect_statistics(false)
+        .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
+        .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+        .set_bool("datafusion.execution.parquet.pushdown_filters", false)
+        .with_ballista_grpc_client_max_message_size(GRPC_MESSAGE_BYTES)
+        .with_ballista_logical_extension_codec(Arc::new(LogicalCodec::default()))
+        .with_ballista_physical_extension_codec(Arc::new(PhysicalCodec::default()))
+}
+
+/// A state with our functions and plan nodes, as scheduler and executors use it.
+///
+/// # Errors
+/// When two functions have one name.
+pub fn state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Result<SessionState> {
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_query_planner(Arc::new(Planner))
+        .build();
+    register(&mut state)?;
+    Ok(state)
+}
+
+/// Registers the one list of functions.
+///
+/// # Errors
+/// When a name is taken already, by DataFusion or by one of ours.
+pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    let taken = |name: &str| Err(DataFusionError::Configuration(format!("two functions are named {name:?}")));
+    for function in gleaner_udfs::scalar_functions() {
+        let name = function.name().to_owned();
+        if registry.register_udf(Arc::new(function))?.is_some() {
+            return taken(&name);
+        }
+    }
+    for function in gleaner_udfs::aggregate_functions() {
+        let name = function.name().to_owned();
+        if registry.register_udaf(Arc::new(function))?.is_some() {
+            return taken(&name);
+        }
+    }
+    Ok(())
+}
+
+/// A runtime that spills to disk beyond `memory_bytes`.
+///
+/// # Errors
+/// When the temporary directory cannot be made.
+pub fn runtime(memory_bytes: usize) -> Result<Arc<RuntimeEnv>> {
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes)))
+        .with_disk_manager_builder(DiskManagerBuilder::default())
+        .build_arc()
+}
+
+/// DataFusion in this process.
+///
+/// # Errors
+/// As [`runtime`] and [`state`].
+pub fn embedded(memory_bytes: usize) -> Result<SessionContext> {
+    Ok(SessionContext::new_with_state(state(config(), runtime(memory_bytes)?)?))
+}
+
+/// A client of the cluster whose scheduler listens at `url` (`df://host:port`).
+///
+/// # Errors
+/// When the URL has no host.
+pub fn cluster(url: &str) -> Result<SessionContext> {
+    let bad = || DataFusionError::Configuration(format!("--cluster {url:?}: expected df://host:port"));
+    let parsed = Url::parse(url).map_err(|_| bad())?;
+    if parsed.scheme() != "df" {
+        return Err(bad());
+    }
+    let scheduler = format!("http://{}:{}", parsed.host_str().ok_or_else(bad)?, parsed.port().unwrap_or(50050));
+    let config = config()
+        .set_usize("ballista.scheduler.max_partitions_per_task", 1)
+        .set_bool("ballista.client.pull", true);
+    let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let ctx = SessionContext::new_with_state(state.upgrade_for_ballista(scheduler)?);
+    // Only now: `upgrade_for_ballista` replaces the function lists of the state it is given.
+    for function in gleaner_udfs::scalar_functions() {
+        ctx.register_udf(function);
+    }
+    for function in gleaner_udfs::aggregate_functions() {
+        ctx.register_udaf(function);
+    }
+    Ok(ctx)
+}
+
+/// A context that shares functions, planner and runtime with `base` but has tables of its own, so that tasks
+/// that run at the same time do not see each other's.
+///
+/// # Errors
+/// When the catalog cannot be made, which does not happen.
+pub fn fork(base: &SessionContext) -> Result<SessionContext> {
+    let catalogs = Arc::new(MemoryCatalogProviderList::new());
+    let catalog = Arc::new(MemoryCatalogProvider::new());
+    catalog.register_schema("public", Arc::new(MemorySchemaProvider::new()))?;
+    catalogs.register_catalog("datafusion".to_owned(), catalog);
+    let state = SessionStateBuilder::new_from_existing(base.state()).with_catalog_list(catalogs).build();
+    Ok(SessionContext::new_with_state(state))
+}

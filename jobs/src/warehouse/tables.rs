@@ -1,0 +1,244 @@
+//! The tables of a warehouse: name, columns, and what a row is. One list, from which the Delta tables are made,
+//! queries' results are checked and `gleaner sql` registers.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+/// One table.
+#[derive(Debug, Clone, Copy)]
+pub struct Table {
+    /// Name: also the stage's, the folder's and the metric label's.
+    pub name: &'static str,
+    /// What one row is.
+    pub doc: &'static str,
+    columns: fn() -> Vec<(&'static str, DataType)>,
+}
+
+impl Table {
+    /// The columns, all nullable as Delta readers expect; the first is always `day`, the partition.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        let fields = (self.columns)().into_iter().map(|(name, kind)| Field::new(name, kind, true));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+}
+
+fn texts() -> DataType {
+    DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)))
+}
+
+fn time() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+use DataType::{Binary, Boolean, Date32, Float32, Float64, Int64, Utf8};
+
+/// What is known of a line beside its text, in every table that holds lines.
+fn line() -> Vec<(&'static str, DataType)> {
+    vec![
+        ("day", Date32),
+        ("hash", Utf8),
+        ("command_line", Utf8),
+        ("template", Utf8),
+        ("os", Utf8),
+        ("image", Utf8),
+        ("parent_image", Utf8),
+        ("parent_command_line", Utf8),
+        ("user", Utf8),
+        ("user_sid", Utf8),
+        ("integrity_level", Utf8),
+        ("original_file_name", Utf8),
+        ("signed", Boolean),
+        ("signer_trusted", Boolean),
+        ("events", Int64),
+        ("hosts", Int64),
+        ("users", Int64),
+        ("first_seen", time()),
+        ("last_seen", time()),
+    ]
+}
+
+fn with(mut columns: Vec<(&'static str, DataType)>, more: Vec<(&'static str, DataType)>) -> Vec<(&'static str, DataType)> {
+    columns.extend(more);
+    columns
+}
+
+/// The files of a day's telemetry.
+pub const TELEMETRY: Table = Table {
+    name: "telemetry",
+    doc: "a file that was read for the day: rows_read = rows_kept + rows_quarantined + rows_other_day",
+    columns: || {
+        vec![
+            ("day", Date32),
+            ("file", Utf8),
+            ("bytes", Int64),
+            ("rows_read", Int64),
+            ("rows_kept", Int64),
+            ("rows_quarantined", Int64),
+            ("rows_other_day", Int64),
+        ]
+    },
+};
+
+/// Rows that could not be read.
+pub const QUARANTINE: Table = Table {
+    name: "quarantine",
+    doc: "a row of telemetry that could not be read (or `rows` of them): file, position, reason, first bytes",
+    columns: || {
+        vec![
+            ("day", Date32),
+            ("file", Utf8),
+            ("position", Int64),
+            ("offset", Int64),
+            ("reason", Utf8),
+            ("detail", Utf8),
+            ("rows", Int64),
+            ("raw", Binary),
+        ]
+    },
+};
+
+/// Unique lines.
+pub const COMMANDS: Table = Table {
+    name: "commands",
+    doc: "a unique command line of the day, in buckets by hash, sorted by hash",
+    columns: || with(line(), vec![("host_state", Binary), ("user_state", Binary)]),
+};
+
+/// Fitted models.
+pub const MODELS: Table = Table {
+    name: "models",
+    doc: "a model fitted on the day, named by the SHA-256 of its bytes",
+    columns: || {
+        vec![
+            ("day", Date32),
+            ("kind", Utf8),
+            ("sha256", Utf8),
+            ("uri", Utf8),
+            ("rows", Int64),
+            ("bytes", Int64),
+            ("trained_on", Utf8),
+            ("params", Utf8),
+        ]
+    },
+};
+
+fn chosen() -> Vec<(&'static str, DataType)> {
+    with(
+        line(),
+        vec![
+            ("guard", Utf8),
+            ("iforest_score", Float32),
+            ("iforest_rank", Int64),
+            ("pca_error", Float32),
+            ("pca_rank", Int64),
+            ("kmeans_distance", Float32),
+            ("kmeans_rank", Int64),
+            ("detectors", texts()),
+            ("reasons", texts()),
+        ],
+    )
+}
+
+/// Anomalous lines.
+pub const ANOMALIES: Table = Table {
+    name: "anomalies",
+    doc: "a line within the quota of a detector: scores, ranks, which detectors chose it, and why",
+    columns: chosen,
+};
+
+/// Near-dedup.
+pub const CANDIDATES: Table = Table {
+    name: "candidates",
+    doc: "an anomaly after near-dedup: kept, or covered by another line (of the day or of an earlier one)",
+    columns: || {
+        with(
+            chosen(),
+            vec![
+                ("kept", Boolean),
+                ("covered_by", Utf8),
+                ("covered_day", Date32),
+                ("covered_how", Utf8),
+                ("cosine", Float32),
+                ("covers", Int64),
+            ],
+        )
+    },
+};
+
+/// Labels.
+pub const LABELS: Table = Table {
+    name: "labels",
+    doc: "a verdict on a kept candidate, with its reason, evidence and how widely its template was seen",
+    columns: || {
+        vec![
+            ("day", Date32),
+            ("hash", Utf8),
+            ("command_line", Utf8),
+            ("verdict", Utf8),
+            ("reason", Utf8),
+            ("rules", texts()),
+            ("evidence", Utf8),
+            ("confidence", Float32),
+            ("labeller", Utf8),
+            ("template_events", Int64),
+            ("template_hosts", Int64),
+            ("template_users", Int64),
+            ("template_days", Int64),
+        ]
+    },
+};
+
+/// The product.
+pub const BENIGN: Table = Table {
+    name: "benign",
+    doc: "a rare benign line: the training data that Gleaner is for, with where it came from",
+    columns: || {
+        with(
+            chosen(),
+            vec![
+                ("covers", Int64),
+                ("reason", Utf8),
+                ("confidence", Float32),
+                ("labeller", Utf8),
+                ("template_events", Int64),
+                ("template_hosts", Int64),
+                ("template_users", Int64),
+                ("template_days", Int64),
+            ],
+        )
+    },
+};
+
+/// Accounts.
+pub const RUNS: Table = Table {
+    name: "runs",
+    doc: "a stage of a day: rows_in = rows_kept + rows_quarantined + rows_dropped; what it took; its digest",
+    columns: || {
+        vec![
+            ("day", Date32),
+            ("stage", Utf8),
+            ("scale", Utf8),
+            ("rows_in", Int64),
+            ("rows_kept", Int64),
+            ("rows_quarantined", Int64),
+            ("rows_dropped", Int64),
+            ("secs", Float64),
+            ("bytes", Int64),
+            ("fingerprint", Utf8),
+            ("digest", Utf8),
+            ("gleaner", Utf8),
+        ]
+    },
+};
+
+/// All tables, in the order of the data path.
+pub const TABLES: &[Table] =
+    &[TELEMETRY, QUARANTINE, COMMANDS, MODELS, ANOMALIES, CANDIDATES, LABELS, BENIGN, RUNS];
+
+/// The table of that name.
+#[must_use]
+pub fn table(name: &str) -> Option<Table> {
+    TABLES.iter().find(|t| t.name == name).copied()
+}

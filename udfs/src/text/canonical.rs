@@ -1,0 +1,489 @@
+//! The canonical text of a command line: what stays the same when the same thing is run again.
+//!
+//! What: white space is collapsed (a line break becomes `;`), quotes that only quote go, case is folded where the system
+//! folds it, and volatile parts become typed placeholders: `<guid>`, `<sid>`, `<hash>`, `<hex>`, `<ip>`, `<host>`,
+//! `<email>`, `<user>`, `<date>`, `<time>`, `<ver>`, `<num>`, `<tmp>`, `<b64>`, `<query>`, `<mac>`. The hash of this text
+//! is the template ([`template_hash`]); prevalence is counted and near-duplicates are compared on it.
+//!
+//! Decisions:
+//! * Quotes round white space or an operator stay: `rm "a b"` is not `rm a b`.
+//! * Every run of digits is a number, but for names whose digits mean something (`sha256`, `system32`, see
+//!   `volatile`), the program's own name, names of flags (`-ps2`), descriptors (`2>&1`) and the mode of `chmod`.
+//! * A base64 blob that decodes to text becomes `<enc:…>` with the hash of *its own* canonical text: two encoded commands
+//!   that differ in a number are one template, two that differ in a verb are not. An unreadable one that is executed keeps its own
+//!   hash; other blobs (certificates, GPU preferences) are `<b64>`.
+//! * A path in a temporary directory keeps only its extension, unless it is the program or names something sensitive (`lsass.dmp`).
+//! * Linux keeps its case: `-R` is not `-r`. Windows lines are folded whole.
+//!
+//! Tried and left: regular expressions (quadratic on hostile lines), and lower-casing everything (merges `-R` with `-r`).
+//!
+//! Cost: linear, two passes and one decoding of each blob, about 1 µs for 100 bytes; a hostile line of 1 MiB stays linear.
+
+use super::decode::{Blob, decode_blob, is_encoded_flag};
+use super::guard::SENSITIVE;
+use super::volatile::{ipv4, is_named, match_at, run_end};
+use super::words::{Quotes, is_operator, looks_windows, opens_after, operator_end};
+use std::fmt::Write as _;
+
+/// Writes the canonical text of `line` to `out` (cleared first).
+pub fn canonical(line: &str, out: &mut String) {
+    canonical_at_depth(line, out, 0);
+}
+
+/// 128 bits of the hash of the canonical text, in hexadecimal: the key of the template.
+#[must_use]
+pub fn template_hash(line: &str) -> String {
+    let mut text = String::new();
+    canonical(line, &mut text);
+    hash_hex(&text)
+}
+
+/// 128 bits of a text's BLAKE3 hash, in hexadecimal.
+#[must_use]
+pub(crate) fn hash_hex(text: &str) -> String {
+    let hash = blake3::hash(text.as_bytes());
+    hash.as_bytes().iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn canonical_at_depth(line: &str, out: &mut String, depth: usize) {
+    out.clear();
+    let tidy = tidied(line);
+    let lower = tidy.get(..floor(&tidy, 4096)).unwrap_or_default().to_ascii_lowercase();
+    let mut scan = Scan {
+        text: &tidy,
+        bytes: tidy.as_bytes(),
+        windows: looks_windows(line),
+        remote_shell: ["ssh ", "scp ", "sftp ", "rsync ", "mosh ", "ssh-copy-id"].iter().any(|p| lower.contains(p)),
+        decodes: ["base64", "-enc", "/enc", "-e ", "-ec "].iter().any(|mark| lower.contains(mark)),
+        depth,
+        out,
+        at: 0,
+        word_start: 0,
+        word_out: 0,
+        program: true,
+        chmod: false,
+        quoted: false,
+        url_end: 0,
+        tmp_checked: 0,
+    };
+    scan.run();
+}
+
+fn floor(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// Collapses white space and removes quotes that only quote.
+fn tidied(line: &str) -> String {
+    let bytes = line.as_bytes();
+    let mut quotes = Quotes::new(true);
+    let mut out = String::with_capacity(line.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let byte = bytes[at];
+        if byte.is_ascii_whitespace() {
+            let start = at;
+            while at < bytes.len() && bytes[at].is_ascii_whitespace() {
+                at += 1;
+            }
+            let broken = bytes[start..at].contains(&b'\n');
+            let continued = matches!(out.as_bytes().last(), Some(b'\\' | b'^' | b'`'));
+            if broken && continued {
+                out.pop();
+            }
+            if out.is_empty() || at == bytes.len() {
+                continue;
+            }
+            if broken && !continued && !matches!(out.as_bytes().last(), Some(b';' | b'{' | b'|')) {
+                out.push_str(" ;");
+            }
+            if !out.ends_with(' ') {
+                out.push(' ');
+            }
+        } else if matches!(byte, b'"' | b'\'')
+            && (at == 0 || byte == b'"' || opens_after(bytes[at - 1]))
+            && let Some(close) = quotes.close(bytes, at)
+        {
+            let inner = line.get(at + 1..close).unwrap_or_default();
+            let keep = inner.is_empty() || inner.bytes().any(|b| b.is_ascii_whitespace() || is_operator(b) || matches!(b, b'$' | b'"'));
+            if keep {
+                out.push(char::from(byte));
+            }
+            let mut space = false;
+            for c in inner.chars() {
+                if c.is_ascii_whitespace() {
+                    space = true;
+                    continue;
+                }
+                if space {
+                    out.push(' ');
+                    space = false;
+                }
+                out.push(c);
+            }
+            if keep {
+                out.push(char::from(byte));
+            }
+            at = close + 1;
+        } else {
+            let c = line.get(at..).and_then(|rest| rest.chars().next()).unwrap_or(' ');
+            out.push(c);
+            at += c.len_utf8().max(1);
+        }
+    }
+    out
+}
+
+struct Scan<'a, 'o> {
+    text: &'a str,
+    bytes: &'a [u8],
+    windows: bool,
+    remote_shell: bool,
+    decodes: bool,
+    depth: usize,
+    out: &'o mut String,
+    at: usize,
+    /// Where the present word starts, in the tidied text and in the output.
+    word_start: usize,
+    word_out: usize,
+    /// The present word is a program's name.
+    program: bool,
+    /// The present command is `chmod`.
+    chmod: bool,
+    /// Inside a quoted part that was kept.
+    quoted: bool,
+    url_end: usize,
+    /// Up to here no temporary directory starts.
+    tmp_checked: usize,
+}
+
+/// Flags whose value is a machine or an account.
+const HOST_FLAGS: &[&str] = &["--host", "--hostname", "-computername", "-cn", "/node", "--server", "-server", "-hostname"];
+const USER_FLAGS: &[&str] = &["--user", "--username", "-username", "/user", "--login"];
+
+impl Scan<'_, '_> {
+    fn run(&mut self) {
+        while self.at < self.bytes.len() {
+            let byte = self.bytes[self.at];
+            if byte == b' ' {
+                self.space();
+            } else if matches!(byte, b'"' | b'\'') {
+                self.out.push(char::from(byte));
+                self.quoted = !self.quoted;
+                self.at += 1;
+            } else if !(byte == b'$' && self.quoted)
+                && let Some(end) = operator_end(self.bytes, self.at)
+                && (!byte.is_ascii_digit() || self.at == self.word_start)
+                && self.at >= self.url_end
+            {
+                self.copy_to(end);
+                self.word_start = self.at;
+                self.word_out = self.out.len();
+                if !self.quoted && !matches!(byte, b'<' | b'>' | b'0'..=b'9') {
+                    self.program = true;
+                    self.chmod = false;
+                }
+            } else if byte == b'?' && self.at < self.url_end {
+                self.out.push_str("?<query>");
+                self.at = self.url_end;
+            } else if self.volatile_path() {
+                // written
+            } else if byte.is_ascii_alphanumeric() {
+                self.alphanumeric();
+            } else if matches!(byte, b'=' | b':') && self.flag_value() {
+                // written
+            } else {
+                let c = self.text.get(self.at..).and_then(|rest| rest.chars().next()).unwrap_or(' ');
+                self.push(c);
+                self.at += c.len_utf8();
+            }
+        }
+    }
+
+    fn push(&mut self, c: char) {
+        if self.windows {
+            self.out.extend(c.to_lowercase());
+        } else {
+            self.out.push(c);
+        }
+    }
+
+    fn copy_to(&mut self, end: usize) {
+        let part = self.text.get(self.at..end).unwrap_or_default();
+        if self.windows {
+            self.out.extend(part.chars().flat_map(char::to_lowercase));
+        } else {
+            self.out.push_str(part);
+        }
+        self.at = end;
+    }
+
+    fn emit(&mut self, end: usize, placeholder: &str) {
+        self.out.push_str(placeholder);
+        self.at = end;
+    }
+
+    fn space(&mut self) {
+        let word = self.text.get(self.word_start..self.at).unwrap_or_default();
+        if self.program && !word.is_empty() && !self.quoted {
+            let name = super::words::base_name(word);
+            self.chmod = matches!(name, "chmod" | "umask");
+            // what follows a wrapper or an assignment is a program again
+            self.program = matches!(name, "sudo" | "nohup" | "env" | "exec" | "time" | "call" | "start" | "xargs") || (word.contains('=') && !word.starts_with('-'));
+        }
+        let placeholder = value_placeholder(word);
+        self.out.push(' ');
+        self.at += 1;
+        self.word_start = self.at;
+        self.word_out = self.out.len();
+        if let Some(placeholder) = placeholder
+            && !self.quoted
+            && self.bytes.get(self.at).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'\\')
+        {
+            let end = self.at + self.bytes[self.at..].iter().take_while(|b| **b != b' ').count();
+            self.emit(end, placeholder);
+        }
+    }
+
+    /// `--host=x`, `/node:x`, `/user:x`: the value gives way.
+    fn flag_value(&mut self) -> bool {
+        let name = self.text.get(self.word_start..self.at).unwrap_or_default();
+        let Some(placeholder) = value_placeholder(name) else { return false };
+        let start = self.at + 1;
+        let end = start + self.bytes.get(start..).unwrap_or_default().iter().take_while(|b| !matches!(b, b' ' | b'"')).count();
+        self.copy_to(start);
+        if end > start {
+            self.emit(end, placeholder);
+        }
+        true
+    }
+
+    /// Temporary directories, UNC hosts, and the user's name in a home directory.
+    fn volatile_path(&mut self) -> bool {
+        let before = self.at.checked_sub(1).map_or(b' ', |i| self.bytes[i]);
+        let byte = self.bytes[self.at];
+        if self.at >= self.tmp_checked
+            && !before.is_ascii_alphanumeric()
+            && (byte.is_ascii_alphabetic() || matches!(byte, b'%' | b'$' | b'/' | b'\\'))
+        {
+            if let Some(length) = temporary_directory(&self.bytes[self.at..], before) {
+                self.temporary_path(length);
+                return true;
+            }
+            self.tmp_checked = self.at + 1;
+        }
+        if byte == b'\\' && self.bytes.get(self.at + 1) == Some(&b'\\') && matches!(before, b' ' | b'"' | b'\'' | b'=' | b':' | b',' | b'(') {
+            let host = self.at + 2;
+            let length = self.bytes[host..].iter().take(256).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'$' | b'@')).count();
+            if length > 0 && length < 256 && self.bytes[host] != b'.' {
+                self.emit(host + length, "\\\\<host>");
+                return true;
+            }
+        }
+        if byte.is_ascii_alphabetic() && matches!(before, b'\\' | b'/') {
+            let end = run_end(self.bytes, self.at);
+            let root = &self.bytes[self.at..end];
+            let separator = self.bytes.get(end).copied().unwrap_or(0);
+            let home = root.eq_ignore_ascii_case(b"users") || (root == b"home" && before == b'/' && self.at <= self.word_start + 2);
+            if home && matches!(separator, b'\\' | b'/') {
+                let start = end + 1 + self.bytes[end + 1..].iter().take(3).take_while(|b| **b == separator).count();
+                let length = self.bytes[start..]
+                    .iter()
+                    .take(128)
+                    .take_while(|b| !matches!(b, b'\\' | b'/' | b'"' | b'\'' | b';' | b'|' | b'&' | b'>' | b'<' | b')') && (**b != b' ' || self.quoted))
+                    .count();
+                let name = self.bytes.get(start..start + length).unwrap_or_default();
+                let shared = [b"public".as_slice(), b"default", b"shared", b"all users", b"default user"].iter().any(|s| s.eq_ignore_ascii_case(name));
+                if length > 0 && length < 128 && !shared && !matches!(name[0], b'%' | b'$' | b'*' | b'<') {
+                    self.copy_to(start);
+                    self.emit(start + length, "<user>");
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn temporary_path(&mut self, prefix: usize) {
+        let start = self.at + prefix;
+        let ends = |b: &u8| matches!(b, b'"' | b'\'' | b'|' | b';' | b'&' | b'<' | b'>' | b')' | b',' | b'`') || (*b == b' ');
+        let end = start + self.bytes.get(start..).unwrap_or_default().iter().take_while(|b| !ends(b)).count();
+        let path = self.text.get(start..end).unwrap_or_default();
+        let name = path.rsplit(['\\', '/']).next().unwrap_or_default();
+        let lower = name.to_ascii_lowercase();
+        self.out.push_str("<tmp>");
+        let sensitive = SENSITIVE.iter().any(|stem| stem.len() >= 4 && lower.contains(stem));
+        if (self.program || sensitive) && !name.is_empty() {
+            self.out.push('/');
+            let name_at = end - name.len();
+            self.at = name_at;
+            while self.at < end {
+                let at = self.at;
+                if self.bytes[at].is_ascii_alphanumeric() {
+                    self.alphanumeric();
+                } else {
+                    let c = self.text.get(at..).and_then(|rest| rest.chars().next()).unwrap_or(' ');
+                    self.push(c);
+                    self.at += c.len_utf8();
+                }
+            }
+        } else {
+            if let Some((_, extension)) = lower.rsplit_once('.')
+                && (1..=5).contains(&extension.len())
+                && extension.bytes().all(|b| b.is_ascii_alphabetic() || b == b'7')
+            {
+                self.out.push('.');
+                self.out.push_str(extension);
+            }
+            self.at = end;
+        }
+    }
+
+    fn alphanumeric(&mut self) {
+        let (at, end) = (self.at, run_end(self.bytes, self.at));
+        let before = at.checked_sub(1).map_or(b' ', |i| self.bytes[i]);
+        if self.bytes.get(end..end + 3) == Some(b"://") {
+            return self.url(end + 3);
+        }
+        if !matches!(before, b'/' | b'+') && self.blob() {
+            return;
+        }
+        let run = &self.bytes[at..end];
+        let word = &self.bytes[self.word_start..at];
+        let mode = self.chmod && word.is_empty() && run.len() <= 4 && run.iter().all(u8::is_ascii_digit);
+        if mode {
+            return self.copy_to(end);
+        }
+        if let Some((end, placeholder)) = match_at(self.bytes, at, end, self.remote_shell) {
+            let named_tail = run[0].is_ascii_digit() && placeholder == "<num>" && self.program;
+            if !named_tail {
+                return self.emit(end, placeholder);
+            }
+        }
+        let flag = word.first() == Some(&b'-') && !word.iter().any(|b| matches!(b, b'=' | b':'));
+        let short = word == b"-" && run.len() > 1 && run[1..].iter().all(u8::is_ascii_digit);
+        let digits = run.iter().filter(|b| b.is_ascii_digit()).count();
+        let library = matches!(self.bytes.get(end..end + 4), Some(t) if [b".dll".as_slice(), b".sys", b".cpl", b".ocx"].iter().any(|e| e.eq_ignore_ascii_case(t)));
+        let keep = digits == 0 || (flag && !short) || is_named(run) || (digits <= 3 && (self.program || library));
+        if keep {
+            return self.copy_to(end);
+        }
+        while self.at < end {
+            if self.bytes[self.at].is_ascii_digit() {
+                let after = self.at + self.bytes[self.at..end].iter().take_while(|b| b.is_ascii_digit()).count();
+                self.emit(after, "<num>");
+            } else {
+                let after = self.at + self.bytes[self.at..end].iter().take_while(|b| !b.is_ascii_digit()).count();
+                self.copy_to(after);
+            }
+        }
+    }
+
+    fn url(&mut self, host: usize) {
+        let ends = |b: &u8| matches!(b, b' ' | b'"' | b'\'' | b')' | b'|' | b'<' | b'>' | b';' | b'`' | b',');
+        let rest = self.bytes.get(host..).unwrap_or_default();
+        let path = host + rest.iter().take_while(|b| !ends(b) && !matches!(b, b'/' | b'?' | b'#' | b'&' | b'\\')).count();
+        let mut end = path;
+        let mut query = false;
+        while let Some(byte) = self.bytes.get(end) {
+            query |= *byte == b'?';
+            let joins = *byte == b'&' && (!query || matches!(self.bytes.get(end + 1), None | Some(b'&' | b' ')));
+            if ends(byte) || joins {
+                break;
+            }
+            end += 1;
+        }
+        self.copy_to(host);
+        self.url_end = end;
+        let authority = self.bytes.get(host..path).unwrap_or_default();
+        let name = authority.iter().rposition(|b| *b == b'@').map_or(host, |i| host + i + 1);
+        if name > host {
+            self.out.push_str("<user>@");
+        }
+        if path > name {
+            self.out.push_str(if ipv4(self.bytes, name).is_some() { "<ip>" } else { "<host>" });
+            if self.bytes[name..path].contains(&b':') {
+                self.out.push_str(":<num>");
+            }
+        }
+        self.at = path;
+    }
+
+    /// A base64 blob at the present position.
+    fn blob(&mut self) -> bool {
+        let at = self.at;
+        let rest = &self.bytes[at..];
+        let body = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).count();
+        let padding = rest[body..].iter().take(2).take_while(|b| **b == b'=').count();
+        let end = at + body + padding;
+        let executed = self.executed_blob();
+        let least = if executed || (self.decodes && padding > 0) { 8 } else { 40 };
+        if body + padding < least {
+            return false;
+        }
+        let run = &rest[..body];
+        let mixed = run.iter().any(u8::is_ascii_uppercase) && run.iter().any(u8::is_ascii_lowercase) && (padding > 0 || run.iter().any(u8::is_ascii_digit));
+        let slashes = run.iter().filter(|b| **b == b'/').count();
+        if !(mixed || executed) || slashes * 16 > body + 15 || run.iter().all(u8::is_ascii_hexdigit) {
+            return false;
+        }
+        let blob = self.text.get(at..end).unwrap_or_default();
+        let placeholder = match decode_blob(blob) {
+            Some(Blob::Text(inner)) if self.depth < super::decode::MAX_DEPTH => {
+                let mut nested = String::new();
+                canonical_at_depth(&inner, &mut nested, self.depth + 1);
+                format!("<enc:{}>", hash_hex(&nested))
+            }
+            Some(Blob::Binary(_)) if !executed => "<b64>".to_owned(),
+            None if !mixed || body < 40 => return false,
+            _ => format!("<enc:{}>", hash_hex(blob)),
+        };
+        self.emit(end, &placeholder);
+        true
+    }
+
+    /// Is the word before an encoded-command flag, or does a call that decodes end right here?
+    fn executed_blob(&self) -> bool {
+        let start = self.at.saturating_sub(24);
+        let before = self.bytes.get(start..self.at).unwrap_or_default().to_ascii_lowercase();
+        let tail = String::from_utf8_lossy(&before);
+        let tail = tail.trim_end_matches(['"', '\'', '(', ' ']);
+        tail.ends_with("base64string") || tail.ends_with("b64decode") || tail.rsplit(' ').next().is_some_and(|word| tail.len() < before.len() && is_encoded_flag(word) && self.windows)
+    }
+}
+
+fn value_placeholder(flag: &str) -> Option<&'static str> {
+    if !flag.starts_with(['-', '/']) || flag.len() > 16 {
+        return None;
+    }
+    let any = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(flag));
+    if any(HOST_FLAGS) {
+        Some("<host>")
+    } else {
+        any(USER_FLAGS).then_some("<user>")
+    }
+}
+
+/// Directories for temporary files, as they begin a path, longest first; matched without regard to case.
+const TEMPORARY: &[&[u8]] = &[
+    b"c:\\windows\\temp\\", b"%systemroot%\\temp\\", b"%windir%\\temp\\", b"appdata\\local\\temp\\", b"%localappdata%\\temp\\", b"$env:localappdata\\temp\\", b"c:\\temp\\",
+    b"c:\\tmp\\", b"${env:temp}\\", b"$env:temp\\", b"$env:tmp\\", b"%temp%\\", b"%tmp%\\", b"/private/tmp/", b"/var/tmp/", b"/tmp/", b"/dev/shm/", b"/var/folders/", b"$tmpdir/", b"${tmpdir}/",
+];
+
+fn temporary_directory(rest: &[u8], before: u8) -> Option<usize> {
+    TEMPORARY
+        .iter()
+        .find(|dir| rest.get(..dir.len()).is_some_and(|head| head.eq_ignore_ascii_case(dir)) && (dir[0] != b'/' || !matches!(before, b'.' | b'}' | b'\\' | b'/' | b'*' | b'-' | b'_')))
+        .map(|dir| dir.len())
+}
+
+#[cfg(test)]
+#[path = "canonical_tests.rs"]
+mod tests;
