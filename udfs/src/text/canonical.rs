@@ -423,7 +423,7 @@ impl Scan<'_, '_> {
         let body = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).count();
         let padding = rest[body..].iter().take(2).take_while(|b| **b == b'=').count();
         let end = at + body + padding;
-        let executed = self.executed_blob();
+        let executed = self.decodes && self.executed_blob();
         let least = if executed || (self.decodes && padding > 0) { 8 } else { 40 };
         if body + padding < least {
             return false;

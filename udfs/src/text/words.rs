@@ -58,6 +58,7 @@ pub(crate) fn operator_end(bytes: &[u8], at: usize) -> Option<usize> {
         b'|' => Some(at + 1 + usize::from(next == b'|' || next == b'&')),
         b'&' if next == b'>' => Some(at + 2 + usize::from(bytes.get(at + 2) == Some(&b'>'))),
         b'&' => Some(at + 1 + usize::from(next == b'&')),
+        b'<' if placeholder_len(bytes, at) > 0 => None,
         b'<' | b'>' => {
             let mut end = at + 1;
             while end < bytes.len() && end < at + 3 && matches!(bytes[end], b'<' | b'>' | b'|') {
@@ -74,6 +75,20 @@ pub(crate) fn operator_end(bytes: &[u8], at: usize) -> Option<usize> {
         digit if digit.is_ascii_digit() && matches!(next, b'<' | b'>') => operator_end(bytes, at + 1),
         _ => None,
     }
+}
+
+/// What [`super::canonical`] writes between `<` and `>`; in a key these are words and no redirections.
+const PLACEHOLDERS: &[&[u8]] = &[
+    b"num", b"ver", b"guid", b"sid", b"hash", b"hex", b"ip", b"host", b"email", b"user", b"date", b"time", b"tmp", b"b64", b"query", b"mac",
+];
+
+/// The length of the placeholder that starts at `at`; 0 where none does.
+pub(crate) fn placeholder_len(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at + 1..).unwrap_or_default();
+    let name = rest.iter().take(40).take_while(|b| b.is_ascii_alphanumeric() || **b == b':').count();
+    let text = rest.get(..name).unwrap_or_default();
+    let known = rest.get(name) == Some(&b'>') && (PLACEHOLDERS.contains(&text) || text.starts_with(b"enc:"));
+    if known { name + 2 } else { 0 }
 }
 
 /// Can a quote open after this byte? (`it's` does not open one, `--x='y z'` does.)
@@ -155,12 +170,14 @@ fn word_at<'a>(line: &'a str, start: usize, quotes: &mut Quotes) -> (Word<'a>, u
             && let Some(close) = quotes.close(bytes, at)
         {
             let inner = line.get(at + 1..close).unwrap_or_default();
-            script |= inner.bytes().any(|b| b.is_ascii_whitespace() || is_operator(b));
+            script |= inner.bytes().any(|b| b.is_ascii_whitespace() || matches!(b, b'|' | b'&' | b';' | b'`'));
             let text = owned.get_or_insert_default();
             text.push_str(line.get(copied..at).unwrap_or_default());
             text.push_str(inner);
             at = close + 1;
             copied = at;
+        } else if byte == b'<' && placeholder_len(bytes, at) > 0 {
+            at += placeholder_len(bytes, at);
         } else if operator_end(bytes, at).is_some() && !byte.is_ascii_digit() {
             break;
         } else {

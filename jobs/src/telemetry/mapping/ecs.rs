@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::{Command, Mapped, Paths};
-use crate::telemetry::value::Node;
+use super::super::value::Node;
 
 pub(super) const PATHS: Paths = Paths {
     time: &["@timestamp", "process.start", "event.created"],

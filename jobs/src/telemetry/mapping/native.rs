@@ -2,7 +2,7 @@
 //! schema that the 50 million lines a day usually come in.
 
 use super::{Command, Event, Mapped};
-use crate::telemetry::value::Node;
+use super::super::value::Node;
 
 /// Spellings of the command line, any of which shows the schema.
 pub(super) const COMMAND_LINE: &[&str] = &["command_line", "commandline", "cmdline", "CommandLine", "commandLine"];

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::{Mapped, Paths, text};
-use crate::telemetry::value::Node;
+use super::super::value::Node;
 
 pub(super) const PATHS: Paths = Paths {
     time: &["time", "time_dt"],

@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 
 use super::{Mapped, Paths, text};
-use crate::telemetry::value::Node;
+use super::super::value::Node;
 
 macro_rules! data {
     ($($name:literal),+) => {

@@ -1,0 +1,570 @@
+//! What every SQL function of ours is made of: a name, its arguments, what it returns, how it is computed, and its
+//! documentation with an example and that example's result. `gleaner functions` prints it, the tests run it.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array, Int64Array, StringArray,
+};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Int64Type};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDFImpl, ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, TypeSignature,
+    Volatility,
+};
+
+/// The kind of an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `Utf8`; other string types are cast to it.
+    Text,
+    /// `Int64`.
+    Int,
+    /// `Float32`.
+    Float,
+    /// `Boolean`.
+    Bool,
+    /// `Binary`: a state of one of our aggregates.
+    State,
+    /// `FixedSizeList<Float32>` of any width.
+    Vector,
+    /// `Date32`.
+    Date,
+}
+
+impl Kind {
+    fn accepts(self, kind: &DataType) -> bool {
+        match self {
+            Self::Vector => matches!(kind, DataType::FixedSizeList(item, _) if item.data_type() == &DataType::Float32),
+            other => kind == &other.data_type() || kind == &DataType::Null,
+        }
+    }
+
+    fn data_type(self) -> DataType {
+        match self {
+            Self::Text => DataType::Utf8,
+            Self::Int => DataType::Int64,
+            Self::Float => DataType::Float32,
+            Self::Bool => DataType::Boolean,
+            Self::State => DataType::Binary,
+            Self::Date => DataType::Date32,
+            Self::Vector => vector_type(0),
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Int => "integer",
+            Self::Float => "float",
+            Self::Bool => "boolean",
+            Self::State => "state (binary)",
+            Self::Vector => "vector (fixed-size list of float)",
+            Self::Date => "date",
+        }
+    }
+}
+
+/// An argument: its name and kind.
+pub type Argument = (&'static str, Kind);
+
+/// `FixedSizeList<Float32>` of `width`.
+#[must_use]
+pub fn vector_type(width: i32) -> DataType {
+    DataType::FixedSizeList(Arc::new(Field::new("item", DataType::Float32, true)), width)
+}
+
+/// `List<Utf8>`.
+#[must_use]
+pub fn texts_type() -> DataType {
+    DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)))
+}
+
+/// What is written about a function.
+#[derive(Debug, Clone, Copy)]
+pub struct Doc {
+    /// One or two sentences.
+    pub what: &'static str,
+    /// A query that runs anywhere.
+    pub example: &'static str,
+    /// What it returns, as one line of comma-separated values.
+    pub result: &'static str,
+}
+
+fn signature(forms: &[&[Argument]]) -> Signature {
+    let form = |arguments: &&[Argument]| {
+        if arguments.is_empty() {
+            TypeSignature::Nullary
+        } else if arguments.iter().any(|(_, kind)| *kind == Kind::Vector) {
+            // No coercion of vectors: their width is part of the type, and is checked by `checked`.
+            TypeSignature::UserDefined
+        } else {
+            TypeSignature::Exact(arguments.iter().map(|(_, kind)| kind.data_type()).collect())
+        }
+    };
+    let forms: Vec<_> = forms.iter().map(form).collect();
+    if forms.contains(&TypeSignature::UserDefined) {
+        return Signature::user_defined(Volatility::Immutable);
+    }
+    Signature::one_of(forms, Volatility::Immutable)
+}
+
+/// Coerces the arguments of functions that take vectors: everything else as `Exact` would.
+fn coerced(name: &str, forms: &[&[Argument]], given: &[DataType]) -> Result<Vec<DataType>> {
+    let fits = |arguments: &&&[Argument]| arguments.len() == given.len();
+    let Some(form) = forms.iter().find(fits) else { return Err(wrong(name, forms, given)) };
+    form.iter()
+        .zip(given)
+        .map(|((_, kind), given_type)| match kind {
+            Kind::Vector if kind.accepts(given_type) => Ok(given_type.clone()),
+            Kind::Vector => Err(wrong(name, forms, given)),
+            other => Ok(other.data_type()),
+        })
+        .collect()
+}
+
+fn wrong(name: &str, forms: &[&[Argument]], given: &[DataType]) -> DataFusionError {
+    let expected: Vec<_> = forms.iter().map(|form| call(name, form)).collect();
+    let given: Vec<_> = given.iter().map(ToString::to_string).collect();
+    DataFusionError::Plan(format!("{name}: expected {}, got {name}({})", expected.join(" or "), given.join(", ")))
+}
+
+/// `name(argument kind, …)`.
+fn call(name: &str, arguments: &[Argument]) -> String {
+    let arguments: Vec<_> = arguments.iter().map(|(name, kind)| format!("{name} {}", kind.word())).collect();
+    format!("{name}({})", arguments.join(", "))
+}
+
+/// The arguments of a call, as arrays of one length.
+pub struct Args<'a> {
+    name: &'static str,
+    values: &'a [ColumnarValue],
+    arrays: Vec<ArrayRef>,
+    rows: usize,
+}
+
+impl Args<'_> {
+    /// Rows of the call.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many arguments were given.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.arrays.len()
+    }
+
+    fn not(&self, i: usize, expected: &str) -> DataFusionError {
+        let got = self.arrays.get(i).map_or_else(|| "nothing".to_owned(), |a| a.data_type().to_string());
+        DataFusionError::Plan(format!("{}: argument {} must be {expected}, got {got}", self.name, i + 1))
+    }
+
+    /// A text argument.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn text(&self, i: usize) -> Result<&StringArray> {
+        self.arrays.get(i).and_then(|a| a.as_string_opt::<i32>()).ok_or_else(|| self.not(i, "text"))
+    }
+
+    /// An integer argument.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn int(&self, i: usize) -> Result<&Int64Array> {
+        self.arrays.get(i).and_then(|a| a.as_primitive_opt::<Int64Type>()).ok_or_else(|| self.not(i, "an integer"))
+    }
+
+    /// A float argument.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn float(&self, i: usize) -> Result<&Float32Array> {
+        self.arrays.get(i).and_then(|a| a.as_primitive_opt::<Float32Type>()).ok_or_else(|| self.not(i, "a float"))
+    }
+
+    /// A boolean argument.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn boolean(&self, i: usize) -> Result<&BooleanArray> {
+        self.arrays.get(i).and_then(|a| a.as_boolean_opt()).ok_or_else(|| self.not(i, "a boolean"))
+    }
+
+    /// A state argument.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn state(&self, i: usize) -> Result<&BinaryArray> {
+        self.arrays.get(i).and_then(|a| a.as_binary_opt::<i32>()).ok_or_else(|| self.not(i, "a state"))
+    }
+
+    /// A vector argument.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn vector(&self, i: usize) -> Result<Vectors<'_>> {
+        self.arrays
+            .get(i)
+            .and_then(|a| Vectors::new(a.as_ref()))
+            .ok_or_else(|| self.not(i, "a vector (fixed-size list of float)"))
+    }
+
+    /// A text argument that is the same for all rows: a model's URI.
+    ///
+    /// # Errors
+    /// When it is a column, or null.
+    pub fn literal_text(&self, i: usize) -> Result<&str> {
+        match self.values.get(i) {
+            Some(ColumnarValue::Scalar(ScalarValue::Utf8(Some(text)))) => Ok(text),
+            _ => Err(self.not(i, "a text literal, not a column or NULL")),
+        }
+    }
+}
+
+/// Rows of a `FixedSizeList<Float32>`; missing values read as NaN.
+pub struct Vectors<'a> {
+    list: &'a FixedSizeListArray,
+    values: &'a Float32Array,
+    width: usize,
+}
+
+impl<'a> Vectors<'a> {
+    /// `None` when `array` is of another type.
+    #[must_use]
+    pub fn new(array: &'a dyn Array) -> Option<Self> {
+        let list = array.as_fixed_size_list_opt()?;
+        let values = list.values().as_primitive_opt::<Float32Type>()?;
+        Some(Self { list, values, width: usize::try_from(list.value_length()).ok()? })
+    }
+
+    /// Values a row.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Whether the whole row is null.
+    #[must_use]
+    pub fn is_null(&self, row: usize) -> bool {
+        self.list.is_null(row)
+    }
+
+    /// Copies row `row` to `out`, which is `width` long.
+    pub fn copy(&self, row: usize, out: &mut [f32]) {
+        let start = usize::try_from(self.list.value_offset(row)).unwrap_or_default();
+        out.copy_from_slice(&self.values.values()[start..start + self.width]);
+        if self.values.null_count() > 0 {
+            for (i, value) in out.iter_mut().enumerate() {
+                if self.values.is_null(start + i) {
+                    *value = f32::NAN;
+                }
+            }
+        }
+    }
+
+    /// All rows, row-major; null rows as NaN.
+    #[must_use]
+    pub fn dense(&self) -> Vec<f32> {
+        let mut out = vec![f32::NAN; self.list.len() * self.width];
+        if self.width > 0 {
+            for (row, chunk) in out.chunks_exact_mut(self.width).enumerate() {
+                if !self.is_null(row) {
+                    self.copy(row, chunk);
+                }
+            }
+        }
+        out
+    }
+}
+
+/// A scalar function.
+pub struct Scalar {
+    /// SQL name.
+    pub name: &'static str,
+    /// The accepted argument lists.
+    pub forms: &'static [&'static [Argument]],
+    /// Type of the result.
+    pub returns: fn() -> DataType,
+    /// The computation: an array of `rows()` values.
+    pub call: fn(&Args<'_>) -> Result<ArrayRef>,
+    /// For its users.
+    pub doc: Doc,
+}
+
+/// The glue between a [`Scalar`] and DataFusion.
+pub struct ScalarGlue {
+    function: &'static Scalar,
+    signature: Signature,
+}
+
+impl ScalarGlue {
+    /// Wraps `function`.
+    #[must_use]
+    pub fn new(function: &'static Scalar) -> Self {
+        Self { function, signature: signature(function.forms) }
+    }
+}
+
+macro_rules! named {
+    ($glue:ty) => {
+        impl fmt::Debug for $glue {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.function.name)
+            }
+        }
+        impl PartialEq for $glue {
+            fn eq(&self, other: &Self) -> bool {
+                self.function.name == other.function.name
+            }
+        }
+        impl Eq for $glue {}
+        impl Hash for $glue {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.function.name.hash(state);
+            }
+        }
+    };
+}
+named!(ScalarGlue);
+named!(AggregateGlue);
+
+impl ScalarUDFImpl for ScalarGlue {
+    fn name(&self) -> &str {
+        self.function.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        coerced(self.function.name, self.function.forms, given)
+    }
+
+    fn return_type(&self, _given: &[DataType]) -> Result<DataType> {
+        Ok((self.function.returns)())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let constant = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let arrays = args.args.iter().map(|a| a.to_array(rows)).collect::<Result<Vec<_>>>()?;
+        let call = Args { name: self.function.name, values: &args.args, arrays, rows };
+        let result = (self.function.call)(&call)?;
+        if constant {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+        }
+        Ok(ColumnarValue::Array(result))
+    }
+}
+
+/// What an aggregate accumulates: a state that merges, and what it evaluates to.
+pub trait State: fmt::Debug + Send + Sync + 'static {
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// When an argument has a wrong type or value.
+    fn update(&mut self, values: &[ArrayRef]) -> Result<()>;
+    /// Adds another state's bytes.
+    ///
+    /// # Errors
+    /// When they are damaged.
+    fn merge(&mut self, bytes: &[u8]) -> Result<()>;
+    /// The state's bytes, `None` when it is empty.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    fn bytes(&self) -> Result<Option<Vec<u8>>>;
+    /// The result.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn evaluate(&self) -> Result<ScalarValue> {
+        Ok(ScalarValue::Binary(self.bytes()?))
+    }
+    /// Memory held, in bytes.
+    fn size(&self) -> usize;
+}
+
+/// An aggregate function: its partial state is one binary value.
+pub struct Aggregate {
+    /// SQL name.
+    pub name: &'static str,
+    /// The accepted argument list.
+    pub arguments: &'static [Argument],
+    /// Type of the result.
+    pub returns: fn() -> DataType,
+    /// A new state; it learns literal arguments (sizes, quotas) from the first rows.
+    pub state: fn() -> Box<dyn State>,
+    /// For its users.
+    pub doc: Doc,
+}
+
+/// The glue between an [`Aggregate`] and DataFusion.
+pub struct AggregateGlue {
+    function: &'static Aggregate,
+    forms: [&'static [Argument]; 1],
+    signature: Signature,
+}
+
+impl AggregateGlue {
+    /// Wraps `function`.
+    #[must_use]
+    pub fn new(function: &'static Aggregate) -> Self {
+        let forms = [function.arguments];
+        Self { function, forms, signature: signature(&forms) }
+    }
+}
+
+impl AggregateUDFImpl for AggregateGlue {
+    fn name(&self) -> &str {
+        self.function.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        coerced(self.function.name, &self.forms, given)
+    }
+
+    fn return_type(&self, _given: &[DataType]) -> Result<DataType> {
+        Ok((self.function.returns)())
+    }
+
+    fn accumulator(&self, _args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(StateAccumulator((self.function.state)())))
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        Ok(vec![Arc::new(Field::new(format!("{}[state]", args.name), DataType::Binary, true))])
+    }
+}
+
+#[derive(Debug)]
+struct StateAccumulator(Box<dyn State>);
+
+impl Accumulator for StateAccumulator {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.0.update(values)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.0.evaluate()
+    }
+
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.0.size()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![ScalarValue::Binary(self.0.bytes()?)])
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let states = states
+            .first()
+            .and_then(|s| s.as_binary_opt::<i32>())
+            .ok_or_else(|| DataFusionError::Internal("a state is one binary column".into()))?;
+        states.iter().flatten().try_for_each(|bytes| self.0.merge(bytes))
+    }
+}
+
+/// Turns a kernel's error into the engine's.
+pub fn failed(function: &str, error: impl fmt::Display) -> DataFusionError {
+    DataFusionError::Execution(format!("{function}: {error}"))
+}
+
+/// The name and documentation of a function, for `gleaner functions`.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// SQL name.
+    pub name: &'static str,
+    /// `scalar` or `aggregate`.
+    pub kind: &'static str,
+    /// One a form.
+    pub signatures: Vec<String>,
+    /// The result's type.
+    pub returns: DataType,
+    /// For its users.
+    pub doc: Doc,
+}
+
+impl Scalar {
+    /// For `gleaner functions`.
+    #[must_use]
+    pub fn describe(&self) -> Described {
+        let signatures = self.forms.iter().map(|form| call(self.name, form)).collect();
+        Described { name: self.name, kind: "scalar", signatures, returns: (self.returns)(), doc: self.doc }
+    }
+}
+
+impl Aggregate {
+    /// For `gleaner functions`.
+    #[must_use]
+    pub fn describe(&self) -> Described {
+        let signatures = vec![call(self.name, self.arguments)];
+        Described { name: self.name, kind: "aggregate", signatures, returns: (self.returns)(), doc: self.doc }
+    }
+}
+
+/// An aggregate's argument as text.
+///
+/// # Errors
+/// When it is none.
+pub fn text_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Result<&'a StringArray> {
+    column(function, values, i, "text", |a| a.as_string_opt::<i32>())
+}
+
+/// An aggregate's argument as integers.
+///
+/// # Errors
+/// When it is none.
+pub fn int_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Result<&'a Int64Array> {
+    column(function, values, i, "integer", |a| a.as_primitive_opt::<Int64Type>())
+}
+
+/// An aggregate's argument as floats.
+///
+/// # Errors
+/// When it is none.
+pub fn float_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Result<&'a Float32Array> {
+    column(function, values, i, "float", |a| a.as_primitive_opt::<Float32Type>())
+}
+
+/// An aggregate's argument as states.
+///
+/// # Errors
+/// When it is none.
+pub fn state_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Result<&'a BinaryArray> {
+    column(function, values, i, "state", |a| a.as_binary_opt::<i32>())
+}
+
+/// An aggregate's argument as vectors.
+///
+/// # Errors
+/// When it is none.
+pub fn vector_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Result<Vectors<'a>> {
+    values
+        .get(i)
+        .and_then(|a| Vectors::new(a.as_ref()))
+        .ok_or_else(|| DataFusionError::Plan(format!("{function}: argument {} must be a vector", i + 1)))
+}
+
+fn column<'a, A>(
+    function: &str,
+    values: &'a [ArrayRef],
+    i: usize,
+    expected: &str,
+    cast: impl Fn(&'a dyn Array) -> Option<&'a A>,
+) -> Result<&'a A> {
+    let bad = || DataFusionError::Plan(format!("{function}: argument {} must be {expected}", i + 1));
+    values.get(i).and_then(|a| cast(a.as_ref())).ok_or_else(bad)
+}
