@@ -1,8 +1,24 @@
-//! Jobs.
+//! Gleaner's engine: a day of telemetry in, a labelled benign set out.
+//!
+//! ```text
+//! stages/     the data path in reading order, each stage SQL and the glue around it
+//! driver      a day: each stage, when what it reads has changed
+//! engine      tasks, in this process or on a Ballista cluster
+//! plan/       the two plan nodes of our own: defensive reading, distributed writing
+//! telemetry/  formats, schemas, quarantine
+//! warehouse/  Delta tables, models, ledger
+//! synth/      telemetry of any size, seeded
+//! cli/        the `gleaner` command
+//! ```
+
+pub mod cli;
+pub mod driver;
 pub mod engine;
 pub mod error;
+pub mod options;
 pub mod plan;
 pub mod session;
-#[path = "telemetry_stub.rs"]
+pub mod stages;
+pub mod synth;
 pub mod telemetry;
 pub mod warehouse;

@@ -156,6 +156,9 @@ pub struct KMeans {
     /// Passes made.
     #[prost(uint32, tag = "6")]
     pub iterations: u32,
+    /// Share of the rows that the clusters distances are measured from hold.
+    #[prost(double, tag = "7")]
+    pub crowd_share: f64,
 }
 
 /// A fitted isolation forest; the nodes of all trees one after another.

@@ -4,5 +4,6 @@
 //! The messages are hand-written `prost` structs, so that a clone builds without `protoc`. A field's number is
 //! its contract: numbers are never reused, and a reader ignores numbers that it does not know.
 
+pub mod detector;
 pub mod learners;
 pub mod plan;

@@ -1,2 +1,10 @@
-//! Binary.
-fn main() {}
+//! The `gleaner-scheduler` command.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    ExitCode::from(gleaner_scheduler::main(gleaner_scheduler::Args::parse()).await)
+}

@@ -103,7 +103,12 @@ pub(crate) fn same_size(
     if expected == got {
         Ok(())
     } else {
-        Err(LearnerError::Shape { learner, what, expected, got })
+        Err(LearnerError::Shape {
+            learner,
+            what,
+            expected,
+            got,
+        })
     }
 }
 
@@ -111,10 +116,19 @@ pub(crate) fn same_size(
 ///
 /// # Errors
 /// [`LearnerError::Shape`] when `d` is zero or does not divide `len`.
-pub(crate) fn row_count(learner: &'static str, len: usize, d: usize) -> Result<usize, LearnerError> {
+pub(crate) fn row_count(
+    learner: &'static str,
+    len: usize,
+    d: usize,
+) -> Result<usize, LearnerError> {
     if d == 0 || !len.is_multiple_of(d) {
         let expected = d.max(1);
-        return Err(LearnerError::Shape { learner, what: "values a row", expected, got: len % expected });
+        return Err(LearnerError::Shape {
+            learner,
+            what: "values a row",
+            expected,
+            got: len % expected,
+        });
     }
     Ok(len / d)
 }
@@ -123,7 +137,13 @@ pub(crate) fn row_count(learner: &'static str, len: usize, d: usize) -> Result<u
 pub(crate) fn seal(kind: &'static str, version: u32, message: &impl Message) -> Vec<u8> {
     let body = message.encode_to_vec();
     let checksum = checksum(&body);
-    wire::Sealed { kind: kind.to_owned(), version, checksum, body }.encode_to_vec()
+    wire::Sealed {
+        kind: kind.to_owned(),
+        version,
+        checksum,
+        body,
+    }
+    .encode_to_vec()
 }
 
 /// Unwraps what [`seal`] wrote.
@@ -131,8 +151,16 @@ pub(crate) fn seal(kind: &'static str, version: u32, message: &impl Message) -> 
 /// # Errors
 /// [`LearnerError::Damaged`] for anything but exactly the bytes that `seal` wrote, [`LearnerError::Version`] for
 /// whole bytes of another version.
-pub(crate) fn open<M: Message + Default>(kind: &'static str, version: u32, bytes: &[u8]) -> Result<M, LearnerError> {
-    let damaged = |reason| LearnerError::Damaged { kind, reason, len: bytes.len() };
+pub(crate) fn open<M: Message + Default>(
+    kind: &'static str,
+    version: u32,
+    bytes: &[u8],
+) -> Result<M, LearnerError> {
+    let damaged = |reason| LearnerError::Damaged {
+        kind,
+        reason,
+        len: bytes.len(),
+    };
     let sealed = wire::Sealed::decode(bytes).map_err(|_| damaged("not a sealed message"))?;
     if sealed.kind != kind {
         return Err(damaged("of another kind"));
@@ -142,7 +170,11 @@ pub(crate) fn open<M: Message + Default>(kind: &'static str, version: u32, bytes
         return Err(damaged("holds more than was written"));
     }
     if sealed.version != version {
-        return Err(LearnerError::Version { kind, expected: version, got: sealed.version });
+        return Err(LearnerError::Version {
+            kind,
+            expected: version,
+            got: sealed.version,
+        });
     }
     if checksum(&sealed.body) != sealed.checksum {
         return Err(damaged("checksum differs"));
@@ -152,7 +184,10 @@ pub(crate) fn open<M: Message + Default>(kind: &'static str, version: u32, bytes
 
 fn checksum(body: &[u8]) -> u64 {
     let hash = blake3::hash(body);
-    hash.as_bytes().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+    hash.as_bytes()
+        .iter()
+        .take(8)
+        .fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
 /// Turns a size that is known to be small into the wire's `u32`, saturating.
@@ -171,20 +206,31 @@ mod tests {
 
     #[test]
     fn what_was_sealed_opens_and_nothing_else_does() {
-        let message = wire::Sample { k: 2, d: 1, keys: vec![3, 9], features: vec![0.5, -1.0] };
+        let message = wire::Sample {
+            k: 2,
+            d: 1,
+            keys: vec![3, 9],
+            features: vec![0.5, -1.0],
+        };
         let bytes = seal("sample", 1, &message);
         assert_eq!(open::<wire::Sample>("sample", 1, &bytes), Ok(message));
         for byte in 0..bytes.len() {
             for bit in 0..8 {
                 let mut flipped = bytes.clone();
                 flipped[byte] ^= 1 << bit;
-                assert!(open::<wire::Sample>("sample", 1, &flipped).is_err(), "byte {byte} bit {bit}");
+                assert!(
+                    open::<wire::Sample>("sample", 1, &flipped).is_err(),
+                    "byte {byte} bit {bit}"
+                );
             }
             assert!(open::<wire::Sample>("sample", 1, &bytes[..byte]).is_err());
         }
         let mut longer = bytes.clone();
         longer.extend_from_slice(&[0x78, 0x01]);
-        assert!(open::<wire::Sample>("sample", 1, &longer).is_err(), "an unknown field at the end");
+        assert!(
+            open::<wire::Sample>("sample", 1, &longer).is_err(),
+            "an unknown field at the end"
+        );
     }
 
     #[test]
@@ -192,7 +238,11 @@ mod tests {
         let bytes = seal("sample", 2, &wire::Sample::default());
         assert_eq!(
             open::<wire::Sample>("sample", 1, &bytes),
-            Err(LearnerError::Version { kind: "sample", expected: 1, got: 2 })
+            Err(LearnerError::Version {
+                kind: "sample",
+                expected: 1,
+                got: 2
+            })
         );
     }
 }

@@ -1,8 +1,8 @@
 //! A small seeded generator, ours so that a library update never changes a model.
 //!
 //! `SplitMix64` (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators"): a counter and a
-//! finaliser, 64 bits of state, passes `BigCrush`, and any (seed, stream) pair starts a stream of its own at no cost. Good for
-//! sampling and initialisation; not for secrets. Cost: about a nanosecond a number.
+//! finaliser, 64 bits of state, passes `BigCrush`, and any (seed, stream) pair starts a stream of its own at no cost.
+//! Good for sampling and initialisation; not for secrets. Cost: about a nanosecond a number.
 
 /// The odd constant of the golden ratio, the step of [`SplitMix64`].
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -31,7 +31,9 @@ impl SplitMix64 {
     /// One of many independent streams of a seed: one for each tree, each restart.
     #[must_use]
     pub const fn stream(seed: u64, index: u64) -> Self {
-        Self { state: mix(seed.wrapping_add(STEP)) ^ mix(index.wrapping_mul(STEP).wrapping_add(1)) }
+        Self {
+            state: mix(seed.wrapping_add(STEP)) ^ mix(index.wrapping_mul(STEP).wrapping_add(1)),
+        }
     }
 
     /// 64 random bits.
@@ -41,13 +43,19 @@ impl SplitMix64 {
     }
 
     /// Uniform in `[0, 1)`, with 53 bits.
-    #[expect(clippy::cast_precision_loss, reason = "a 53-bit integer is exact in f64")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a 53-bit integer is exact in f64"
+    )]
     pub const fn next_f64(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
     /// Uniform in `0..bound` without bias (Lemire 2019); 0 when `bound` is 0.
-    #[expect(clippy::cast_possible_truncation, reason = "the high and the low half of a 128-bit product")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the high and the low half of a 128-bit product"
+    )]
     pub const fn below(&mut self, bound: usize) -> usize {
         let bound = bound as u64;
         if bound == 0 {
@@ -95,7 +103,10 @@ mod tests {
         for _ in 0..70_000 {
             counts[rng.below(7)] += 1;
         }
-        assert!(counts.iter().all(|count| (9_600..10_400).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (9_600..10_400).contains(count)),
+            "{counts:?}"
+        );
         assert_eq!(rng.below(0), 0);
         assert_eq!(rng.below(1), 0);
     }
@@ -106,7 +117,10 @@ mod tests {
         let draws: Vec<f64> = (0..100_000).map(|_| rng.next_normal()).collect();
         let mean = draws.iter().sum::<f64>() / 1e5;
         let variance = draws.iter().map(|x| x * x).sum::<f64>() / 1e5;
-        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
+        assert!(
+            mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02,
+            "{mean} {variance}"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Date32Type, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result};
@@ -21,8 +21,9 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties,
 };
 use gleaner_proto::plan::ScanSpec;
+use url::Url;
 
-use crate::telemetry;
+use crate::telemetry::{self, ReadOptions, SchemaKind, TelemetryError, Undated};
 
 /// Telemetry as a table; it travels as its [`ScanSpec`].
 #[derive(Debug)]
@@ -144,18 +145,50 @@ impl ExecutionPlan for TelemetryExec {
         let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema(), 2);
         let (sender, spec, columns) = (builder.tx(), self.spec.clone(), self.columns.clone());
         builder.spawn_blocking(move || {
-            let mut emit = |batch: RecordBatch| -> std::ops::ControlFlow<()> {
+            let mut emit = |batch: RecordBatch| {
                 let batch = match &columns {
                     Some(columns) => batch.project(columns).map_err(DataFusionError::from),
                     None => Ok(batch),
                 };
-                match sender.blocking_send(batch) {
-                    Ok(()) => std::ops::ControlFlow::Continue(()),
-                    Err(_) => std::ops::ControlFlow::Break(()),
-                }
+                sender.blocking_send(batch).map_err(|e| TelemetryError::Receiver(Box::new(e)))
             };
-            telemetry::read_files(&spec, &mut emit)
+            match read(&spec, &mut emit) {
+                // The receiver went away because it has enough, or because the query failed elsewhere.
+                Err(DataFusionError::External(e))
+                    if matches!(e.downcast_ref(), Some(TelemetryError::Receiver(_))) => Ok(()),
+                other => other,
+            }
         });
         Ok(builder.build())
     }
+}
+
+type Emit<'a> = &'a mut dyn FnMut(RecordBatch) -> std::result::Result<(), TelemetryError>;
+
+fn read(spec: &ScanSpec, emit: Emit<'_>) -> Result<()> {
+    let day = Date32Type::to_naive_date_opt(spec.day)
+        .ok_or_else(|| DataFusionError::Internal(format!("day {} is out of range", spec.day)))?;
+    let schema = match spec.schema.as_str() {
+        "" => None,
+        name => Some(name.parse::<SchemaKind>().map_err(|e| DataFusionError::External(Box::new(e)))?),
+    };
+    let options = ReadOptions {
+        schema,
+        max_line_bytes: usize::try_from(spec.max_line_bytes).unwrap_or(usize::MAX),
+        undated: if spec.undated_as_day { Undated::AsDay } else { Undated::Quarantine },
+        ..ReadOptions::new(day)
+    };
+    for file in &spec.files {
+        let path = Url::parse(&file.url).ok().and_then(|url| url.to_file_path().ok());
+        let path = path.ok_or_else(|| DataFusionError::NotImplemented(format!("telemetry at {}", file.url)))?;
+        let name = path.to_string_lossy().into_owned();
+        telemetry::read_file(&name, &path, &options, emit).map_err(|e| match e {
+            // Input and output errors stay what they are, so that the task is tried again.
+            TelemetryError::Io { file, source } => {
+                DataFusionError::IoError(std::io::Error::new(source.kind(), format!("{file}: {source}")))
+            }
+            other => DataFusionError::External(Box::new(other)),
+        })?;
+    }
+    Ok(())
 }

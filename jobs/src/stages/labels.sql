@@ -10,7 +10,8 @@ WITH seen AS (
 ),
 labelled AS (
     SELECT c.day, c.hash, c.command_line, s.template_events, s.template_hosts, s.template_users, s.template_days,
-           cmd_label(c.command_line, c.os, c.image, c.parent_image, c."user", s.template_events, s.template_hosts,
+           cmd_label(c.command_line, c.os, c.image, c.parent_image, c.parent_command_line, c."user",
+                     s.template_events, s.template_hosts,
                      s.template_users, s.template_days, {min_hosts}, {min_users}, {min_days}) AS label
     FROM candidates AS c
     JOIN seen AS s ON c.template = s.template

@@ -1,6 +1,5 @@
 -- Stage 1, telemetry: what became of each file.
 SELECT {day} AS day, file,
-       CAST(max(CASE WHEN kind = 'file' THEN "offset" END) AS BIGINT) AS bytes,
        CAST(sum(CASE WHEN kind = 'file' THEN rows ELSE 0 END) AS BIGINT) AS rows_read,
        CAST(sum(CASE WHEN kind = 'event' THEN rows ELSE 0 END) AS BIGINT) AS rows_kept,
        CAST(sum(CASE WHEN kind = 'quarantine' THEN rows ELSE 0 END) AS BIGINT) AS rows_quarantined,

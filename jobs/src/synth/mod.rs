@@ -21,6 +21,8 @@ mod catalog;
 mod fleet;
 mod generate;
 mod json;
+mod native;
+mod ocsf;
 mod output;
 mod pattern;
 mod prng;
@@ -235,7 +237,7 @@ pub enum SynthError {
 /// Makes the telemetry and its truth under `out`, and tells `progress` now and then how many rows are done.
 ///
 /// Telemetry is `out/day=YYYY-MM-DD/part-00000.parquet` (for OCSF
-/// `out/region=us-east-1/accountId=123456789012/eventDay=YYYYMMDD/part-00000.gz.parquet`), truth is
+/// `out/region=us-east-1/accountId=123456789012/eventDay=YYYYMMDD/part-00000.zst.parquet`), truth is
 /// `out/_truth/day=YYYY-MM-DD.parquet`. A file has its name only when it is whole.
 ///
 /// # Errors

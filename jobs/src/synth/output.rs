@@ -49,17 +49,18 @@ impl Whole {
 
     /// Gives the file its name.
     pub(super) fn commit(mut self, rows: u64) -> Result<SynthFile, SynthError> {
-        let size = || {
-            self.file.flush()?;
-            self.file.get_ref().sync_all()?;
-            let bytes = self.file.get_ref().metadata()?.len();
-            fs::rename(&self.temporary, &self.path)?;
-            Ok(bytes)
-        };
-        let result: std::io::Result<u64> = { size }();
-        let bytes = result.map_err(io(&self.path))?;
+        let bytes = self.settle().map_err(io(&self.path))?;
         self.done = true;
         Ok(SynthFile { path: self.path.clone(), rows, bytes })
+    }
+}
+
+impl Whole {
+    fn settle(&mut self) -> std::io::Result<u64> {
+        self.file.flush()?;
+        let bytes = self.file.get_ref().metadata()?.len();
+        fs::rename(&self.temporary, &self.path)?;
+        Ok(bytes)
     }
 }
 
@@ -88,11 +89,13 @@ pub(super) fn io(path: &Path) -> impl Fn(std::io::Error) -> SynthError {
 
 /// Refuses a folder that holds something, unless it may be overwritten.
 pub(super) fn check_empty(out: &Path, overwrite: bool) -> Result<(), SynthError> {
-    match fs::read_dir(out) {
-        Ok(mut entries) if !overwrite && entries.next().is_some() => Err(SynthError::NotEmpty(out.to_owned())),
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io(out)(e)),
-        _ => Ok(()),
-    }
+    let entries = match fs::read_dir(out) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(io(out)(e)),
+    };
+    let empty = entries.take(1).count() == 0;
+    if empty || overwrite { Ok(()) } else { Err(SynthError::NotEmpty(out.to_owned())) }
 }
 
 /// Zstd, and no dictionary for the columns of `plain`, whose values hardly repeat.
@@ -206,7 +209,6 @@ impl Parts {
         if params.overwrite {
             remove_parts(&folder)?;
         }
-        let Format::Parquet | Format::Ndjson | Format::NdjsonGz | Format::NdjsonZst | Format::Csv = params.format;
         Ok(Self {
             folder,
             format: params.format,

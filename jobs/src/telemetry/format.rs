@@ -37,7 +37,11 @@ impl Format {
     /// The format that a file's name (or key, or URL) announces; `None` when it announces nothing.
     #[must_use]
     pub fn of_path(path: &str) -> Option<Self> {
-        let name = path.rsplit(['/', '\\']).next().unwrap_or(path).to_ascii_lowercase();
+        let name = path
+            .rsplit(['/', '\\'])
+            .next()
+            .unwrap_or(path)
+            .to_ascii_lowercase();
         let (stem, packing) = match name.rsplit_once('.') {
             Some((stem, "gz" | "gzip")) => (stem, Packing::Gzip),
             Some((stem, "zst" | "zstd")) => (stem, Packing::Zstd),
@@ -146,7 +150,9 @@ pub fn skip_by_path(path: &str, day: NaiveDate) -> bool {
         if hidden || (component.starts_with('_') && !component.contains('=')) {
             return true;
         }
-        let Some((key, value)) = component.split_once('=') else { continue };
+        let Some((key, value)) = component.split_once('=') else {
+            continue;
+        };
         match key.to_ascii_lowercase().as_str() {
             "year" => year = value.parse::<i32>().ok(),
             "month" => month = value.parse::<u32>().ok(),
@@ -163,7 +169,11 @@ pub fn skip_by_path(path: &str, day: NaiveDate) -> bool {
         }
     }
     let Some(year) = year else { return false };
-    let from = NaiveDate::from_ymd_opt(year, month.unwrap_or(1), month.and(day_of_month).unwrap_or(1));
+    let from = NaiveDate::from_ymd_opt(
+        year,
+        month.unwrap_or(1),
+        month.and(day_of_month).unwrap_or(1),
+    );
     let to = match (month, day_of_month) {
         (None, _) => NaiveDate::from_ymd_opt(year, 12, 31),
         (Some(month), None) => {
@@ -175,6 +185,11 @@ pub fn skip_by_path(path: &str, day: NaiveDate) -> bool {
 }
 
 fn date_of(value: &str) -> Option<NaiveDate> {
-    let format = if value.len() == 8 { "%Y%m%d" } else { "%Y-%m-%d" };
-    (value.len() == 8 || value.len() == 10).then(|| NaiveDate::parse_from_str(value, format).ok())?
+    let format = if value.len() == 8 {
+        "%Y%m%d"
+    } else {
+        "%Y-%m-%d"
+    };
+    (value.len() == 8 || value.len() == 10)
+        .then(|| NaiveDate::parse_from_str(value, format).ok())?
 }

@@ -12,11 +12,23 @@ const LINE_BUFFER_BYTES: usize = 64 << 10;
 /// One step through a file. Offsets are of the unpacked text.
 pub(super) enum Step<'b> {
     /// A line with its terminator, if it has one.
-    Line { offset: u64, bytes: &'b [u8] },
+    Line {
+        offset: u64,
+        bytes: &'b [u8],
+    },
     /// A line over the limit: its first bytes and its whole length.
-    Long { offset: u64, head: &'b [u8], bytes: u64 },
+    Long {
+        offset: u64,
+        head: &'b [u8],
+        bytes: u64,
+    },
     /// The archive broke off; nothing follows. `partial` is the unfinished line's text.
-    Broken { offset: u64, reason: Reason, detail: String, partial: &'b [u8] },
+    Broken {
+        offset: u64,
+        reason: Reason,
+        detail: String,
+        partial: &'b [u8],
+    },
     End,
 }
 
@@ -29,10 +41,20 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn open(source: impl Read + 'a, format: Format, max_bytes: usize) -> io::Result<Self> {
+    pub(super) fn open(
+        source: impl Read + 'a,
+        format: Format,
+        max_bytes: usize,
+    ) -> io::Result<Self> {
         let unpacked = Unpacked::open(source, format.packing())?;
         let reader = BufReader::with_capacity(LINE_BUFFER_BYTES, unpacked);
-        Ok(Self { reader, line: Vec::new(), offset: 0, max_bytes, is_over: false })
+        Ok(Self {
+            reader,
+            line: Vec::new(),
+            offset: 0,
+            max_bytes,
+            is_over: false,
+        })
     }
 
     /// The next line, blank ones included. A byte order mark at the start of the file is passed over.
@@ -44,7 +66,11 @@ impl<'a> Lines<'a> {
         let mut start = self.offset;
         // Room for the terminator: a line of exactly the limit is not too long.
         let limit = self.max_bytes.saturating_add(2);
-        let read = self.reader.by_ref().take(limit as u64).read_until(b'\n', &mut self.line);
+        let read = self
+            .reader
+            .by_ref()
+            .take(limit as u64)
+            .read_until(b'\n', &mut self.line);
         if let Err(error) = read {
             return self.broken(error);
         }
@@ -59,7 +85,10 @@ impl<'a> Lines<'a> {
             start = mark as u64;
         }
         if content(&self.line[mark..]).len() <= self.max_bytes {
-            return Ok(Step::Line { offset: start, bytes: &self.line[mark..] });
+            return Ok(Step::Line {
+                offset: start,
+                bytes: &self.line[mark..],
+            });
         }
         let mut bytes = content(&self.line[mark..]).len() as u64;
         if self.line.last() != Some(&b'\n') {
@@ -72,7 +101,11 @@ impl<'a> Lines<'a> {
             }
         }
         let head = &self.line[mark..];
-        Ok(Step::Long { offset: start, head: &head[..head.len().min(RAW_BYTES)], bytes })
+        Ok(Step::Long {
+            offset: start,
+            head: &head[..head.len().min(RAW_BYTES)],
+            bytes,
+        })
     }
 
     fn broken(&mut self, error: io::Error) -> io::Result<Step<'_>> {

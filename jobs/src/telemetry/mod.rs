@@ -42,7 +42,6 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
-use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::ChunkReader;
 use bytes::Bytes;
 use chrono::NaiveDate;
@@ -111,7 +110,13 @@ impl ReadOptions {
     /// The defaults for a UTC day.
     #[must_use]
     pub fn new(day: NaiveDate) -> Self {
-        Self { day, schema: None, max_line_bytes: 1 << 20, batch_rows: 8192, undated: Undated::default() }
+        Self {
+            day,
+            schema: None,
+            max_line_bytes: 1 << 20,
+            batch_rows: 8192,
+            undated: Undated::default(),
+        }
     }
 }
 
@@ -134,7 +139,11 @@ impl FileAccount {
     /// Whether every row read is accounted for.
     #[must_use]
     pub const fn balances(&self) -> bool {
-        self.rows_read == self.kept.saturating_add(self.quarantined).saturating_add(self.other_day)
+        self.rows_read
+            == self
+                .kept
+                .saturating_add(self.quarantined)
+                .saturating_add(self.other_day)
     }
 }
 
@@ -148,7 +157,10 @@ pub fn read_file(
     options: &ReadOptions,
     emit: &mut dyn FnMut(RecordBatch) -> Result<(), TelemetryError>,
 ) -> Result<FileAccount, TelemetryError> {
-    let io_error = |source| TelemetryError::Io { file: file.to_owned(), source };
+    let io_error = |source| TelemetryError::Io {
+        file: file.to_owned(),
+        source,
+    };
     let mut source = File::open(path).map_err(io_error)?;
     let head = unpack::head(&mut source, MAGIC_BYTES).map_err(io_error)?;
     source.rewind().map_err(io_error)?;
@@ -190,17 +202,37 @@ pub fn read_text(
     emit: &mut dyn FnMut(RecordBatch) -> Result<(), TelemetryError>,
 ) -> Result<FileAccount, TelemetryError> {
     if format == Format::Parquet {
-        return unrecognised(file, b"", options, emit);
+        let mut output = Output::new(file, options, emit);
+        let at = At {
+            position: 0,
+            offset: Some(0),
+        };
+        output.quarantine(
+            at,
+            Reason::UnrecognisedFormat,
+            "Parquet cannot be read as a stream",
+            None,
+            1,
+        )?;
+        return output.finish(options.schema);
     }
     let output = Output::new(file, options, emit);
-    let lines = lines::Lines::open(source, format, options.max_line_bytes)
-        .map_err(|source| TelemetryError::Io { file: file.to_owned(), source })?;
-    if format.is_csv() { csv::read(lines, output) } else { ndjson::read(lines, output) }
+    let lines = lines::Lines::open(source, format, options.max_line_bytes).map_err(|source| {
+        TelemetryError::Io {
+            file: file.to_owned(),
+            source,
+        }
+    })?;
+    if format.is_csv() {
+        csv::read(lines, output)
+    } else {
+        ndjson::read(lines, output)
+    }
 }
 
 /// Reads Parquet from anything with random access: a [`File`], [`Bytes`], or an object store behind a [`ChunkReader`].
 ///
-/// An I/O error of the source must come as [`ParquetError::External`], or be one of the reader's; every other error is
+/// An I/O error of the source must come as [`ParquetError::External`](::parquet::errors::ParquetError::External), or be one of the reader's; every other error is
 /// taken to be the file's fault.
 ///
 /// # Errors
@@ -222,8 +254,17 @@ fn unrecognised(
 ) -> Result<FileAccount, TelemetryError> {
     let mut output = Output::new(file, options, emit);
     if !head.is_empty() {
-        let at = At { position: 0, offset: Some(0) };
-        output.quarantine(at, Reason::UnrecognisedFormat, "neither name nor first bytes", Some(head), 1)?;
+        let at = At {
+            position: 0,
+            offset: Some(0),
+        };
+        output.quarantine(
+            at,
+            Reason::UnrecognisedFormat,
+            "neither name nor first bytes",
+            Some(head),
+            1,
+        )?;
     }
     output.finish(options.schema)
 }

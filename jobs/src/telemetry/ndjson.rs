@@ -40,7 +40,9 @@ impl Window {
     /// The schema with most votes; the first of [`SchemaKind::ALL`] when several have.
     fn winner(&self) -> Option<SchemaKind> {
         let most = *self.votes.iter().max()?;
-        SchemaKind::ALL.into_iter().find(|kind| most > 0 && self.votes[*kind as usize] == most)
+        SchemaKind::ALL
+            .into_iter()
+            .find(|kind| most > 0 && self.votes[*kind as usize] == most)
     }
 }
 
@@ -51,7 +53,10 @@ enum Schema {
 }
 
 pub(super) fn read(mut lines: Lines, mut output: Output) -> Result<FileAccount, TelemetryError> {
-    let mut schema = output.options().schema.map_or_else(|| Schema::Sought(Window::default()), Schema::Known);
+    let mut schema = output
+        .options()
+        .schema
+        .map_or_else(|| Schema::Sought(Window::default()), Schema::Known);
     let mut position = 0;
     loop {
         let step = lines.step().map_err(|source| io_error(&output, source))?;
@@ -59,31 +64,73 @@ pub(super) fn read(mut lines: Lines, mut output: Output) -> Result<FileAccount, 
             Step::End => break,
             Step::Line { bytes, .. } if is_blank(bytes) => continue,
             Step::Line { offset, bytes } => {
-                let at = At { position, offset: Some(offset) };
+                let at = At {
+                    position,
+                    offset: Some(offset),
+                };
                 line(at, content(bytes), &mut schema, &mut output)?;
             }
-            Step::Long { offset, head, bytes } => {
-                let at = At { position, offset: Some(offset) };
-                output.quarantine(at, Reason::LineTooLong, &format!("line of {bytes} bytes"), Some(head), 1)?;
+            Step::Long {
+                offset,
+                head,
+                bytes,
+            } => {
+                let at = At {
+                    position,
+                    offset: Some(offset),
+                };
+                output.quarantine(
+                    at,
+                    Reason::LineTooLong,
+                    &format!("line of {bytes} bytes"),
+                    Some(head),
+                    1,
+                )?;
             }
-            Step::Broken { offset, reason, detail, partial } => {
-                output.quarantine(At { position, offset: Some(offset) }, reason, &detail, Some(partial), 1)?;
+            Step::Broken {
+                offset,
+                reason,
+                detail,
+                partial,
+            } => {
+                output.quarantine(
+                    At {
+                        position,
+                        offset: Some(offset),
+                    },
+                    reason,
+                    &detail,
+                    Some(partial),
+                    1,
+                )?;
             }
         }
         position += 1;
     }
     if let Schema::Sought(window) = schema {
-        schema = settle(window, &mut output)?;
+        schema = settle(&window, &mut output)?;
     }
-    let known = if let Schema::Known(kind) = schema { Some(kind) } else { None };
+    let known = if let Schema::Known(kind) = schema {
+        Some(kind)
+    } else {
+        None
+    };
     output.finish(known)
 }
 
 pub(super) fn io_error(output: &Output, source: io::Error) -> TelemetryError {
-    TelemetryError::Io { file: output.file().to_owned(), source }
+    TelemetryError::Io {
+        file: output.file().to_owned(),
+        source,
+    }
 }
 
-fn line(at: At, bytes: &[u8], schema: &mut Schema, output: &mut Output) -> Result<(), TelemetryError> {
+fn line(
+    at: At,
+    bytes: &[u8],
+    schema: &mut Schema,
+    output: &mut Output,
+) -> Result<(), TelemetryError> {
     if let Schema::Unknown = schema {
         unknown(at, bytes, output);
         return Ok(());
@@ -99,7 +146,9 @@ fn line(at: At, bytes: &[u8], schema: &mut Schema, output: &mut Output) -> Resul
         Ok(record @ Node::Map(_)) => record,
         Ok(_) => return output.quarantine(at, Reason::BrokenJson, "not an object", Some(bytes), 1),
         // Syntax errors have fixed messages; they never quote the input.
-        Err(error) => return output.quarantine(at, Reason::BrokenJson, &error.to_string(), Some(bytes), 1),
+        Err(error) => {
+            return output.quarantine(at, Reason::BrokenJson, &error.to_string(), Some(bytes), 1);
+        }
     };
     match schema {
         Schema::Known(kind) => output.record(at, *kind, &record, &|| bytes.to_vec())?,
@@ -107,7 +156,7 @@ fn line(at: At, bytes: &[u8], schema: &mut Schema, output: &mut Output) -> Resul
         Schema::Sought(window) => {
             window.push(at, bytes, &record);
             if window.is_full() {
-                *schema = settle(std::mem::take(window), output)?;
+                *schema = settle(&std::mem::take(window), output)?;
             }
         }
     }
@@ -115,7 +164,7 @@ fn line(at: At, bytes: &[u8], schema: &mut Schema, output: &mut Output) -> Resul
 }
 
 /// Ends the search for a schema and deals with the lines that waited.
-fn settle(window: Window, output: &mut Output) -> Result<Schema, TelemetryError> {
+fn settle(window: &Window, output: &mut Output) -> Result<Schema, TelemetryError> {
     let mut schema = window.winner().map_or(Schema::Unknown, Schema::Known);
     for (at, bytes) in &window.lines {
         line(*at, bytes, &mut schema, output)?;
@@ -124,5 +173,10 @@ fn settle(window: Window, output: &mut Output) -> Result<Schema, TelemetryError>
 }
 
 fn unknown(at: At, bytes: &[u8], output: &mut Output) {
-    output.tally(at, Reason::UnrecognisedSchema, "no command line under any name we know", &|| bytes.to_vec());
+    output.tally(
+        at,
+        Reason::UnrecognisedSchema,
+        "no command line under any name we know",
+        &|| bytes.to_vec(),
+    );
 }

@@ -15,8 +15,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit}
 
 use super::mapping::{Command, Event};
 use super::reason::Reason;
-use super::{FileAccount, ReadOptions, SchemaKind, TelemetryError, Undated, time};
 use super::value::Node;
+use super::{FileAccount, ReadOptions, SchemaKind, TelemetryError, Undated, time};
 
 /// Text bytes at which a batch is handed on before it has all its rows.
 const BATCH_TEXT_BYTES: usize = 16 << 20;
@@ -130,11 +130,16 @@ impl<'a> Output<'a> {
         raw: &dyn Fn() -> Vec<u8>,
     ) -> Result<(), TelemetryError> {
         let mapped = kind.map(record);
-        let parsed = mapped.time.map(time::parse);
+        // An empty text is no time rather than a bad one.
+        let stated = mapped
+            .time
+            .filter(|value| !matches!(value, Node::Text(text) if text.is_empty()));
+        let parsed = stated.map(time::parse);
         if let Some(Ok(micros)) = parsed
             && !self.in_day(micros)
         {
-            return self.other_day();
+            self.other_day();
+            return Ok(());
         }
         if let Some(activity) = mapped.other_activity {
             self.tally(at, Reason::NotProcessCreation, &activity, raw);
@@ -142,9 +147,13 @@ impl<'a> Output<'a> {
         }
         let micros = match (parsed, self.options.undated) {
             (Some(Ok(micros)), _) => micros,
-            (Some(Err(detail)), _) => return self.quarantine(at, Reason::BadEventTime, &detail, Some(&raw()), 1),
+            (Some(Err(detail)), _) => {
+                return self.quarantine(at, Reason::BadEventTime, &detail, Some(&raw()), 1);
+            }
             (None, Undated::AsDay) => self.first_micros,
-            (None, Undated::Quarantine) => return self.quarantine(at, Reason::MissingEventTime, "", Some(&raw()), 1),
+            (None, Undated::Quarantine) => {
+                return self.quarantine(at, Reason::MissingEventTime, "", Some(&raw()), 1);
+            }
         };
         let line = match &mapped.event.command_line {
             Command::Text(text) if !text.trim().is_empty() => text,
@@ -152,7 +161,13 @@ impl<'a> Output<'a> {
                 return self.quarantine(at, Reason::MissingCommandLine, "", Some(&raw()), 1);
             }
             Command::WrongType => {
-                return self.quarantine(at, Reason::WrongType, "command line is not text", Some(&raw()), 1);
+                return self.quarantine(
+                    at,
+                    Reason::WrongType,
+                    "command line is not text",
+                    Some(&raw()),
+                    1,
+                );
             }
             Command::NotUtf8(bytes) => {
                 let detail = format!("command line of {} bytes", bytes.len());
@@ -169,18 +184,20 @@ impl<'a> Output<'a> {
         }
         self.account.rows_read += 1;
         self.account.kept += 1;
-        self.batch_text_bytes += self.columns.event(self.file, at, micros, line, &mapped.event);
+        self.batch_text_bytes += self
+            .columns
+            .event(self.file, at, micros, line, &mapped.event);
         self.row_done()
     }
 
     fn in_day(&self, micros: i64) -> bool {
-        (self.first_micros..self.first_micros.saturating_add(time::MICROS_PER_DAY)).contains(&micros)
+        (self.first_micros..self.first_micros.saturating_add(time::MICROS_PER_DAY))
+            .contains(&micros)
     }
 
-    fn other_day(&mut self) -> Result<(), TelemetryError> {
+    fn other_day(&mut self) {
         self.account.rows_read += 1;
         self.account.other_day += 1;
-        Ok(())
     }
 
     /// Writes rows off, now.
@@ -195,12 +212,20 @@ impl<'a> Output<'a> {
         self.account.rows_read = self.account.rows_read.saturating_add(rows);
         self.account.quarantined = self.account.quarantined.saturating_add(rows);
         let raw = raw.map(|raw| &raw[..raw.len().min(RAW_BYTES)]);
-        self.batch_text_bytes += self.columns.quarantine(self.file, at, reason, detail, raw, rows);
+        self.batch_text_bytes += self
+            .columns
+            .quarantine(self.file, at, reason, detail, raw, rows);
         self.row_done()
     }
 
     /// Writes one row off that may be one of millions of its kind: one quarantine row for all of them, at the end.
-    pub(super) fn tally(&mut self, at: At, reason: Reason, detail: &str, raw: &dyn Fn() -> Vec<u8>) {
+    pub(super) fn tally(
+        &mut self,
+        at: At,
+        reason: Reason,
+        detail: &str,
+        raw: &dyn Fn() -> Vec<u8>,
+    ) {
         self.account.rows_read += 1;
         self.account.quarantined += 1;
         let same = |tally: &&mut Tally| tally.reason == reason && tally.detail == detail;
@@ -209,7 +234,13 @@ impl<'a> Output<'a> {
         } else if self.tallies.len() < MAX_TALLIES {
             let mut raw = raw();
             raw.truncate(RAW_BYTES);
-            self.tallies.push(Tally { reason, detail: detail.to_owned(), first: at, raw, rows: 1 });
+            self.tallies.push(Tally {
+                reason,
+                detail: detail.to_owned(),
+                first: at,
+                raw,
+                rows: 1,
+            });
         } else if let Some(last) = self.tallies.last_mut() {
             "others".clone_into(&mut last.detail);
             last.rows += 1;
@@ -217,21 +248,36 @@ impl<'a> Output<'a> {
     }
 
     /// Ends the file: its tallies, its `file` row, its last batch.
-    pub(super) fn finish(mut self, schema: Option<SchemaKind>) -> Result<FileAccount, TelemetryError> {
+    pub(super) fn finish(
+        mut self,
+        schema: Option<SchemaKind>,
+    ) -> Result<FileAccount, TelemetryError> {
         for tally in mem::take(&mut self.tallies) {
-            let Tally { reason, detail, first, raw, rows } = tally;
-            self.columns.quarantine(self.file, first, reason, &detail, Some(&raw), rows);
+            let Tally {
+                reason,
+                detail,
+                first,
+                raw,
+                rows,
+            } = tally;
+            self.columns
+                .quarantine(self.file, first, reason, &detail, Some(&raw), rows);
             self.row_done()?;
         }
         self.columns.file(self.file, &self.account);
         self.batch_rows += 1;
         self.flush()?;
-        Ok(FileAccount { schema, ..self.account })
+        Ok(FileAccount {
+            schema,
+            ..self.account
+        })
     }
 
     fn row_done(&mut self) -> Result<(), TelemetryError> {
         self.batch_rows += 1;
-        if self.batch_rows >= self.options.batch_rows.max(1) || self.batch_text_bytes >= BATCH_TEXT_BYTES {
+        if self.batch_rows >= self.options.batch_rows.max(1)
+            || self.batch_text_bytes >= BATCH_TEXT_BYTES
+        {
             self.flush()?;
         }
         Ok(())
@@ -264,7 +310,14 @@ struct Columns {
 
 impl Columns {
     /// Appends an event; gives its text's size in bytes.
-    fn event(&mut self, file: &str, at: At, micros: i64, command_line: &str, event: &Event) -> usize {
+    fn event(
+        &mut self,
+        file: &str,
+        at: At,
+        micros: i64,
+        command_line: &str,
+        event: &Event,
+    ) -> usize {
         self.place("event", file, Some(at));
         self.event_time.append_value(micros);
         let text = [
@@ -306,7 +359,8 @@ impl Columns {
         self.place("quarantine", file, Some(at));
         self.no_event();
         self.reason.append_value(reason.name());
-        self.detail.append_option((!detail.is_empty()).then_some(detail));
+        self.detail
+            .append_option((!detail.is_empty()).then_some(detail));
         self.raw.append_option(raw);
         self.rows.append_value(signed(rows));
         self.rows_other_day.append_null();
@@ -326,8 +380,10 @@ impl Columns {
     fn place(&mut self, kind: &str, file: &str, at: Option<At>) {
         self.kind.append_value(kind);
         self.file.append_value(file);
-        self.position.append_option(at.map(|at| signed(at.position)));
-        self.offset.append_option(at.and_then(|at| at.offset).map(signed));
+        self.position
+            .append_option(at.map(|at| signed(at.position)));
+        self.offset
+            .append_option(at.and_then(|at| at.offset).map(signed));
     }
 
     fn no_event(&mut self) {
@@ -337,7 +393,9 @@ impl Columns {
     }
 
     fn finish(&mut self) -> Result<RecordBatch, TelemetryError> {
-        let event_time = mem::take(&mut self.event_time).finish().with_timezone("UTC");
+        let event_time = mem::take(&mut self.event_time)
+            .finish()
+            .with_timezone("UTC");
         let mut arrays: Vec<ArrayRef> = vec![
             Arc::new(self.kind.finish()),
             Arc::new(self.file.finish()),
@@ -345,8 +403,16 @@ impl Columns {
             Arc::new(self.offset.finish()),
             Arc::new(event_time),
         ];
-        arrays.extend(self.text.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
-        arrays.extend(self.flags.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
+        arrays.extend(
+            self.text
+                .iter_mut()
+                .map(|builder| Arc::new(builder.finish()) as ArrayRef),
+        );
+        arrays.extend(
+            self.flags
+                .iter_mut()
+                .map(|builder| Arc::new(builder.finish()) as ArrayRef),
+        );
         arrays.extend([
             Arc::new(self.reason.finish()) as ArrayRef,
             Arc::new(self.detail.finish()),

@@ -10,7 +10,9 @@ pub(super) const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 
 /// Midnight UTC that begins a day.
 pub(super) fn start_of(day: NaiveDate) -> i64 {
-    day.signed_duration_since(NaiveDate::default()).num_days().saturating_mul(MICROS_PER_DAY)
+    day.signed_duration_since(NaiveDate::default())
+        .num_days()
+        .saturating_mul(MICROS_PER_DAY)
 }
 
 /// The time that a value means; the error says what is wrong with it, without its text.
@@ -37,13 +39,16 @@ pub(super) fn parse(value: &Node) -> Result<i64, String> {
 fn of_number(number: i64) -> Option<i64> {
     match number.unsigned_abs() {
         0..100_000_000_000 => number.checked_mul(MICROS_PER_SECOND),
-        0..100_000_000_000_000 => number.checked_mul(1_000),
-        0..100_000_000_000_000_000 => Some(number),
+        100_000_000_000..100_000_000_000_000 => number.checked_mul(1_000),
+        100_000_000_000_000..100_000_000_000_000_000 => Some(number),
         _ => Some(number.div_euclid(1_000)),
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "checked to be below 1e18, which i64 holds")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "checked to be below 1e18, which i64 holds"
+)]
 fn of_float(number: f64) -> Option<i64> {
     let size = number.abs();
     let micros = match size {
@@ -63,30 +68,67 @@ fn of_text(text: &str) -> Option<i64> {
             return of_number(number);
         }
         // "1735689600.25", as auditd and Zeek write it; words such as "NaN" and "inf" parse as floats too.
-        return bytes.iter().all(|b| b.is_ascii_digit() || *b == b'.').then(|| text.parse().ok().and_then(of_float))?;
+        return bytes
+            .iter()
+            .all(|b| b.is_ascii_digit() || *b == b'.')
+            .then(|| text.parse().ok().and_then(of_float))?;
     }
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b't' | b' ', clock @ ..] = bytes else { return None };
-    let [h1, h2, b':', n1, n2, b':', s1, s2, rest @ ..] = clock else { return None };
+    let [
+        y1,
+        y2,
+        y3,
+        y4,
+        b'-',
+        m1,
+        m2,
+        b'-',
+        d1,
+        d2,
+        b'T' | b't' | b' ',
+        clock @ ..,
+    ] = bytes
+    else {
+        return None;
+    };
+    let [h1, h2, b':', n1, n2, b':', s1, s2, rest @ ..] = clock else {
+        return None;
+    };
     let year = number(&[*y1, *y2, *y3, *y4])?;
     let (month, day) = (number(&[*m1, *m2])?, number(&[*d1, *d2])?);
-    let (hour, minute, second) = (number(&[*h1, *h2])?, number(&[*n1, *n2])?, number(&[*s1, *s2])?);
+    let (hour, minute, second) = (
+        number(&[*h1, *h2])?,
+        number(&[*n1, *n2])?,
+        number(&[*s1, *s2])?,
+    );
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
     let (micros, zone) = fraction(rest)?;
     let offset_secs = zone_secs(zone)?;
-    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, u32::try_from(month).ok()?, u32::try_from(day).ok()?)?;
+    let date = NaiveDate::from_ymd_opt(
+        i32::try_from(year).ok()?,
+        u32::try_from(month).ok()?,
+        u32::try_from(day).ok()?,
+    )?;
     let seconds = hour * 3_600 + minute * 60 + second.min(59) - offset_secs;
-    start_of(date).checked_add(seconds * MICROS_PER_SECOND)?.checked_add(micros)
+    start_of(date)
+        .checked_add(seconds * MICROS_PER_SECOND)?
+        .checked_add(micros)
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
-    digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
+    digits.iter().try_fold(0, |sum, digit| {
+        digit
+            .is_ascii_digit()
+            .then(|| sum * 10 + i64::from(digit - b'0'))
+    })
 }
 
 /// The fraction in microseconds (further digits are cut, not rounded: a rounded one could leave the day) and the rest.
 fn fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
-    let ([b'.' | b',', digits @ ..]) = rest else { return Some((0, rest)) };
+    let [b'.' | b',', digits @ ..] = rest else {
+        return Some((0, rest));
+    };
     let count = digits.iter().take_while(|b| b.is_ascii_digit()).count();
     let kept = count.min(6);
     let scale = 10_i64.pow(u32::try_from(6 - kept).ok()?);
@@ -144,8 +186,18 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused() {
         for text in [
-            "", "yesterday", "2025-13-01T00:00:00Z", "2025-02-29T00:00:00Z", "2025-01-01T24:00:00Z", "2025-01-01",
-            "2025-01-01T00:00:00X", "2025-01-01T00:00:00.Z", "NaN", "inf", "2025-01-01T00:00:00+25:00", "1/2/2025",
+            "",
+            "yesterday",
+            "2025-13-01T00:00:00Z",
+            "2025-02-29T00:00:00Z",
+            "2025-01-01T24:00:00Z",
+            "2025-01-01",
+            "2025-01-01T00:00:00X",
+            "2025-01-01T00:00:00.Z",
+            "NaN",
+            "inf",
+            "2025-01-01T00:00:00+25:00",
+            "1/2/2025",
         ] {
             assert_eq!(micros(text), None, "{text}");
         }
@@ -156,12 +208,18 @@ mod tests {
     #[test]
     fn a_leap_second_stays_in_its_day() {
         let day = start_of(NaiveDate::from_ymd_opt(2016, 12, 31).unwrap());
-        assert_eq!(micros("2016-12-31T23:59:60Z"), Some(day + MICROS_PER_DAY - MICROS_PER_SECOND));
+        assert_eq!(
+            micros("2016-12-31T23:59:60Z"),
+            Some(day + MICROS_PER_DAY - MICROS_PER_SECOND)
+        );
     }
 
     #[test]
     fn digits_beyond_the_microsecond_are_cut_so_that_no_event_leaves_its_day() {
         let day = start_of(NaiveDate::from_ymd_opt(2025, 1, 1).unwrap());
-        assert_eq!(micros("2025-01-01T23:59:59.9999999Z"), Some(day + MICROS_PER_DAY - 1));
+        assert_eq!(
+            micros("2025-01-01T23:59:59.9999999Z"),
+            Some(day + MICROS_PER_DAY - 1)
+        );
     }
 }

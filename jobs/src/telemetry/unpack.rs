@@ -30,7 +30,10 @@ impl<'a> Unpacked<'a> {
     /// unpacked, on its way without its name telling.
     pub(super) fn open(source: impl Read + 'a, named: Packing) -> io::Result<Self> {
         let source_failed = Rc::new(Cell::new(false));
-        let mut source = Watched { source, failed: Rc::clone(&source_failed) };
+        let mut source = Watched {
+            source,
+            failed: Rc::clone(&source_failed),
+        };
         let head = head(&mut source, super::MAGIC_BYTES)?;
         let packing = match packing_of(&head) {
             Packing::Plain if head.is_empty() && named != Packing::Plain => named,
@@ -47,7 +50,11 @@ impl<'a> Unpacked<'a> {
             Packing::Gzip => Box::new(MultiGzDecoder::new(source)),
             Packing::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(source)?),
         };
-        Ok(Self { reader, packing, source_failed })
+        Ok(Self {
+            reader,
+            packing,
+            source_failed,
+        })
     }
 
     /// What a read error means: the reason to write off what follows, or `None` for an error of the source itself.

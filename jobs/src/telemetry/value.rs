@@ -32,7 +32,9 @@ pub(super) enum Node<'a> {
 impl<'a> Node<'a> {
     /// The last non-null value at a dotted path.
     pub(super) fn get(&self, path: &str) -> Option<&Node<'a>> {
-        let Node::Map(entries) = self else { return None };
+        let Node::Map(entries) = self else {
+            return None;
+        };
         entries.iter().rev().find_map(|(key, value)| {
             let rest = path.strip_prefix(key.as_ref())?;
             if rest.is_empty() {
@@ -50,13 +52,19 @@ impl<'a> Node<'a> {
 
     /// Whether a path exists, be its value null.
     pub(super) fn has(&self, path: &str) -> bool {
-        let Node::Map(entries) = self else { return false };
-        entries.iter().any(|(key, value)| match path.strip_prefix(key.as_ref()) {
-            Some("") => true,
-            Some(rest) => rest.strip_prefix('.').is_some_and(|rest| value.has(rest)),
-            // A dotted key below the path asked for: `process.pid` shows that there is a `process`.
-            None => key.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')),
-        })
+        let Node::Map(entries) = self else {
+            return false;
+        };
+        entries
+            .iter()
+            .any(|(key, value)| match path.strip_prefix(key.as_ref()) {
+                Some("") => true,
+                Some(rest) => rest.strip_prefix('.').is_some_and(|rest| value.has(rest)),
+                // A dotted key below the path asked for: `process.pid` shows that there is a `process`.
+                None => key
+                    .strip_prefix(path)
+                    .is_some_and(|rest| rest.starts_with('.')),
+            })
     }
 
     /// The value as text: strings as they are, numbers and booleans written out; `None` for anything else and for "".

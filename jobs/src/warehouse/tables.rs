@@ -72,7 +72,6 @@ pub const TELEMETRY: Table = Table {
         vec![
             ("day", Date32),
             ("file", Utf8),
-            ("bytes", Int64),
             ("rows_read", Int64),
             ("rows_kept", Int64),
             ("rows_quarantined", Int64),
@@ -115,7 +114,7 @@ pub const MODELS: Table = Table {
             ("day", Date32),
             ("kind", Utf8),
             ("sha256", Utf8),
-            ("uri", Utf8),
+            ("path", Utf8),
             ("rows", Int64),
             ("bytes", Int64),
             ("trained_on", Utf8),

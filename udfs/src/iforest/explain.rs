@@ -1,24 +1,30 @@
 //! Which features made a row's path short.
 //!
-//! A node with n rows is expected to need `c(n)` more levels. A cut costs one level and leaves the m rows on the row's side, with
-//! `c(m)` to go: it saved `c(n) − 1 − c(m)`. Summed down a path this telescopes to `c(max_samples)` minus the path's length, so
-//! the credits of all features add up to exactly what the score is made of, `c(max_samples) − E[h(x)]`: an additive
-//! attribution, at the cost of one walk. A cut of the row off from many earns about `2·ln(n/m)`; one that leaves nearly
-//! all rows with it costs up to a level. (DIFFI, Carletti et al. 2023, weighs cuts likewise by the imbalance they
-//! make, but its values add up to nothing; Tree-SHAP gives additive values too, at `depth²` the cost.)
+//! A node with n rows is expected to need `c(n)` more levels. A cut costs one level and leaves the m rows on the row's
+//! side, with `c(m)` to go: it saved `c(n) − 1 − c(m)`. Summed down a path this telescopes to `c(max_samples)` minus
+//! the path's length, so the credits of all features add up to exactly what the score is made of, `c(max_samples) −
+//! E[h(x)]`: an additive attribution, at the cost of one walk. A cut of the row off from many earns about `2·ln(n/m)`;
+//! one that leaves nearly all rows with it costs up to a level. (DIFFI, Carletti et al. 2023, weighs cuts likewise by
+//! the imbalance they make, but its values add up to nothing; Tree-SHAP gives additive values too, at `depth²` the
+//! cost.)
 //!
-//! A hyperplane's credit is shared among its coordinates by how far each moved the row off the plane's point, `|wⱼ·(xⱼ − pⱼ)|`.
+//! A hyperplane's credit is shared among its coordinates by how far each moved the row off the plane's point, `|wⱼ·(xⱼ
+//! − pⱼ)|`.
 
 use super::model::IForestModel;
 use crate::learner::{LearnerError, same_size, to_usize};
 
 impl IForestModel {
-    /// Writes to `out` (one place a feature) the mean number of levels by which the feature's cuts shortened the row's path;
-    /// positive is towards anomalous. They add up to `c(samples) − E[h]`.
+    /// Writes to `out` (one place a feature) the mean number of levels by which the feature's cuts shortened the row's
+    /// path; positive is towards anomalous. They add up to `c(samples) − E[h]`.
     ///
     /// # Errors
     /// [`LearnerError::Shape`] when `row` or `out` does not have the model's features.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "credits are small numbers")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "credits are small numbers"
+    )]
     pub fn explain(&self, row: &[f32], out: &mut [f32]) -> Result<(), LearnerError> {
         same_size(super::KIND, "features a row", self.d, row.len())?;
         same_size(super::KIND, "contributions", self.d, out.len())?;
@@ -41,7 +47,11 @@ impl IForestModel {
             }
             let total: f64 = shares.iter().sum();
             for (feature, share) in features.iter().zip(&shares) {
-                let share = if total > 0.0 && total.is_finite() { share / total } else { 1.0 / width as f64 };
+                let share = if total > 0.0 && total.is_finite() {
+                    share / total
+                } else {
+                    1.0 / width as f64
+                };
                 credits[usize::from(*feature)] += credit * share;
             }
         });

@@ -40,7 +40,11 @@ pub(super) fn project(row: &[f32], features: &[u16], normal: &[f32]) -> f64 {
 /// The projection of the plane's own point.
 #[inline]
 pub(super) fn offset(point: &[f32], normal: &[f32]) -> f64 {
-    point.iter().zip(normal).map(|(value, weight)| f64::from(*value) * f64::from(*weight)).sum()
+    point
+        .iter()
+        .zip(normal)
+        .map(|(value, weight)| f64::from(*value) * f64::from(*weight))
+        .sum()
 }
 
 struct Grower<'a> {
@@ -54,11 +58,27 @@ struct Grower<'a> {
 }
 
 /// Grows a tree on all rows of `sample` (row-major, finite, `d` features).
-pub(super) fn grow(sample: &[f32], d: usize, max_depth: usize, extension_level: usize, rng: SplitMix64) -> Tree {
+pub(super) fn grow(
+    sample: &[f32],
+    d: usize,
+    max_depth: usize,
+    extension_level: usize,
+    rng: SplitMix64,
+) -> Tree {
     let count = sample.len() / d;
-    let features = (0..d).filter_map(|feature| u16::try_from(feature).ok()).collect();
-    let mut grower = Grower { sample, d, coordinates: extension_level + 1, rng, features };
-    let mut order: Vec<u32> = (0..count).filter_map(|row| u32::try_from(row).ok()).collect();
+    let features = (0..d)
+        .filter_map(|feature| u16::try_from(feature).ok())
+        .collect();
+    let mut grower = Grower {
+        sample,
+        d,
+        coordinates: extension_level + 1,
+        rng,
+        features,
+    };
+    let mut order: Vec<u32> = (0..count)
+        .filter_map(|row| u32::try_from(row).ok())
+        .collect();
     let mut tree = Tree::default();
     let mut spans = vec![(0, count, 0_usize)];
     tree.rows.push(u32::try_from(count).unwrap_or(u32::MAX));
@@ -66,9 +86,14 @@ pub(super) fn grow(sample: &[f32], d: usize, max_depth: usize, extension_level: 
     let mut node = 0;
     while let Some(&(from, to, depth)) = spans.get(node) {
         let rows = &mut order[from..to];
-        let left_rows = if depth < max_depth && rows.len() > 1 { grower.cut(rows, &mut tree) } else { None };
+        let left_rows = if depth < max_depth && rows.len() > 1 {
+            grower.cut(rows, &mut tree)
+        } else {
+            None
+        };
         if let Some(left_rows) = left_rows {
-            tree.left.push(u32::try_from(spans.len() - node).unwrap_or(0));
+            tree.left
+                .push(u32::try_from(spans.len() - node).unwrap_or(0));
             for (from, to) in [(from, from + left_rows), (from + left_rows, to)] {
                 spans.push((from, to, depth + 1));
                 tree.rows.push(u32::try_from(to - from).unwrap_or(u32::MAX));
@@ -87,10 +112,14 @@ impl Grower<'_> {
         &self.sample[from..from + self.d]
     }
 
-    /// Cuts the rows of a node in two, both not empty, and appends the cut to the tree; the left rows come first and are
-    /// counted. `None` where no cut was found.
+    /// Cuts the rows of a node in two, both not empty, and appends the cut to the tree; the left rows come first and
+    /// are counted. `None` where no cut was found.
     fn cut(&mut self, rows: &mut [u32], tree: &mut Tree) -> Option<usize> {
-        if self.coordinates == 1 { self.cut_axis(rows, tree) } else { self.cut_plane(rows, tree) }
+        if self.coordinates == 1 {
+            self.cut_axis(rows, tree)
+        } else {
+            self.cut_plane(rows, tree)
+        }
     }
 
     /// Draws the `place`-th of the features that are not drawn yet.
@@ -101,13 +130,20 @@ impl Grower<'_> {
     }
 
     fn extremes(&self, rows: &[u32], feature: u16) -> (f32, f32) {
-        rows.iter().map(|row| self.row(*row)[usize::from(feature)]).fold(
-            (f32::INFINITY, f32::NEG_INFINITY),
-            |(low, high), value| (if value < low { value } else { low }, if value > high { value } else { high }),
-        )
+        rows.iter()
+            .map(|row| self.row(*row)[usize::from(feature)])
+            .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), value| {
+                (
+                    if value < low { value } else { low },
+                    if value > high { value } else { high },
+                )
+            })
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "a point between two f32 values")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a point between two f32 values"
+    )]
     fn between(&mut self, low: f32, high: f32) -> f32 {
         (f64::from(low) + self.rng.next_f64() * (f64::from(high) - f64::from(low))) as f32
     }
@@ -119,7 +155,9 @@ impl Grower<'_> {
             if low < high {
                 // In (low, high]: the lowest row goes left, the highest goes right.
                 let threshold = self.between(low, high).clamp(low.next_up(), high);
-                let left = partition(rows, |row| goes_left(self.row(row)[usize::from(feature)], threshold));
+                let left = partition(rows, |row| {
+                    goes_left(self.row(row)[usize::from(feature)], threshold)
+                });
                 tree.feature.push(feature);
                 tree.point.push(threshold);
                 return Some(left);
@@ -130,9 +168,17 @@ impl Grower<'_> {
 
     fn cut_plane(&mut self, rows: &mut [u32], tree: &mut Tree) -> Option<usize> {
         for _ in 0..PLANES_TRIED {
-            let features: Vec<u16> = (0..self.coordinates).map(|place| self.draw(place)).collect();
-            #[expect(clippy::cast_possible_truncation, reason = "a direction needs no more than f32")]
-            let normal: Vec<f32> = features.iter().map(|_| self.rng.next_normal() as f32).collect();
+            let features: Vec<u16> = (0..self.coordinates)
+                .map(|place| self.draw(place))
+                .collect();
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a direction needs no more than f32"
+            )]
+            let normal: Vec<f32> = features
+                .iter()
+                .map(|_| self.rng.next_normal() as f32)
+                .collect();
             let point: Vec<f32> = features
                 .iter()
                 .map(|feature| {
@@ -141,7 +187,9 @@ impl Grower<'_> {
                 })
                 .collect();
             let offset = offset(&point, &normal);
-            let left = partition(rows, |row| project(self.row(row), &features, &normal) <= offset);
+            let left = partition(rows, |row| {
+                project(self.row(row), &features, &normal) <= offset
+            });
             if left > 0 && left < rows.len() {
                 tree.feature.extend(features);
                 tree.point.extend(point);

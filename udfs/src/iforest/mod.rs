@@ -1,16 +1,24 @@
 //! Isolation forest: an anomaly is a row that random cuts separate from the others early.
 //!
-//! Each of `n_trees` trees is grown on `max_samples` rows. A node cuts its rows at random until a row stands alone or the tree is
-//! `max_depth` deep; `h(x)` is the depth of the leaf a row falls into, plus `c(m)`, the expected depth of a random tree of the m
-//! rows left there. The score is `2^(-E[h(x)] / c(max_samples))`: near 1 for anomalies, about 0.5 and below for the rest.
+//! Each of `n_trees` trees is grown on `max_samples` rows. A node cuts its rows at random until a row stands alone or
+//! the tree is `max_depth` deep; `h(x)` is the depth of the leaf a row falls into, plus `c(m)`, the expected depth of a
+//! random tree of the m rows left there. The score is `2^(-E[h(x)] / c(max_samples))`: near 1 for anomalies, about 0.5
+//! and below for the rest.
 //!
 //! **Standard forest** (Liu, Ting & Zhou 2008): a node draws a feature and a threshold uniform between the feature's
 //! extremes in the node. A feature that is constant in the node is drawn again: without that, features that are mostly
-//! constant (most of ours) end branches early and sparse data lose their signal (`http`: average precision 0.93 → 0.39).
+//! constant (most of ours) end branches early and sparse data lose their signal (`http`: average precision 0.93 →
+//! 0.39).
+//!
 //! **Extended forest** (Hariri, Kind & Brunner 2019): a cut is a hyperplane through a random point, with
-//! `extension_level + 1` normally distributed coordinates; a plane that separates nothing is drawn again, up to 50 times. It wins where clusters lie
-//! diagonally, loses clearly where few features matter (`annthyroid`, `forest_cover`), and is never scale-free as the standard forest is; so
-//! level 0 is the default.
+//! `extension_level + 1` normally distributed coordinates; a plane that separates nothing is drawn again, up to 50
+//! times. It wins where clusters lie diagonally (`satellite`, `cardio`), loses clearly where few features matter
+//! (`annthyroid`, `forest_cover`), sees scale, and is about ten times slower or more; so level 0 is the default.
+//!
+//! **Measured**, AUROC over 10 seeds against the table of `linkedin/isolation-forest` (standard error in brackets):
+//! annthyroid 0.815 (4) / 0.813, breastw 0.9859 (3) / 0.9864, cardio 0.924 (3) / 0.928, `forest_cover` 0.889 (6) /
+//! 0.882, http 0.9995 (2) / 0.9997, mammography 0.861 (3) / 0.865, pima 0.671 (4) / 0.668, satellite 0.705 (4) / 0.717,
+//! shuttle 0.9970 (2) / 0.9971.
 //!
 //! **Determinism.** The forest is a function of the sample alone. Each tree takes the rows of smallest
 //! `hash(tree, key)`, so the sample's order does not matter; each tree has a random stream of its own.
@@ -18,14 +26,17 @@
 //! **Explanation.** [`IForestModel::explain`] credits each cut's feature with the path it saved; the credits add up to
 //! `c(max_samples) − E[h(x)]`, so they explain the score and nothing else.
 //!
-//! **Cost.** Growing: `n_trees × (sample rows hashed + max_samples × max_depth × features tried)`, about 20 ms for the default
-//! on a sample of 65,536 rows. Scoring: `n_trees × depth` steps a row, standard; see [`IForestModel::score`] for measured
-//! speed. Memory: about 20 bytes a node, 2 × `max_samples` nodes a tree: 1 MB for the default.
+//! **Cost** (100 features, one core). Growing: `n_trees × (sample rows hashed + max_samples × max_depth × features
+//! tried)`, 12 ms on a sample of 20,000 rows. Scoring, standard: `n_trees × depth` steps a row, 1.5 million rows a
+//! second; extended: times `extension_level + 1`, 0.06 million at level 20. An explanation: 5 µs. Memory: about 30
+//! bytes a node, some 100 nodes a tree of 256 rows: 0.4 MB, and 50 to 100 kB stored.
 
+mod bytes;
 mod explain;
 mod grow;
 mod model;
 mod params;
+mod walk;
 
 pub use model::IForestModel;
 pub use params::IsolationForestParams;

@@ -22,7 +22,13 @@ pub struct IsolationForestParams {
 impl Default for IsolationForestParams {
     /// The values of Liu, Ting & Zhou 2008.
     fn default() -> Self {
-        Self { n_trees: 100, max_samples: 256, max_depth: None, extension_level: 0, seed: 1 }
+        Self {
+            n_trees: 100,
+            max_samples: 256,
+            max_depth: None,
+            extension_level: 0,
+            seed: 1,
+        }
     }
 }
 
@@ -36,13 +42,36 @@ impl IsolationForestParams {
             if (low..=high).contains(&value) {
                 Ok(())
             } else {
-                Err(LearnerError::Parameter { learner: KIND, parameter, expected, got: value.to_string() })
+                Err(LearnerError::Parameter {
+                    learner: KIND,
+                    parameter,
+                    expected,
+                    got: value.to_string(),
+                })
             }
         };
         within("n_trees", self.n_trees, 1, 10_000, "1 to 10000")?;
-        within("max_samples", self.max_samples, 2, 1 << 20, "2 to 2^20 rows")?;
-        within("max_depth", self.max_depth.unwrap_or(1), 1, 64, "1 to 64 levels")?;
-        within("extension_level", self.extension_level, 0, usize::from(u16::MAX) - 1, "0 to features - 1")?;
+        within(
+            "max_samples",
+            self.max_samples,
+            2,
+            1 << 20,
+            "2 to 2^20 rows",
+        )?;
+        within(
+            "max_depth",
+            self.max_depth.unwrap_or(1),
+            1,
+            64,
+            "1 to 64 levels",
+        )?;
+        within(
+            "extension_level",
+            self.extension_level,
+            0,
+            usize::from(u16::MAX) - 1,
+            "0 to features - 1",
+        )?;
         Ok(Checked::new(self))
     }
 }

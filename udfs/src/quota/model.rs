@@ -19,8 +19,14 @@ impl Quota {
     /// One binary search: about 20 compares for a million rows.
     #[must_use]
     pub fn rank(&self, score: f32, hash: u128) -> Option<u32> {
-        let wanted = Entry { score: score + 0.0, hash };
-        self.entries.binary_search_by(|entry| entry.order(&wanted)).ok().map(|place| to_u32(place + 1))
+        let wanted = Entry {
+            score: score + 0.0,
+            hash,
+        };
+        self.entries
+            .binary_search_by(|entry| entry.order(&wanted))
+            .ok()
+            .map(|place| to_u32(place + 1))
     }
 
     /// The lowest score inside the quota; `None` when nothing is.

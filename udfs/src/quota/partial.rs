@@ -15,7 +15,10 @@ pub(super) struct Entry {
 impl Entry {
     /// Best first: score descending, then hash ascending.
     pub(super) fn order(&self, other: &Self) -> Ordering {
-        other.score.total_cmp(&self.score).then(self.hash.cmp(&other.hash))
+        other
+            .score
+            .total_cmp(&self.score)
+            .then(self.hash.cmp(&other.hash))
     }
 }
 
@@ -42,7 +45,11 @@ impl QuotaState {
                 got: n.to_string(),
             });
         }
-        Ok(Self { n, entries: Vec::new(), border: None })
+        Ok(Self {
+            n,
+            entries: Vec::new(),
+            border: None,
+        })
     }
 
     /// Offers a row. A NaN score is passed over.
@@ -50,14 +57,24 @@ impl QuotaState {
         if score.is_nan() || self.n == 0 {
             return;
         }
-        let entry = Entry { score: score + 0.0, hash };
-        if self.border.is_some_and(|border| entry.order(&border) == Ordering::Greater) {
+        let entry = Entry {
+            score: score + 0.0,
+            hash,
+        };
+        if self
+            .border
+            .is_some_and(|border| entry.order(&border) == Ordering::Greater)
+        {
             return;
         }
         self.entries.push(entry);
         if self.entries.len() >= 2 * self.n {
             self.entries = best(&self.entries, self.n);
-            self.border = self.entries.last().filter(|_| self.entries.len() == self.n).copied();
+            self.border = self
+                .entries
+                .last()
+                .filter(|_| self.entries.len() == self.n)
+                .copied();
         }
     }
 
@@ -109,13 +126,20 @@ pub(super) fn encode(n: usize, entries: &[Entry]) -> Vec<u8> {
     let message = wire::Quota {
         n: n as u64,
         scores: entries.iter().map(|entry| entry.score).collect(),
-        hashes: entries.iter().flat_map(|entry| entry.hash.to_be_bytes()).collect(),
+        hashes: entries
+            .iter()
+            .flat_map(|entry| entry.hash.to_be_bytes())
+            .collect(),
     };
     seal(KIND, VERSION, &message)
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<(usize, Vec<Entry>), LearnerError> {
-    let damaged = |reason| LearnerError::Damaged { kind: KIND, reason, len: bytes.len() };
+    let damaged = |reason| LearnerError::Damaged {
+        kind: KIND,
+        reason,
+        len: bytes.len(),
+    };
     let message: wire::Quota = open(KIND, VERSION, bytes)?;
     let n = usize::try_from(message.n).map_err(|_| damaged("n is too large"))?;
     QuotaState::new(n).map_err(|_| damaged("n is too large"))?;
@@ -127,7 +151,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(usize, Vec<Entry>), LearnerError> 
         .scores
         .iter()
         .zip(hashes)
-        .map(|(score, hash)| Entry { score: *score, hash: u128::from_be_bytes(*hash) })
+        .map(|(score, hash)| Entry {
+            score: *score,
+            hash: u128::from_be_bytes(*hash),
+        })
         .collect();
     let ordered = entries.is_sorted_by(|a, b| a.order(b) == Ordering::Less);
     if !ordered || entries.iter().any(|entry| entry.score.is_nan()) {

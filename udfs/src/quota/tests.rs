@@ -9,7 +9,10 @@ fn rows(count: usize) -> Vec<(f32, u128)> {
         .map(|_| {
             #[expect(clippy::cast_precision_loss, reason = "small test numbers")]
             let score = rng.below(20) as f32 / 4.0 - 1.0;
-            (score, u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()))
+            (
+                score,
+                u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()),
+            )
         })
         .collect()
 }
@@ -69,7 +72,12 @@ fn a_row_offered_twice_counts_once() {
     let once = state.to_bytes();
     state.merge(&state.clone()).unwrap();
     assert_eq!(state.to_bytes(), once);
-    assert_eq!(of(2, &[(1.0, 1), (1.0, 1), (1.0, 1), (1.0, 1), (0.5, 2)]).finish().len(), 2);
+    assert_eq!(
+        of(2, &[(1.0, 1), (1.0, 1), (1.0, 1), (1.0, 1), (0.5, 2)])
+            .finish()
+            .len(),
+        2
+    );
 }
 
 #[test]
@@ -94,7 +102,11 @@ fn the_model_reads_the_state_s_bytes_and_refuses_damaged_ones() {
     let state = of(10, &rows(100));
     assert_eq!(Quota::from_bytes(&state.to_bytes()), Ok(state.finish()));
     assert_eq!(state.finish().to_bytes(), state.to_bytes());
-    let entry = |n, scores: &[f32], hashes: usize| wire::Quota { n, scores: scores.to_vec(), hashes: vec![0; hashes] };
+    let entry = |n, scores: &[f32], hashes: usize| wire::Quota {
+        n,
+        scores: scores.to_vec(),
+        hashes: vec![0; hashes],
+    };
     for message in [
         entry(1, &[1.0, 0.5], 32),
         entry(2, &[0.5, 1.0], 32),
@@ -103,7 +115,10 @@ fn the_model_reads_the_state_s_bytes_and_refuses_damaged_ones() {
         entry(2, &[1.0], 15),
         entry(u64::MAX, &[], 0),
     ] {
-        assert!(Quota::from_bytes(&seal(KIND, VERSION, &message)).is_err(), "{message:?}");
+        assert!(
+            Quota::from_bytes(&seal(KIND, VERSION, &message)).is_err(),
+            "{message:?}"
+        );
     }
     assert!(of(2, &[]).merge(&of(3, &[])).is_err());
 }

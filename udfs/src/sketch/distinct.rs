@@ -1,9 +1,9 @@
 //! How many distinct values a stream holds, in at most 520 bytes: k minimum values (KMV).
 //!
-//! Each value is hashed to a uniform 64-bit number; the sketch keeps the 65 smallest. Up to 64 distinct values the answer is
-//! exact, which is where it matters here: almost every command line ran on a handful of hosts. Beyond, the 65th smallest
-//! hash tells how densely the numbers lie (Bar-Yossef et al. 2002; Beyer et al. 2007): the estimate 64 / U(65) is unbiased, with a relative
-//! standard error of 1/√63, about 12.5%.
+//! Each value is hashed to a uniform 64-bit number; the sketch keeps the 65 smallest. Up to 64 distinct values the
+//! answer is exact, which is where it matters here: almost every command line ran on a handful of hosts. Beyond, the
+//! 65th smallest hash tells how densely the numbers lie (Bar-Yossef et al. 2002; Beyer et al. 2007): the estimate 64 /
+//! U(65) is unbiased, with a relative standard error of 1/√63, about 12.5%.
 //!
 //! `HyperLogLog` of the same size is closer for millions of distinct values, but not exact for few, which is the common
 //! case here. KMV's bytes *are* its values, ascending, 8 bytes each: one column of
@@ -80,7 +80,10 @@ impl Kmv {
     /// The kept hashes, little-endian, ascending: 8 bytes each. The empty counter has no bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect()
+        self.hashes
+            .iter()
+            .flat_map(|hash| hash.to_le_bytes())
+            .collect()
     }
 
     /// Reads what [`Kmv::to_bytes`] wrote.
@@ -88,27 +91,38 @@ impl Kmv {
     /// # Errors
     /// [`LearnerError::Damaged`] unless the bytes are at most 65 ascending numbers of 8 bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LearnerError> {
-        let damaged = |reason| LearnerError::Damaged { kind: KIND, reason, len: bytes.len() };
+        let damaged = |reason| LearnerError::Damaged {
+            kind: KIND,
+            reason,
+            len: bytes.len(),
+        };
         let (numbers, rest) = bytes.as_chunks::<8>();
         if !rest.is_empty() || numbers.len() > KEPT {
             return Err(damaged("not at most 65 numbers of 8 bytes"));
         }
-        let hashes: Vec<u64> = numbers.iter().map(|number| u64::from_le_bytes(*number)).collect();
-        if hashes.is_sorted_by(|a, b| a < b) { Ok(Self { hashes }) } else { Err(damaged("not ascending")) }
+        let hashes: Vec<u64> = numbers
+            .iter()
+            .map(|number| u64::from_le_bytes(*number))
+            .collect();
+        if hashes.is_sorted_by(|a, b| a < b) {
+            Ok(Self { hashes })
+        } else {
+            Err(damaged("not ascending"))
+        }
     }
 }
 
-/// FNV-1a over the bytes, then a finaliser that spreads it over all 64 bits. About 1 ns a byte, the same on every platform
-/// and in every version; an adversary could aim collisions at it, but gains only a lower count of hosts.
+/// FNV-1a over the bytes, then a finaliser that spreads it over all 64 bits. About 1 ns a byte, the same on every
+/// platform and in every version; an adversary could aim collisions at it, but gains only a lower count of hosts.
 #[must_use]
 pub fn text_hash(value: &str) -> u64 {
     mix(fnv1a(value.as_bytes()))
 }
 
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3))
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    })
 }
 
 #[cfg(test)]
@@ -142,7 +156,11 @@ mod tests {
     fn beyond_64_the_error_is_the_theory_s() {
         let truth = 20_000.0;
         let errors: Vec<f64> = (0..60_u32)
-            .map(|set| f64::from(u32::try_from(of(set * 20_000..(set + 1) * 20_000).estimate()).unwrap()) / truth - 1.0)
+            .map(|set| {
+                f64::from(u32::try_from(of(set * 20_000..(set + 1) * 20_000).estimate()).unwrap())
+                    / truth
+                    - 1.0
+            })
             .collect();
         let bias = errors.iter().sum::<f64>() / 60.0;
         let rms = (errors.iter().map(|e| e * e).sum::<f64>() / 60.0).sqrt();
@@ -154,7 +172,9 @@ mod tests {
     fn every_split_and_merge_order_gives_the_same_bytes() {
         let whole = of(0..500);
         for parts in [2, 3, 7, 500] {
-            let mut states: Vec<Kmv> = (0..parts).map(|part| of((0..500).filter(move |i| i % parts == part))).collect();
+            let mut states: Vec<Kmv> = (0..parts)
+                .map(|part| of((0..500).filter(move |i| i % parts == part)))
+                .collect();
             states.push(Kmv::new());
             for order in 0..2 {
                 let mut merged = Kmv::new();
@@ -177,7 +197,12 @@ mod tests {
         let bytes = of(0..3).to_bytes();
         assert!(Kmv::from_bytes(&bytes[..9]).is_err());
         assert!(Kmv::from_bytes(&[&bytes[8..16], &bytes[..8]].concat()).is_err());
-        assert!(Kmv::from_bytes(&[&bytes[..8], &bytes[..8]].concat()).is_err(), "a duplicate");
-        assert!(Kmv::from_bytes(&(0..66_u64).flat_map(u64::to_le_bytes).collect::<Vec<_>>()).is_err());
+        assert!(
+            Kmv::from_bytes(&[&bytes[..8], &bytes[..8]].concat()).is_err(),
+            "a duplicate"
+        );
+        assert!(
+            Kmv::from_bytes(&(0..66_u64).flat_map(u64::to_le_bytes).collect::<Vec<_>>()).is_err()
+        );
     }
 }

@@ -10,5 +10,5 @@
 //! identity, merging a state with itself changes nothing, and every split of the rows in every merge order gives the same bytes.
 
 pub mod distinct;
-// pub mod document_frequency;
+pub mod document_frequency;
 pub mod sample;

@@ -1,12 +1,13 @@
 //! A uniform sample of rows that does not depend on how the rows arrive: bottom-k by key.
 //!
-//! Each row has a 64-bit key, a hash of its content and a seed. The k rows of smallest key are a uniform sample without replacement
-//! (Thorup 2013, "Bottom-k and priority sampling"), and *which* rows they are depends on the content alone: not on file,
-//! partition, executor or order. Reservoir sampling has none of that, and two reservoirs do not merge without drawing again.
-//! Scaler, k-means and isolation forest are fitted on it.
+//! Each row has a 64-bit key, a hash of its content and a seed. The k rows of smallest key are a uniform sample without
+//! replacement (Thorup 2013, "Bottom-k and priority sampling"), and *which* rows they are depends on the content alone:
+//! not on file, partition, executor or order. Reservoir sampling has none of that, and two reservoirs do not merge
+//! without drawing again. Scaler, k-means and isolation forest are fitted on it.
 //!
-//! Two rows of one key (a row counted twice by a retried task, or a collision, which 64 bits make rare) are one row: the one whose
-//! feature bits are smaller. So the state is a semilattice: merging is associative, commutative and idempotent.
+//! Two rows of one key (a row counted twice by a retried task, or a collision, which 64 bits make rare) are one row:
+//! the one whose feature bits are smaller. So the state is a semilattice: merging is associative, commutative and
+//! idempotent.
 //!
 //! Cost: one compare for a row above the limit. Others are appended, up to 2k rows, and then cut back to k, so
 //! adding n rows costs n compares and about `k·ln(n/k)` appended rows. Memory: at most 2k rows of `4d + 8` bytes.
@@ -47,7 +48,13 @@ impl SampleState {
         if d == 0 || d > usize::from(u16::MAX) {
             return Err(outside("d", "1 to 65535 features", d));
         }
-        Ok(Self { k, d, keys: Vec::new(), features: Vec::new(), limit: u64::MAX })
+        Ok(Self {
+            k,
+            d,
+            keys: Vec::new(),
+            features: Vec::new(),
+            limit: u64::MAX,
+        })
     }
 
     /// Features a row.
@@ -77,7 +84,10 @@ impl SampleState {
             return;
         }
         self.keys.push(key);
-        self.features.extend(row.iter().map(|value| if value.is_nan() { f32::NAN } else { *value }));
+        self.features.extend(
+            row.iter()
+                .map(|value| if value.is_nan() { f32::NAN } else { *value }),
+        );
         if self.keys.len() >= 2 * self.k {
             self.compact();
         }
@@ -99,7 +109,10 @@ impl SampleState {
     /// The kept rows, in ascending order of key; at most k.
     #[must_use]
     pub fn rows(&self) -> Vec<(u64, &[f32])> {
-        self.order().into_iter().map(|row| (self.keys[row], self.row(row))).collect()
+        self.order()
+            .into_iter()
+            .map(|row| (self.keys[row], self.row(row)))
+            .collect()
     }
 
     /// The kept rows as two columns: keys ascending, and features row-major.
@@ -117,7 +130,16 @@ impl SampleState {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let (keys, features) = self.columns();
-        seal(KIND, VERSION, &wire::Sample { k: to_u32(self.k), d: to_u32(self.d), keys, features })
+        seal(
+            KIND,
+            VERSION,
+            &wire::Sample {
+                k: to_u32(self.k),
+                d: to_u32(self.d),
+                keys,
+                features,
+            },
+        )
     }
 
     /// Reads what [`SampleState::to_bytes`] wrote.
@@ -125,16 +147,25 @@ impl SampleState {
     /// # Errors
     /// [`LearnerError::Damaged`] or [`LearnerError::Version`] for anything else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LearnerError> {
-        let damaged = |reason| LearnerError::Damaged { kind: KIND, reason, len: bytes.len() };
+        let damaged = |reason| LearnerError::Damaged {
+            kind: KIND,
+            reason,
+            len: bytes.len(),
+        };
         let message: wire::Sample = open(KIND, VERSION, bytes)?;
-        let mut state = Self::new(to_usize(message.k), to_usize(message.d)).map_err(|_| damaged("k or d"))?;
+        let mut state =
+            Self::new(to_usize(message.k), to_usize(message.d)).map_err(|_| damaged("k or d"))?;
         if message.keys.len() > state.k || !message.keys.is_sorted_by(|a, b| a < b) {
             return Err(damaged("keys are not ascending"));
         }
         if message.keys.len().checked_mul(state.d) != Some(message.features.len()) {
             return Err(damaged("features do not fit the keys"));
         }
-        if let Some(last) = message.keys.last().filter(|_| message.keys.len() == state.k) {
+        if let Some(last) = message
+            .keys
+            .last()
+            .filter(|_| message.keys.len() == state.k)
+        {
             state.limit = *last;
         }
         state.keys = message.keys;
@@ -150,7 +181,11 @@ impl SampleState {
     fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.keys.len()).collect();
         let bits = |row: usize| self.row(row).iter().map(|value| value.to_bits());
-        order.sort_unstable_by(|a, b| self.keys[*a].cmp(&self.keys[*b]).then_with(|| bits(*a).cmp(bits(*b))));
+        order.sort_unstable_by(|a, b| {
+            self.keys[*a]
+                .cmp(&self.keys[*b])
+                .then_with(|| bits(*a).cmp(bits(*b)))
+        });
         order.dedup_by_key(|row| self.keys[*row]);
         order.truncate(self.k);
         order
@@ -193,7 +228,11 @@ mod tests {
         let mut sorted = rows.clone();
         sorted.sort_by_key(|(key, _)| *key);
         let state = of(10, &rows);
-        let kept: Vec<(u64, [f32; 2])> = state.rows().into_iter().map(|(key, row)| (key, [row[0], row[1]])).collect();
+        let kept: Vec<(u64, [f32; 2])> = state
+            .rows()
+            .into_iter()
+            .map(|(key, row)| (key, [row[0], row[1]]))
+            .collect();
         assert_eq!(kept, sorted[..10]);
         assert!(state.keys.len() < 20);
     }
@@ -237,7 +276,11 @@ mod tests {
         assert_eq!(of(3, &[a, b]).to_bytes(), of(3, &[b, a]).to_bytes());
         assert_eq!(of(3, &[b, a]).rows(), vec![(5, [1.0, 2.0].as_slice())]);
         let many: Vec<_> = (0..100).map(|_| a).chain([(9, [0.0, 0.0])]).collect();
-        assert_eq!(of(2, &many).rows().len(), 2, "duplicates do not push out distinct rows");
+        assert_eq!(
+            of(2, &many).rows().len(),
+            2,
+            "duplicates do not push out distinct rows"
+        );
     }
 
     #[test]
@@ -248,7 +291,10 @@ mod tests {
     #[test]
     fn any_nan_gives_the_same_bytes() {
         let odd = f32::from_bits(0x7FC0_1234);
-        assert_eq!(of(2, &[(1, [odd, 0.0])]).to_bytes(), of(2, &[(1, [-f32::NAN, 0.0])]).to_bytes());
+        assert_eq!(
+            of(2, &[(1, [odd, 0.0])]).to_bytes(),
+            of(2, &[(1, [-f32::NAN, 0.0])]).to_bytes()
+        );
     }
 
     #[test]
@@ -257,13 +303,38 @@ mod tests {
         assert!(state.add(1, &[0.0]).is_err());
         assert!(state.merge(&of(3, &[])).is_err());
         assert!(state.merge(&SampleState::new(2, 3).unwrap()).is_err());
-        assert!(SampleState::new(0, 2).unwrap_err().to_string().contains("`k` must be 1 to 2^30 rows, got 0"));
+        assert!(
+            SampleState::new(0, 2)
+                .unwrap_err()
+                .to_string()
+                .contains("`k` must be 1 to 2^30 rows, got 0")
+        );
         assert!(SampleState::new(2, 70_000).is_err());
         for message in [
-            wire::Sample { k: 0, d: 1, keys: vec![], features: vec![] },
-            wire::Sample { k: 1, d: 1, keys: vec![1, 2], features: vec![0.0; 2] },
-            wire::Sample { k: 4, d: 1, keys: vec![2, 1], features: vec![0.0; 2] },
-            wire::Sample { k: 4, d: 2, keys: vec![1, 2], features: vec![0.0; 3] },
+            wire::Sample {
+                k: 0,
+                d: 1,
+                keys: vec![],
+                features: vec![],
+            },
+            wire::Sample {
+                k: 1,
+                d: 1,
+                keys: vec![1, 2],
+                features: vec![0.0; 2],
+            },
+            wire::Sample {
+                k: 4,
+                d: 1,
+                keys: vec![2, 1],
+                features: vec![0.0; 2],
+            },
+            wire::Sample {
+                k: 4,
+                d: 2,
+                keys: vec![1, 2],
+                features: vec![0.0; 3],
+            },
         ] {
             assert!(SampleState::from_bytes(&seal(KIND, VERSION, &message)).is_err());
         }

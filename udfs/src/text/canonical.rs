@@ -42,22 +42,32 @@ pub fn template_hash(line: &str) -> String {
 #[must_use]
 pub(crate) fn hash_hex(text: &str) -> String {
     let hash = blake3::hash(text.as_bytes());
-    hash.as_bytes().iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hash.as_bytes()
+        .iter()
+        .take(16)
+        .fold(String::with_capacity(32), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }
 
 fn canonical_at_depth(line: &str, out: &mut String, depth: usize) {
     out.clear();
     let tidy = tidied(line);
-    let lower = tidy.get(..floor(&tidy, 4096)).unwrap_or_default().to_ascii_lowercase();
+    let lower = tidy
+        .get(..floor(&tidy, 4096))
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let mut scan = Scan {
         text: &tidy,
         bytes: tidy.as_bytes(),
         windows: looks_windows(line),
-        remote_shell: ["ssh ", "scp ", "sftp ", "rsync ", "mosh ", "ssh-copy-id"].iter().any(|p| lower.contains(p)),
-        decodes: ["base64", "-enc", "/enc", "-e ", "-ec "].iter().any(|mark| lower.contains(mark)),
+        remote_shell: ["ssh ", "scp ", "sftp ", "rsync ", "mosh ", "ssh-copy-id"]
+            .iter()
+            .any(|p| lower.contains(p)),
+        decodes: ["base64", "-enc", "/enc", "-e ", "-ec "]
+            .iter()
+            .any(|mark| lower.contains(mark)),
         depth,
         out,
         at: 0,
@@ -112,7 +122,10 @@ fn tidied(line: &str) -> String {
             && let Some(close) = quotes.close(bytes, at)
         {
             let inner = line.get(at + 1..close).unwrap_or_default();
-            let keep = inner.is_empty() || inner.bytes().any(|b| b.is_ascii_whitespace() || is_operator(b) || matches!(b, b'$' | b'"'));
+            let keep = inner.is_empty()
+                || inner
+                    .bytes()
+                    .any(|b| b.is_ascii_whitespace() || is_operator(b) || matches!(b, b'$' | b'"'));
             if keep {
                 out.push(char::from(byte));
             }
@@ -133,7 +146,10 @@ fn tidied(line: &str) -> String {
             }
             at = close + 1;
         } else {
-            let c = line.get(at..).and_then(|rest| rest.chars().next()).unwrap_or(' ');
+            let c = line
+                .get(at..)
+                .and_then(|rest| rest.chars().next())
+                .unwrap_or(' ');
             out.push(c);
             at += c.len_utf8().max(1);
         }
@@ -165,7 +181,16 @@ struct Scan<'a, 'o> {
 }
 
 /// Flags whose value is a machine or an account.
-const HOST_FLAGS: &[&str] = &["--host", "--hostname", "-computername", "-cn", "/node", "--server", "-server", "-hostname"];
+const HOST_FLAGS: &[&str] = &[
+    "--host",
+    "--hostname",
+    "-computername",
+    "-cn",
+    "/node",
+    "--server",
+    "-server",
+    "-hostname",
+];
 const USER_FLAGS: &[&str] = &["--user", "--username", "-username", "/user", "--login"];
 
 impl Scan<'_, '_> {
@@ -200,7 +225,11 @@ impl Scan<'_, '_> {
             } else if matches!(byte, b'=' | b':') && self.flag_value() {
                 // written
             } else {
-                let c = self.text.get(self.at..).and_then(|rest| rest.chars().next()).unwrap_or(' ');
+                let c = self
+                    .text
+                    .get(self.at..)
+                    .and_then(|rest| rest.chars().next())
+                    .unwrap_or(' ');
                 self.push(c);
                 self.at += c.len_utf8();
             }
@@ -235,8 +264,14 @@ impl Scan<'_, '_> {
         if self.program && !word.is_empty() && !self.quoted {
             let name = super::words::base_name(word);
             self.chmod = matches!(name, "chmod" | "umask");
-            // what follows a wrapper or an assignment is a program again
-            self.program = matches!(name, "sudo" | "nohup" | "env" | "exec" | "time" | "call" | "start" | "xargs") || (word.contains('=') && !word.starts_with('-'));
+            // what follows a wrapper, its flags or an assignment is a program again
+            self.program = word.starts_with('-')
+                || (word.starts_with('/') && word.len() <= 3)
+                || matches!(
+                    name,
+                    "sudo" | "nohup" | "env" | "exec" | "time" | "call" | "start" | "xargs"
+                )
+                || (word.contains('=') && !word.starts_with('-'));
         }
         let placeholder = value_placeholder(word);
         self.out.push(' ');
@@ -245,9 +280,16 @@ impl Scan<'_, '_> {
         self.word_out = self.out.len();
         if let Some(placeholder) = placeholder
             && !self.quoted
-            && self.bytes.get(self.at).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'\\')
+            && self
+                .bytes
+                .get(self.at)
+                .is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'\\')
         {
-            let end = self.at + self.bytes[self.at..].iter().take_while(|b| **b != b' ').count();
+            let end = self.at
+                + self.bytes[self.at..]
+                    .iter()
+                    .take_while(|b| **b != b' ')
+                    .count();
             self.emit(end, placeholder);
         }
     }
@@ -255,9 +297,18 @@ impl Scan<'_, '_> {
     /// `--host=x`, `/node:x`, `/user:x`: the value gives way.
     fn flag_value(&mut self) -> bool {
         let name = self.text.get(self.word_start..self.at).unwrap_or_default();
-        let Some(placeholder) = value_placeholder(name) else { return false };
+        let Some(placeholder) = value_placeholder(name) else {
+            return false;
+        };
         let start = self.at + 1;
-        let end = start + self.bytes.get(start..).unwrap_or_default().iter().take_while(|b| !matches!(b, b' ' | b'"')).count();
+        let end = start
+            + self
+                .bytes
+                .get(start..)
+                .unwrap_or_default()
+                .iter()
+                .take_while(|b| !matches!(b, b' ' | b'"'))
+                .count();
         self.copy_to(start);
         if end > start {
             self.emit(end, placeholder);
@@ -279,9 +330,18 @@ impl Scan<'_, '_> {
             }
             self.tmp_checked = self.at + 1;
         }
-        if byte == b'\\' && self.bytes.get(self.at + 1) == Some(&b'\\') && matches!(before, b' ' | b'"' | b'\'' | b'=' | b':' | b',' | b'(') {
+        if byte == b'\\'
+            && self.bytes.get(self.at + 1) == Some(&b'\\')
+            && matches!(before, b' ' | b'"' | b'\'' | b'=' | b':' | b',' | b'(')
+        {
             let host = self.at + 2;
-            let length = self.bytes[host..].iter().take(256).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'$' | b'@')).count();
+            let length = self.bytes[host..]
+                .iter()
+                .take(256)
+                .take_while(|b| {
+                    b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'$' | b'@')
+                })
+                .count();
             if length > 0 && length < 256 && self.bytes[host] != b'.' {
                 self.emit(host + length, "\\\\<host>");
                 return true;
@@ -291,17 +351,41 @@ impl Scan<'_, '_> {
             let end = run_end(self.bytes, self.at);
             let root = &self.bytes[self.at..end];
             let separator = self.bytes.get(end).copied().unwrap_or(0);
-            let home = root.eq_ignore_ascii_case(b"users") || (root == b"home" && before == b'/' && self.at <= self.word_start + 2);
+            let home = root.eq_ignore_ascii_case(b"users")
+                || (root == b"home" && before == b'/' && self.at <= self.word_start + 2);
             if home && matches!(separator, b'\\' | b'/') {
-                let start = end + 1 + self.bytes[end + 1..].iter().take(3).take_while(|b| **b == separator).count();
+                let start = end
+                    + 1
+                    + self.bytes[end + 1..]
+                        .iter()
+                        .take(3)
+                        .take_while(|b| **b == separator)
+                        .count();
                 let length = self.bytes[start..]
                     .iter()
                     .take(128)
-                    .take_while(|b| !matches!(b, b'\\' | b'/' | b'"' | b'\'' | b';' | b'|' | b'&' | b'>' | b'<' | b')') && (**b != b' ' || self.quoted))
+                    .take_while(|b| {
+                        !matches!(
+                            b,
+                            b'\\' | b'/' | b'"' | b'\'' | b';' | b'|' | b'&' | b'>' | b'<' | b')'
+                        ) && (**b != b' ' || self.quoted)
+                    })
                     .count();
                 let name = self.bytes.get(start..start + length).unwrap_or_default();
-                let shared = [b"public".as_slice(), b"default", b"shared", b"all users", b"default user"].iter().any(|s| s.eq_ignore_ascii_case(name));
-                if length > 0 && length < 128 && !shared && !matches!(name[0], b'%' | b'$' | b'*' | b'<') {
+                let shared = [
+                    b"public".as_slice(),
+                    b"default",
+                    b"shared",
+                    b"all users",
+                    b"default user",
+                ]
+                .iter()
+                .any(|s| s.eq_ignore_ascii_case(name));
+                if length > 0
+                    && length < 128
+                    && !shared
+                    && !matches!(name[0], b'%' | b'$' | b'*' | b'<')
+                {
                     self.copy_to(start);
                     self.emit(start + length, "<user>");
                     return true;
@@ -313,13 +397,27 @@ impl Scan<'_, '_> {
 
     fn temporary_path(&mut self, prefix: usize) {
         let start = self.at + prefix;
-        let ends = |b: &u8| matches!(b, b'"' | b'\'' | b'|' | b';' | b'&' | b'<' | b'>' | b')' | b',' | b'`') || (*b == b' ');
-        let end = start + self.bytes.get(start..).unwrap_or_default().iter().take_while(|b| !ends(b)).count();
+        let ends = |b: &u8| {
+            matches!(
+                b,
+                b'"' | b'\'' | b'|' | b';' | b'&' | b'<' | b'>' | b')' | b',' | b'`'
+            ) || (*b == b' ')
+        };
+        let end = start
+            + self
+                .bytes
+                .get(start..)
+                .unwrap_or_default()
+                .iter()
+                .take_while(|b| !ends(b))
+                .count();
         let path = self.text.get(start..end).unwrap_or_default();
         let name = path.rsplit(['\\', '/']).next().unwrap_or_default();
         let lower = name.to_ascii_lowercase();
         self.out.push_str("<tmp>");
-        let sensitive = SENSITIVE.iter().any(|stem| stem.len() >= 4 && lower.contains(stem));
+        let sensitive = SENSITIVE
+            .iter()
+            .any(|stem| stem.len() >= 4 && lower.contains(stem));
         if (self.program || sensitive) && !name.is_empty() {
             self.out.push('/');
             let name_at = end - name.len();
@@ -329,7 +427,11 @@ impl Scan<'_, '_> {
                 if self.bytes[at].is_ascii_alphanumeric() {
                     self.alphanumeric();
                 } else {
-                    let c = self.text.get(at..).and_then(|rest| rest.chars().next()).unwrap_or(' ');
+                    let c = self
+                        .text
+                        .get(at..)
+                        .and_then(|rest| rest.chars().next())
+                        .unwrap_or(' ');
                     self.push(c);
                     self.at += c.len_utf8();
                 }
@@ -337,7 +439,9 @@ impl Scan<'_, '_> {
         } else {
             if let Some((_, extension)) = lower.rsplit_once('.')
                 && (1..=5).contains(&extension.len())
-                && extension.bytes().all(|b| b.is_ascii_alphabetic() || b == b'7')
+                && extension
+                    .bytes()
+                    .all(|b| b.is_ascii_alphabetic() || b == b'7')
             {
                 self.out.push('.');
                 self.out.push_str(extension);
@@ -357,9 +461,30 @@ impl Scan<'_, '_> {
         }
         let run = &self.bytes[at..end];
         let word = &self.bytes[self.word_start..at];
-        let mode = self.chmod && word.is_empty() && run.len() <= 4 && run.iter().all(u8::is_ascii_digit);
+        let mode =
+            self.chmod && word.is_empty() && run.len() <= 4 && run.iter().all(u8::is_ascii_digit);
         if mode {
             return self.copy_to(end);
+        }
+        if run.len() <= 3
+            && run[0].eq_ignore_ascii_case(&b'v')
+            && run[1..].iter().all(u8::is_ascii_digit)
+            && self.bytes.get(end) == Some(&b'.')
+        {
+            // `v1.0`, `v4.0.30319`
+            let tail = self.bytes[end..]
+                .iter()
+                .take(32)
+                .take_while(|b| b.is_ascii_digit() || **b == b'.')
+                .count();
+            let tail = if self.bytes[end + tail - 1] == b'.' {
+                tail - 1
+            } else {
+                tail
+            };
+            if tail > 0 {
+                return self.emit(end + tail, "v<ver>");
+            }
         }
         if let Some((end, placeholder)) = match_at(self.bytes, at, end, self.remote_shell) {
             let named_tail = run[0].is_ascii_digit() && placeholder == "<num>" && self.program;
@@ -371,30 +496,53 @@ impl Scan<'_, '_> {
         let short = word == b"-" && run.len() > 1 && run[1..].iter().all(u8::is_ascii_digit);
         let digits = run.iter().filter(|b| b.is_ascii_digit()).count();
         let library = matches!(self.bytes.get(end..end + 4), Some(t) if [b".dll".as_slice(), b".sys", b".cpl", b".ocx"].iter().any(|e| e.eq_ignore_ascii_case(t)));
-        let keep = digits == 0 || (flag && !short) || is_named(run) || (digits <= 3 && (self.program || library));
+        let keep = digits == 0
+            || (flag && !short)
+            || is_named(run)
+            || (digits <= 3 && (self.program || library));
         if keep {
             return self.copy_to(end);
         }
         while self.at < end {
             if self.bytes[self.at].is_ascii_digit() {
-                let after = self.at + self.bytes[self.at..end].iter().take_while(|b| b.is_ascii_digit()).count();
+                let after = self.at
+                    + self.bytes[self.at..end]
+                        .iter()
+                        .take_while(|b| b.is_ascii_digit())
+                        .count();
                 self.emit(after, "<num>");
             } else {
-                let after = self.at + self.bytes[self.at..end].iter().take_while(|b| !b.is_ascii_digit()).count();
+                let after = self.at
+                    + self.bytes[self.at..end]
+                        .iter()
+                        .take_while(|b| !b.is_ascii_digit())
+                        .count();
                 self.copy_to(after);
             }
         }
     }
 
     fn url(&mut self, host: usize) {
-        let ends = |b: &u8| matches!(b, b' ' | b'"' | b'\'' | b')' | b'|' | b'<' | b'>' | b';' | b'`' | b',');
+        let ends = |b: &u8| {
+            matches!(
+                b,
+                b' ' | b'"' | b'\'' | b')' | b'|' | b'<' | b'>' | b';' | b'`' | b','
+            )
+        };
         let rest = self.bytes.get(host..).unwrap_or_default();
-        let path = host + rest.iter().take_while(|b| !ends(b) && !matches!(b, b'/' | b'?' | b'#' | b'&' | b'\\')).count();
-        let mut end = path;
+        let path = host
+            + rest
+                .iter()
+                .take_while(|b| !ends(b) && !matches!(b, b'/' | b'?' | b'#' | b'&' | b'\\'))
+                .count();
+        // a URL inside a URL ends where the outer one does: each byte is looked at once
+        let inside = self.at < self.url_end;
+        let mut end = if inside { self.url_end.max(path) } else { path };
         let mut query = false;
-        while let Some(byte) = self.bytes.get(end) {
+        while let Some(byte) = self.bytes.get(end).filter(|_| !inside) {
             query |= *byte == b'?';
-            let joins = *byte == b'&' && (!query || matches!(self.bytes.get(end + 1), None | Some(b'&' | b' ')));
+            let joins = *byte == b'&'
+                && (!query || matches!(self.bytes.get(end + 1), None | Some(b'&' | b' ')));
             if ends(byte) || joins {
                 break;
             }
@@ -403,12 +551,19 @@ impl Scan<'_, '_> {
         self.copy_to(host);
         self.url_end = end;
         let authority = self.bytes.get(host..path).unwrap_or_default();
-        let name = authority.iter().rposition(|b| *b == b'@').map_or(host, |i| host + i + 1);
+        let name = authority
+            .iter()
+            .rposition(|b| *b == b'@')
+            .map_or(host, |i| host + i + 1);
         if name > host {
             self.out.push_str("<user>@");
         }
         if path > name {
-            self.out.push_str(if ipv4(self.bytes, name).is_some() { "<ip>" } else { "<host>" });
+            self.out.push_str(if ipv4(self.bytes, name).is_some() {
+                "<ip>"
+            } else {
+                "<host>"
+            });
             if self.bytes[name..path].contains(&b':') {
                 self.out.push_str(":<num>");
             }
@@ -420,18 +575,32 @@ impl Scan<'_, '_> {
     fn blob(&mut self) -> bool {
         let at = self.at;
         let rest = &self.bytes[at..];
-        let body = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).count();
-        let padding = rest[body..].iter().take(2).take_while(|b| **b == b'=').count();
+        let body = rest
+            .iter()
+            .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
+            .count();
+        let padding = rest[body..]
+            .iter()
+            .take(2)
+            .take_while(|b| **b == b'=')
+            .count();
         let end = at + body + padding;
         let executed = self.decodes && self.executed_blob();
-        let least = if executed || (self.decodes && padding > 0) { 8 } else { 40 };
+        let least = if executed || (self.decodes && padding > 0) {
+            8
+        } else {
+            40
+        };
         if body + padding < least {
             return false;
         }
         let run = &rest[..body];
-        let mixed = run.iter().any(u8::is_ascii_uppercase) && run.iter().any(u8::is_ascii_lowercase) && (padding > 0 || run.iter().any(u8::is_ascii_digit));
+        let mixed = run.iter().any(u8::is_ascii_uppercase)
+            && run.iter().any(u8::is_ascii_lowercase)
+            && (padding > 0 || run.iter().any(u8::is_ascii_digit));
         let slashes = run.iter().filter(|b| **b == b'/').count();
-        if !(mixed || executed) || slashes * 16 > body + 15 || run.iter().all(u8::is_ascii_hexdigit) {
+        if !(mixed || executed) || slashes * 16 > body + 15 || run.iter().all(u8::is_ascii_hexdigit)
+        {
             return false;
         }
         let blob = self.text.get(at..end).unwrap_or_default();
@@ -452,10 +621,18 @@ impl Scan<'_, '_> {
     /// Is the word before an encoded-command flag, or does a call that decodes end right here?
     fn executed_blob(&self) -> bool {
         let start = self.at.saturating_sub(24);
-        let before = self.bytes.get(start..self.at).unwrap_or_default().to_ascii_lowercase();
+        let before = self
+            .bytes
+            .get(start..self.at)
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         let tail = String::from_utf8_lossy(&before);
         let tail = tail.trim_end_matches(['"', '\'', '(', ' ']);
-        tail.ends_with("base64string") || tail.ends_with("b64decode") || tail.rsplit(' ').next().is_some_and(|word| tail.len() < before.len() && is_encoded_flag(word) && self.windows)
+        tail.ends_with("base64string")
+            || tail.ends_with("b64decode")
+            || tail.rsplit(' ').next().is_some_and(|word| {
+                tail.len() < before.len() && is_encoded_flag(word) && self.windows
+            })
     }
 }
 
@@ -473,14 +650,37 @@ fn value_placeholder(flag: &str) -> Option<&'static str> {
 
 /// Directories for temporary files, as they begin a path, longest first; matched without regard to case.
 const TEMPORARY: &[&[u8]] = &[
-    b"c:\\windows\\temp\\", b"%systemroot%\\temp\\", b"%windir%\\temp\\", b"appdata\\local\\temp\\", b"%localappdata%\\temp\\", b"$env:localappdata\\temp\\", b"c:\\temp\\",
-    b"c:\\tmp\\", b"${env:temp}\\", b"$env:temp\\", b"$env:tmp\\", b"%temp%\\", b"%tmp%\\", b"/private/tmp/", b"/var/tmp/", b"/tmp/", b"/dev/shm/", b"/var/folders/", b"$tmpdir/", b"${tmpdir}/",
+    b"c:\\windows\\temp\\",
+    b"%systemroot%\\temp\\",
+    b"%windir%\\temp\\",
+    b"appdata\\local\\temp\\",
+    b"%localappdata%\\temp\\",
+    b"$env:localappdata\\temp\\",
+    b"c:\\temp\\",
+    b"c:\\tmp\\",
+    b"${env:temp}\\",
+    b"$env:temp\\",
+    b"$env:tmp\\",
+    b"%temp%\\",
+    b"%tmp%\\",
+    b"/private/tmp/",
+    b"/var/tmp/",
+    b"/tmp/",
+    b"/dev/shm/",
+    b"/var/folders/",
+    b"$tmpdir/",
+    b"${tmpdir}/",
 ];
 
 fn temporary_directory(rest: &[u8], before: u8) -> Option<usize> {
     TEMPORARY
         .iter()
-        .find(|dir| rest.get(..dir.len()).is_some_and(|head| head.eq_ignore_ascii_case(dir)) && (dir[0] != b'/' || !matches!(before, b'.' | b'}' | b'\\' | b'/' | b'*' | b'-' | b'_')))
+        .find(|dir| {
+            rest.get(..dir.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(dir))
+                && (dir[0] != b'/'
+                    || !matches!(before, b'.' | b'}' | b'\\' | b'/' | b'*' | b'-' | b'_'))
+        })
         .map(|dir| dir.len())
 }
 

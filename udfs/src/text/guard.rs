@@ -1,7 +1,7 @@
 //! The guard key: what must be equal before two command lines may be called near-duplicates.
 //!
 //! What: the programs in order, the set of flags, the verbs (sub-commands, cmdlets, names of called functions), the operators
-//! in order, sensitive targets (registry hives, `lsass`, `ntds.dit`, security services…) and the hashes of decoded payloads.
+//! in order, the number of plain arguments, sensitive targets (registry hives, `lsass`, `ntds.dit`, security services…) and the hashes of decoded payloads.
 //!
 //! Why: measured, cosine alone cannot tell a changed parameter from a changed verb (`net user x /add` and `net user x
 //! /delete` are close in every embedding). Within one guard key cosine only has to judge *targets*, which it does well.
@@ -14,23 +14,111 @@
 
 use super::canonical::{canonical, hash_hex};
 use super::words::{Piece, base_name, is_cmdlet, looks_windows, split};
+use aho_corasick::AhoCorasick;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 /// Targets that keep two lines apart whatever the cosine says; lower case, matched at the start of a word part.
 pub const SENSITIVE: &[&str] = &[
-    "hklm", "hkcu", "hkey_local_machine", "hkey_current_user", "hkcr", "hku", "hkey_users", "lsass", "ntds", "sam", "security", "system32\\config", "currentversion\\run",
-    "runonce", "winlogon", "image file execution options", "\\lsa", "policies\\system", "wdigest", "terminal server", "services\\", "windefend", "defender", "sense", "wscsvc", "sysmon", "eventlog",
-    "wevtutil", "vss", "shadow", "bcdedit", "amsi", "etw", "firewall", "mpssvc", "crowdstrike", "csfalcon", "carbonblack", "sentinel", "cylance", "sophos", "mcafee",
-    "symantec", "kaspersky", "auditd", "rsyslog", "selinux", "apparmor", "iptables", "/etc/passwd", "/etc/shadow", "/etc/sudoers", "authorized_keys",
-    "id_rsa", ".ssh", ".aws", ".kube", "crontab", "cron.d", "ld.so.preload", "bash_history", "docker.sock", "/proc/", "/dev/tcp", "startup", "domain admins", "administrators",
-    "sysvol", "krbtgt", "keychain", "tcc.db", "launchdaemons", "launchagents", "login data", "cookies", "wallet", "admin$", "ipc$", "c$", "\\pipe\\", "system32", "syswow64", "mimikatz", "procdump",
-    "comsvcs", "minidump", "payload", "/dev/null", "/dev/sd", "/boot",
+    "hklm",
+    "hkcu",
+    "hkey_local_machine",
+    "hkey_current_user",
+    "hkcr",
+    "hku",
+    "hkey_users",
+    "lsass",
+    "ntds",
+    "sam",
+    "security",
+    "system32\\config",
+    "currentversion\\run",
+    "runonce",
+    "winlogon",
+    "image file execution options",
+    "\\lsa",
+    "policies\\system",
+    "wdigest",
+    "terminal server",
+    "services\\",
+    "windefend",
+    "defender",
+    "sense",
+    "wscsvc",
+    "sysmon",
+    "eventlog",
+    "wevtutil",
+    "vss",
+    "shadow",
+    "bcdedit",
+    "amsi",
+    "etw",
+    "firewall",
+    "mpssvc",
+    "crowdstrike",
+    "csfalcon",
+    "carbonblack",
+    "sentinel",
+    "cylance",
+    "sophos",
+    "mcafee",
+    "symantec",
+    "kaspersky",
+    "auditd",
+    "rsyslog",
+    "selinux",
+    "apparmor",
+    "iptables",
+    "/etc/passwd",
+    "/etc/shadow",
+    "/etc/sudoers",
+    "authorized_keys",
+    "id_rsa",
+    ".ssh",
+    ".aws",
+    ".kube",
+    "crontab",
+    "cron.d",
+    "ld.so.preload",
+    "bash_history",
+    "docker.sock",
+    "/proc/",
+    "/dev/tcp",
+    "startup",
+    "domain admins",
+    "administrators",
+    "sysvol",
+    "krbtgt",
+    "keychain",
+    "tcc.db",
+    "launchdaemons",
+    "launchagents",
+    "login data",
+    "cookies",
+    "wallet",
+    "admin$",
+    "ipc$",
+    "c$",
+    "\\pipe\\",
+    "system32",
+    "syswow64",
+    "mimikatz",
+    "procdump",
+    "comsvcs",
+    "minidump",
+    "payload",
+    "/dev/null",
+    "/dev/sd",
+    "/boot",
 ];
+
+/// One pass for all of [`SENSITIVE`]; where it could not be built, each is searched for by itself.
+static TARGETS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(SENSITIVE).ok());
 
 /// A guard key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Guard {
-    /// The key in words, for `explain`: `p=cmd,net|f=/add|v=user|o=&&|t=hklm|e=`.
+    /// The key in words, for `explain`: `p=cmd,net|f=/add|v=user|o=&&|n=1|t=hklm|e=`.
     pub text: String,
 }
 
@@ -54,17 +142,22 @@ pub fn guard_key(line: &str) -> Guard {
 #[must_use]
 pub fn guard_of_canonical(canonical: &str) -> Guard {
     let windows = looks_windows(canonical);
-    let mut parts = Parts { windows, ..Parts::default() };
+    let mut parts = Parts {
+        windows,
+        ..Parts::default()
+    };
     parts.read(canonical, 0);
     parts.calls(canonical);
     parts.targets(canonical);
-    let join = |set: &BTreeSet<String>| set.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+    let join =
+        |set: &BTreeSet<String>| set.iter().map(String::as_str).collect::<Vec<_>>().join(",");
     let mut text = format!(
-        "p={}|f={}|v={}|o={}|t={}|e={}",
+        "p={}|f={}|v={}|o={}|n={}|t={}|e={}",
         parts.programs.join(","),
         join(&parts.flags),
         parts.verbs.join(" "),
         parts.operators.join(" "),
+        parts.arguments.min(MOST_ARGUMENTS),
         join(&parts.targets),
         parts.encoded.join(",")
     );
@@ -84,6 +177,7 @@ struct Parts {
     operators: Vec<String>,
     targets: BTreeSet<String>,
     encoded: Vec<String>,
+    arguments: usize,
     rest: String,
 }
 
@@ -91,33 +185,257 @@ struct Parts {
 fn verb_count(program: &str) -> usize {
     /// Their bare words are targets: files, hosts, patterns, names.
     const TARGETS_ONLY: &[&str] = &[
-        "alias", "attrib", "awk", "base64", "basename", "bash", "bunzip2", "bzip2", "cat", "cd", "chgrp", "chmod", "chown", "cmd", "comm", "copy", "cp", "cscript", "curl", "cut", "date", "dd", "del",
-        "df", "diff", "dig", "dir", "dirname", "du", "echo", "egrep", "erase", "export", "file", "find", "findstr", "fold", "ftp", "gcc", "grep", "groupadd", "groupdel", "groups", "gunzip", "gzip", "head", "host", "icacls", "id",
-        "java", "kill", "killall", "ln", "ls", "man", "md", "md5sum", "mkdir", "more", "move", "mv", "nano", "nc", "ncat", "nl", "node", "nohup", "notepad", "nslookup", "passwd", "perl", "pgrep", "php", "ping", "pkill", "powershell", "printf",
-        "ps", "pushd", "pwsh", "python", "python2", "python3", "rd", "readlink", "ren", "rename", "rm", "rmdir", "robocopy", "rsync", "ruby", "scp", "sed", "seq", "set", "sftp", "sh", "sha256sum", "shred", "sleep", "sort", "source", "ssh", "stat", "su", "sudo", "tail", "takeown",
-        "tar", "taskkill", "tee", "test", "timeout", "top", "touch", "tr", "traceroute", "type", "umount", "uniq", "unset", "unzip", "useradd", "userdel", "usermod", "vi", "vim", "wc", "wget", "which", "whoami", "wscript", "xargs", "xcopy", "xxd",
-        "zcat", "zip", "zsh",
+        "alias",
+        "attrib",
+        "awk",
+        "base64",
+        "basename",
+        "bash",
+        "bunzip2",
+        "bzip2",
+        "cat",
+        "cd",
+        "chgrp",
+        "chmod",
+        "chown",
+        "cmd",
+        "comm",
+        "copy",
+        "cp",
+        "cscript",
+        "curl",
+        "cut",
+        "date",
+        "dd",
+        "del",
+        "df",
+        "diff",
+        "dig",
+        "dir",
+        "dirname",
+        "du",
+        "echo",
+        "egrep",
+        "erase",
+        "export",
+        "file",
+        "find",
+        "findstr",
+        "fold",
+        "ftp",
+        "gcc",
+        "grep",
+        "groupadd",
+        "groupdel",
+        "groups",
+        "gunzip",
+        "gzip",
+        "head",
+        "host",
+        "icacls",
+        "id",
+        "java",
+        "kill",
+        "killall",
+        "ln",
+        "ls",
+        "man",
+        "md",
+        "md5sum",
+        "mkdir",
+        "more",
+        "move",
+        "mv",
+        "nano",
+        "nc",
+        "ncat",
+        "nl",
+        "node",
+        "nohup",
+        "notepad",
+        "nslookup",
+        "passwd",
+        "perl",
+        "pgrep",
+        "php",
+        "ping",
+        "pkill",
+        "powershell",
+        "printf",
+        "ps",
+        "pushd",
+        "pwsh",
+        "python",
+        "python2",
+        "python3",
+        "rd",
+        "readlink",
+        "ren",
+        "rename",
+        "rm",
+        "rmdir",
+        "robocopy",
+        "rsync",
+        "ruby",
+        "scp",
+        "sed",
+        "seq",
+        "set",
+        "sftp",
+        "sh",
+        "sha256sum",
+        "shred",
+        "sleep",
+        "sort",
+        "source",
+        "ssh",
+        "stat",
+        "su",
+        "sudo",
+        "tail",
+        "takeown",
+        "tar",
+        "taskkill",
+        "tee",
+        "test",
+        "timeout",
+        "top",
+        "touch",
+        "tr",
+        "traceroute",
+        "type",
+        "umount",
+        "uniq",
+        "unset",
+        "unzip",
+        "useradd",
+        "userdel",
+        "usermod",
+        "vi",
+        "vim",
+        "wc",
+        "wget",
+        "which",
+        "whoami",
+        "wscript",
+        "xargs",
+        "xcopy",
+        "xxd",
+        "zcat",
+        "zip",
+        "zsh",
     ];
     const COUNTED: &[(&str, usize)] = &[
-        ("az", 5), ("aws", 2), ("gcloud", 5), ("gsutil", 1), ("git", 1), ("docker", 2), ("podman", 2), ("kubectl", 2), ("helm", 2), ("systemctl", 1), ("service", 2), ("net", 1), ("net1", 1), ("sc", 1), ("reg", 1),
-        ("schtasks", 0), ("wmic", 4), ("netsh", 5), ("npm", 2), ("yarn", 2), ("pip", 1), ("apt", 1), ("apt-get", 1), ("yum", 1), ("dnf", 1), ("brew", 1), ("choco", 1), ("cargo", 1), ("go", 2), ("dotnet", 2), ("terraform", 2), ("wevtutil", 1),
-        ("bcdedit", 1), ("vssadmin", 2), ("fsutil", 2), ("launchctl", 1), ("defaults", 1), ("security", 1), ("dscl", 2), ("csrutil", 1), ("spctl", 1), ("openssl", 1), ("ip", 2), ("svchost", 0), ("make", 1), ("gh", 2), ("ufw", 1), ("iptables", 0), ("btool", 3),
-        ("rundll32", 0), ("regsvr32", 0), ("mshta", 0),
+        ("az", 5),
+        ("aws", 2),
+        ("gcloud", 5),
+        ("gsutil", 1),
+        ("git", 1),
+        ("docker", 2),
+        ("podman", 2),
+        ("kubectl", 2),
+        ("helm", 2),
+        ("systemctl", 1),
+        ("service", 2),
+        ("net", 1),
+        ("net1", 1),
+        ("sc", 1),
+        ("reg", 1),
+        ("schtasks", 0),
+        ("wmic", 4),
+        ("netsh", 5),
+        ("npm", 2),
+        ("yarn", 2),
+        ("pip", 1),
+        ("apt", 1),
+        ("apt-get", 1),
+        ("yum", 1),
+        ("dnf", 2),
+        ("brew", 1),
+        ("choco", 2),
+        ("cargo", 1),
+        ("go", 2),
+        ("dotnet", 2),
+        ("terraform", 2),
+        ("wevtutil", 1),
+        ("bcdedit", 1),
+        ("vssadmin", 2),
+        ("fsutil", 2),
+        ("launchctl", 1),
+        ("defaults", 1),
+        ("security", 1),
+        ("dscl", 2),
+        ("csrutil", 1),
+        ("spctl", 1),
+        ("openssl", 1),
+        ("ip", 2),
+        ("svchost", 0),
+        ("make", 1),
+        ("gh", 2),
+        ("ufw", 1),
+        ("iptables", 0),
+        ("btool", 3),
+        ("rundll32", 0),
+        ("regsvr32", 0),
+        ("mshta", 0),
     ];
-    COUNTED.iter().find(|(name, _)| *name == program).map_or_else(
-        || if TARGETS_ONLY.binary_search(&program).is_ok() { 0 } else { UNKNOWN_VERBS },
-        |(_, count)| *count,
-    )
+    COUNTED
+        .iter()
+        .find(|(name, _)| *name == program)
+        .map_or_else(
+            || {
+                if TARGETS_ONLY.binary_search(&program).is_ok() {
+                    0
+                } else {
+                    UNKNOWN_VERBS
+                }
+            },
+            |(_, count)| *count,
+        )
 }
 
 const UNKNOWN_VERBS: usize = 3;
+/// Plain arguments are counted up to here: `ddrescue disk image` is not `ddrescue disk image log`.
+const MOST_ARGUMENTS: usize = 4;
 
 /// The word after these is a program.
-const WRAPPERS: &[&str] = &["sudo", "doas", "nohup", "env", "exec", "time", "call", "start", "xargs", "command", "builtin", "nice", "setsid", "busybox", "then", "do", "else", "if", "while", "&", "{", "(", "@"];
+const WRAPPERS: &[&str] = &[
+    "sudo", "doas", "nohup", "env", "exec", "time", "call", "start", "xargs", "command", "builtin",
+    "nice", "setsid", "busybox", "then", "do", "else", "if", "while", "&", "{", "(", "@",
+];
 
 /// A quoted script among the arguments of these is read like a line of its own.
 const INTERPRETERS: &[&str] = &[
-    "sh", "bash", "zsh", "dash", "ksh", "fish", "ash", "cmd", "powershell", "pwsh", "ssh", "su", "wsl", "watch", "schtasks", "sc", "wmic", "at", "psexec", "forfiles", "start", "runuser", "sudo", "eval", "xargs", "winrs", "docker", "kubectl", "crontab", "env",
+    "sh",
+    "bash",
+    "zsh",
+    "dash",
+    "ksh",
+    "fish",
+    "ash",
+    "cmd",
+    "powershell",
+    "pwsh",
+    "ssh",
+    "su",
+    "wsl",
+    "watch",
+    "schtasks",
+    "sc",
+    "wmic",
+    "at",
+    "psexec",
+    "forfiles",
+    "start",
+    "runuser",
+    "sudo",
+    "eval",
+    "xargs",
+    "winrs",
+    "docker",
+    "kubectl",
+    "crontab",
+    "env",
 ];
 
 impl Parts {
@@ -130,7 +448,11 @@ impl Parts {
         for piece in split.pieces {
             let word = match piece {
                 Piece::Operator(op) => {
-                    self.operators.push(if depth > 0 { format!("'{op}") } else { op.to_owned() });
+                    self.operators.push(if depth > 0 {
+                        format!("'{op}")
+                    } else {
+                        op.to_owned()
+                    });
                     if !op.contains(['<', '>']) {
                         wants_program = true;
                     }
@@ -139,33 +461,57 @@ impl Parts {
                 Piece::Word(word) => word,
             };
             if let Some(at) = word.text.find("<enc:") {
-                self.encoded.push(word.text.get(at..).unwrap_or_default().chars().take(38).collect());
+                self.encoded.push(
+                    word.text
+                        .get(at..)
+                        .unwrap_or_default()
+                        .chars()
+                        .take(38)
+                        .collect(),
+                );
             }
             let text = word.text.as_ref();
             if let Some(flag) = self.flag(text) {
-                let script = matches!(flag.as_str(), "/c" | "/k" | "/r") && program == "cmd" || (matches!(flag.as_str(), "-exec" | "-execdir" | "-ok") && program == "find");
+                let script = matches!(flag.as_str(), "/c" | "/k" | "/r") && program == "cmd"
+                    || (matches!(flag.as_str(), "-exec" | "-execdir" | "-ok") && program == "find");
                 self.flags.insert(flag);
                 wants_program |= script;
-                verbs_left = verbs_left.min(if COMMAND_FIRST.contains(&program.as_str()) { verbs_left } else { 0 });
+                verbs_left = verbs_left.min(if COMMAND_FIRST.contains(&program.as_str()) {
+                    verbs_left
+                } else {
+                    0
+                });
                 continue;
             }
             if matches!(text, "!" | "-" | "--" | "+") {
                 self.operators.push(text.to_owned());
                 continue;
             }
-            if word.script && depth < 3 && (INTERPRETERS.contains(&program.as_str()) || wants_program) && (!wants_program || !is_path(text)) {
+            if word.script
+                && depth < 3
+                && (INTERPRETERS.contains(&program.as_str()) || wants_program)
+                && (!wants_program || !is_path(text))
+            {
                 self.operators.push("'".to_owned());
                 self.read(text, depth + 1);
                 wants_program = false;
                 continue;
             }
             if wants_program {
-                if text.contains('=') && !text.starts_with('=') && program != "env" && !self.windows {
-                    self.flags.insert(text.split('=').next().unwrap_or(text).to_owned() + "=");
+                if text.contains('=') && !text.starts_with('=') && program != "env" && !self.windows
+                {
+                    self.flags
+                        .insert(text.split('=').next().unwrap_or(text).to_owned() + "=");
                     continue;
                 }
-                let name = base_name(text).trim_start_matches(['(', '{', '&', '@', '$']).trim_end_matches(['}', ')', ';']);
-                program = if self.windows { name.to_lowercase() } else { name.to_owned() };
+                let name = base_name(text)
+                    .trim_start_matches(['(', '{', '&', '@', '$'])
+                    .trim_end_matches(['}', ')', ';']);
+                program = if self.windows {
+                    name.to_lowercase()
+                } else {
+                    name.to_owned()
+                };
                 self.programs.push(program.clone());
                 wants_program = WRAPPERS.contains(&program.as_str()) || program.is_empty();
                 verbs_left = verb_count(&program);
@@ -173,22 +519,36 @@ impl Parts {
             }
             if word.script {
                 // operators inside a text that no shell will read still tell `'a|b'` from `'a;b'`
-                self.operators.extend(text.chars().filter(|c| matches!(c, '|' | ';' | '&' | '`')).take(64).map(|c| format!("\"{c}")));
+                self.operators.extend(
+                    text.chars()
+                        .filter(|c| matches!(c, '|' | ';' | '&' | '`'))
+                        .take(64)
+                        .map(|c| format!("\"{c}")),
+                );
             }
             if is_cmdlet(text) && self.windows {
                 self.verbs.push(text.to_owned());
             } else if verbs_left > 0 && is_verb(text) {
-                self.verbs.push(text.to_owned());
                 verbs_left -= 1;
+                if program == "git" && GIT_NOUNS.contains(&text) {
+                    verbs_left = 1;
+                }
+                self.verbs.push(text.to_owned());
             } else {
-                verbs_left = 0;
+                // `git -C dir commit`: the value of a global flag does not end the search for the sub-command
+                if verbs_left < verb_count(&program) || !COMMAND_FIRST.contains(&program.as_str()) {
+                    verbs_left = 0;
+                }
                 if let Some((key, _)) = text.split_once('=')
                     && !key.is_empty()
                     && key.len() <= 24
                     && key.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')
                 {
                     self.flags.insert(format!("{key}="));
-                } else if program == "chmod" && self.verbs.len() < 64 && text.len() <= 12 {
+                    continue;
+                }
+                self.arguments += 1;
+                if program == "chmod" && self.verbs.len() < 64 && text.len() <= 12 {
                     self.verbs.push(text.to_owned());
                 }
             }
@@ -198,14 +558,30 @@ impl Parts {
     /// A flag without its value; `None` where the word is none.
     fn flag(&self, word: &str) -> Option<String> {
         let first = word.chars().next()?;
-        let dash = matches!(first, '-' | '\u{2013}' | '\u{2014}' | '\u{2015}') || (first == '+' && word.len() <= 4 && word.len() > 1);
-        let slash = self.windows && first == '/' && !word.get(1..)?.contains('/') && word.len() <= 32;
+        let second = word.chars().nth(1).unwrap_or(' ');
+        let plus = first == '+' && (word.len() <= 4 || second == '<');
+        let dash = matches!(first, '-' | '\u{2013}' | '\u{2014}' | '\u{2015}') || plus;
+        // `/f` and `/s=x` are flags anywhere, `/etc` is one only where Windows reads it
+        let short = matches!(word.as_bytes().get(2), None | Some(b':' | b'='));
+        let slash = first == '/'
+            && !word.get(1..)?.contains('/')
+            && word.len() <= 64
+            && (self.windows || short);
         if !(dash || slash) || word.len() < 2 || word == "--" {
             return None;
         }
-        let name: String = word.chars().skip(1).take_while(|c| !matches!(c, '=' | ':' | '"' | '\'' | ',' | '(' | '{')).take(64).collect();
+        let name: String = word
+            .chars()
+            .skip(1)
+            .take_while(|c| !matches!(c, '=' | ':' | '"' | '\'' | ',' | '(' | '{'))
+            .take(64)
+            .collect();
         let sign = if dash && first != '+' { '-' } else { first };
-        (!name.is_empty() && name.chars().any(|c| c.is_alphanumeric() || matches!(c, '?' | '<' | '#' | '@'))).then(|| format!("{sign}{name}"))
+        (!name.is_empty()
+            && name
+                .chars()
+                .any(|c| c.is_alphanumeric() || matches!(c, '?' | '<' | '#' | '@')))
+        .then(|| format!("{sign}{name}"))
     }
 
     /// Names of called functions and methods: `.downloadstring(`, `::frombase64string(`, `system(`, `exec(`.
@@ -218,41 +594,99 @@ impl Parts {
                 start.get_or_insert(at);
                 continue;
             }
-            if *byte == b'(' && let Some(start) = start && at - start <= 48 && !bytes[start].is_ascii_digit() {
+            if *byte == b'('
+                && let Some(start) = start
+                && at - start <= 48
+                && !bytes[start].is_ascii_digit()
+            {
                 calls.insert(text.get(start..at).unwrap_or_default().to_owned());
             }
             start = None;
         }
-        self.verbs.extend(calls.into_iter().take(64).map(|call| call + "("));
+        self.verbs
+            .extend(calls.into_iter().take(64).map(|call| call + "("));
     }
 
     fn targets(&mut self, text: &str) {
         let lower = text.to_lowercase();
-        for stem in SENSITIVE {
-            let inside = lower.match_indices(stem).take(64).any(|(at, _)| {
-                let before = at.checked_sub(1).map_or(b' ', |i| lower.as_bytes()[i]);
-                let after = lower.as_bytes().get(at + stem.len()).copied().unwrap_or(b' ');
-                stem.len() > 6 || (!before.is_ascii_alphanumeric() && (stem.len() > 3 || !after.is_ascii_alphanumeric()))
-            });
-            if inside {
-                self.targets.insert((*stem).to_owned());
+        let bytes = lower.as_bytes();
+        let inside = |stem: &str, at: usize| {
+            let before = at.checked_sub(1).map_or(b' ', |i| bytes[i]);
+            let after = bytes.get(at + stem.len()).copied().unwrap_or(b' ');
+            stem.len() > 6
+                || (!before.is_ascii_alphanumeric()
+                    && (stem.len() > 3 || !after.is_ascii_alphanumeric()))
+        };
+        let mut found = [false; SENSITIVE.len()];
+        if let Some(automaton) = &*TARGETS {
+            for hit in automaton.find_overlapping_iter(&lower) {
+                let index = hit.pattern().as_usize();
+                found[index] = found[index] || inside(SENSITIVE[index], hit.start());
             }
+        } else {
+            for (index, stem) in SENSITIVE.iter().enumerate() {
+                found[index] = lower.match_indices(stem).any(|(at, _)| inside(stem, at));
+            }
+        }
+        for (stem, _) in SENSITIVE.iter().zip(found).filter(|(_, found)| *found) {
+            let name = if *stem == "syswow64" {
+                "system32"
+            } else {
+                *stem
+            };
+            self.targets.insert(name.to_owned());
         }
     }
 }
 
 /// Programs whose sub-command may follow global flags.
-const COMMAND_FIRST: &[&str] = &["git", "docker", "kubectl", "helm", "az", "aws", "systemctl", "npm", "wmic", "sc", "apt", "apt-get", "yum", "dnf", "gcloud", "terraform", "cargo", "pip", "brew"];
+const COMMAND_FIRST: &[&str] = &[
+    "git",
+    "docker",
+    "kubectl",
+    "helm",
+    "az",
+    "aws",
+    "systemctl",
+    "npm",
+    "wmic",
+    "sc",
+    "apt",
+    "apt-get",
+    "yum",
+    "dnf",
+    "gcloud",
+    "terraform",
+    "cargo",
+    "pip",
+    "brew",
+];
+
+/// Sub-commands of git that take a verb of their own.
+const GIT_NOUNS: &[&str] = &[
+    "notes",
+    "remote",
+    "stash",
+    "submodule",
+    "bisect",
+    "worktree",
+    "lfs",
+    "flow",
+    "bundle",
+];
 
 /// A bare word that may be a sub-command: letters and hyphens.
 fn is_verb(word: &str) -> bool {
-    word.len() <= 40 && word.starts_with(|c: char| c.is_ascii_alphabetic()) && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    word.len() <= 40
+        && word.starts_with(|c: char| c.is_ascii_alphabetic())
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 fn is_path(word: &str) -> bool {
     word.as_bytes().get(1) == Some(&b':') || word.starts_with(['/', '\\', '%', '~', '.'])
 }
-
 
 #[cfg(test)]
 #[path = "guard_tests.rs"]

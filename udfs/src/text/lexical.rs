@@ -44,7 +44,10 @@ impl Lexical {
         let mut rest = features.as_slice();
         while let Some(first) = rest.first() {
             let count = rest.iter().take_while(|f| *f == first).count();
-            #[expect(clippy::cast_precision_loss, reason = "a count of n-grams in 64 KiB fits")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a count of n-grams in 64 KiB fits"
+            )]
             let weight = 1.0 + (count as f32).ln();
             let bucket = usize::try_from(first % DIM as u64).unwrap_or(0);
             out[bucket] += if first >> 63 == 0 { weight } else { -weight };
@@ -126,14 +129,11 @@ mod tests {
     #[test]
     fn the_vectors_never_change() {
         // history is compared with vectors of earlier years
-        assert_eq!(hash(b"abc", 3) % DIM as u64, hash(b"abc", 3) & 511);
-        assert_eq!(hash(b"net", 3), 0x9b9f_e7f0_0000_0000 ^ hash(b"net", 3) ^ 0x9b9f_e7f0_0000_0000);
         let mut out = [0.0; DIM];
         Lexical::default().embed("a", &mut out);
         let used: Vec<usize> = (0..DIM).filter(|i| out[*i] != 0.0).collect();
-        assert_eq!(used, USED_BY_A);
+        assert_eq!(used, [77, 107]);
     }
-    const USED_BY_A: [usize; 2] = [0, 0];
 
     #[test]
     fn a_table_of_bad_weights_counts_as_one() {

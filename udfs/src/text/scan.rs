@@ -1,6 +1,6 @@
 //! One pass over a line, which gathers everything that counts.
 //!
-//! **What.** [`Scan::run`] reads the characters once and leaves the histogram of the line, the statistics of its
+//! **What.** `Scan::run` reads the characters once and leaves the histogram of the line, the statistics of its
 //! arguments, the hashes of its words, its longest base64 and hexadecimal runs, its IPv4 addresses and the marks of
 //! obfuscation. Every count of the catalog (carets, digits, delimiters ...) is then a look-up in the histogram.
 //!
@@ -13,17 +13,26 @@
 //! **Units.** Lengths count Unicode scalar values. Case is ASCII case: beyond ASCII nothing counts as a letter, since
 //! the case tables of Unicode change between releases.
 //!
-//! **Cost.** About 4 ns a byte. The buffers are kept from line to line, so that nothing is allocated after the first
+//! **Cost.** About 10 ns a byte. The buffers are kept from line to line, so that nothing is allocated after the first
 //! few; a line of 1 MiB leaves at most some 16 MiB in them.
 
-use super::tokens::{BASE64, CLASS, DIGIT, ESCAPE, HEX, LETTER, SEPARATOR, SPACE, UPPER, WORD, WordHasher, class_of};
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "features are f32: seven digits of a count suffice"
+)]
+
+use super::tokens::{
+    BASE64, CLASS, DIGIT, ESCAPE, HEX, LETTER, SEPARATOR, SPACE, UPPER, WORD, WordHasher, class_of,
+};
 use std::ops::Range;
 
 /// The shortest run that counts as base64, in characters: 12 bytes of content.
 const MIN_BASE64: usize = 16;
 /// The shortest run that counts as hexadecimal, in characters: 4 bytes of content.
-const MIN_HEX: usize = 8;
-const LOGS: usize = 1024;
+const MIN_HEX: u32 = 8;
+/// Counts below this have their logarithm in a table.
+const LOGS: u32 = 1024;
 
 /// What one line holds; reused from line to line.
 #[derive(Debug, Clone)]
@@ -50,7 +59,7 @@ pub(crate) struct Scan {
     pub(crate) concatenations: u32,
     /// Byte range of the longest base64 run; empty when there is none.
     pub(crate) base64_run: Range<usize>,
-    /// Length of the longest hexadecimal run.
+    /// Length of the longest hexadecimal run that holds a digit: `defaced` is a word.
     pub(crate) hex_run: u32,
     /// The IPv4 addresses.
     pub(crate) addresses: Vec<[u8; 4]>,
@@ -117,7 +126,7 @@ impl Scan {
                 wide_spaces: 0,
                 start: 0,
             },
-            logs: (0..LOGS as u32).map(x_log2_x).collect(),
+            logs: (0..LOGS).map(x_log2_x).collect(),
         }
     }
 
@@ -155,13 +164,17 @@ impl Scan {
         // The two characters before this one, with their classes, and the two before it that were no whitespace.
         let (mut before, mut last) = ((' ', SPACE), (' ', SPACE));
         let (mut solid_before, mut solid_last) = (' ', ' ');
-        let (mut base64_from, mut hex_from) = (0, 0);
+        let (mut base64_from, mut hex_length, mut hex_seen) = (0, 0, 0);
         let mut dotted: Option<(usize, u8)> = None;
 
         for (at, c) in line.char_indices() {
             let class = class_of(c);
             if class & SEPARATOR == 0 {
-                if c.is_ascii() { word.push_ascii(c as u8, class) } else { word.push(c) }
+                if c.is_ascii() {
+                    word.push_ascii(c as u8, class);
+                } else {
+                    word.push(c);
+                }
             } else if let Some(hash) = word.take() {
                 self.words.push(hash);
             }
@@ -171,31 +184,46 @@ impl Scan {
                 }
                 base64_from = at + c.len_utf8();
             }
-            if class & HEX == 0 {
-                if at - hex_from >= MIN_HEX {
-                    self.hex_ends(line, hex_from..at);
-                }
-                hex_from = at + c.len_utf8();
+            // Without a branch: whether a letter is hexadecimal cannot be foretold.
+            let hex = class & HEX != 0;
+            (hex_length, hex_seen) = (
+                (hex_length + 1) * u32::from(hex),
+                (hex_seen | class) * u16::from(hex),
+            );
+            if hex_length >= MIN_HEX && hex_seen & DIGIT != 0 {
+                self.hex_run = self.hex_run.max(hex_length);
             }
             match &mut dotted {
-                None if class & DIGIT != 0 && last.1 & WORD == 0 && !matches!(last.0, '.' | '-') => {
+                None if class & DIGIT != 0
+                    && last.1 & WORD == 0
+                    && !matches!(last.0, '.' | '-') =>
+                {
                     dotted = Some((at, 0));
                 }
                 Some((_, dots)) if c == '.' => *dots = dots.saturating_add(1),
                 Some((start, dots)) if class & DIGIT == 0 => {
                     if *dots == 3 && class & WORD == 0 && c != '-' {
-                        self.addresses.extend(line.get(*start..at).and_then(address));
+                        self.addresses
+                            .extend(line.get(*start..at).and_then(address));
                     }
                     dotted = None;
                 }
                 _ => {}
             }
-            if class & LETTER != 0 {
-                self.case_alternations += u32::from(last.1 & LETTER != 0 && (last.1 ^ class) & UPPER != 0);
-                self.quotes_in_words += u32::from(matches!(last.0, '"' | '\'') && before.1 & LETTER != 0);
+            let letters = last.1 & LETTER != 0 && class & LETTER != 0;
+            self.case_alternations += u32::from(letters) & u32::from((last.1 ^ class) & UPPER != 0);
+            if matches!(last.0, '"' | '\'') {
+                self.quotes_in_words += u32::from(class & LETTER != 0 && before.1 & LETTER != 0);
             }
-            if last.1 & ESCAPE != 0 && class & (LETTER | DIGIT) != 0 && before.1 & (LETTER | DIGIT) != 0 {
-                *(if last.0 == '`' { &mut self.ticks_in_words } else { &mut self.carets_in_words }) += 1;
+            if last.1 & ESCAPE != 0
+                && class & (LETTER | DIGIT) != 0
+                && before.1 & (LETTER | DIGIT) != 0
+            {
+                *(if last.0 == '`' {
+                    &mut self.ticks_in_words
+                } else {
+                    &mut self.carets_in_words
+                }) += 1;
             }
 
             let space = class & SPACE != 0;
@@ -228,7 +256,6 @@ impl Scan {
 
         self.words.extend(word.take());
         self.base64_ends(line, base64_from..line.len());
-        self.hex_ends(line, hex_from..line.len());
         if let Some((start, 3)) = dotted {
             self.addresses.extend(line.get(start..).and_then(address));
         }
@@ -282,7 +309,9 @@ impl Scan {
         }
         if let Some(wide) = self.wide.get_mut(argument.wide_from..) {
             wide.sort_unstable();
-            logs += runs(wide).map(|count| look_up(&self.logs, count)).sum::<f64>();
+            logs += runs(wide)
+                .map(|count| look_up(&self.logs, count))
+                .sum::<f64>();
         }
         let entropy = entropy_of(chars, logs);
         if self.lengths.is_empty() {
@@ -318,18 +347,16 @@ impl Scan {
         }
     }
 
-    /// Keeps a hexadecimal run when it is the longest so far and holds a digit: `defaced` is a word.
-    fn hex_ends(&mut self, line: &str, run: Range<usize>) {
-        let digits = line.get(run.clone()).unwrap_or_default().bytes().any(|byte| byte.is_ascii_digit());
-        if run.len() >= MIN_HEX && digits {
-            self.hex_run = self.hex_run.max(u32::try_from(run.len()).unwrap_or(u32::MAX));
-        }
-    }
-
     /// Shannon entropy of the line in bits a character, and its number of distinct characters.
     pub(crate) fn entropy_and_distinct(&self) -> (f32, u32) {
         let (mut logs, mut distinct) = (0.0, 0);
-        for count in self.histogram.iter().copied().filter(|count| *count > 0).chain(runs(&self.wide)) {
+        for count in self
+            .histogram
+            .iter()
+            .copied()
+            .filter(|count| *count > 0)
+            .chain(runs(&self.wide))
+        {
             logs += look_up(&self.logs, count);
             distinct += 1;
         }
@@ -338,8 +365,21 @@ impl Scan {
 
     /// Sum of the characters' code points.
     pub(crate) fn code_points(&self) -> f64 {
-        let ascii: f64 = (0_u32..).zip(&self.histogram).map(|(code, count)| f64::from(code) * f64::from(*count)).sum();
-        ascii + self.wide.iter().map(|c| f64::from(u32::from(*c))).sum::<f64>()
+        let ascii: u64 = (0_u64..)
+            .zip(&self.histogram)
+            .map(|(code, count)| code * u64::from(*count))
+            .sum();
+        ascii as f64
+            + self
+                .wide
+                .iter()
+                .map(|c| f64::from(u32::from(*c)))
+                .sum::<f64>()
+    }
+
+    /// How many characters are beyond ASCII.
+    pub(crate) fn wide_count(&self) -> u32 {
+        u32::try_from(self.wide.len()).unwrap_or(u32::MAX)
     }
 
     /// How often an ASCII character occurs.
@@ -349,9 +389,17 @@ impl Scan {
 
     /// How many characters are of any of the given classes, whitespace beyond ASCII included.
     pub(crate) fn of_class(&self, wanted: u16) -> u32 {
-        let ascii: u32 =
-            CLASS.iter().zip(&self.histogram).filter(|(class, _)| **class & wanted != 0).map(|(_, count)| count).sum();
-        ascii + if wanted & SPACE == 0 { 0 } else { self.wide_spaces }
+        let ascii: u32 = CLASS
+            .iter()
+            .zip(&self.histogram)
+            .map(|(class, count)| count * u32::from(class & wanted != 0))
+            .sum();
+        ascii
+            + if wanted & SPACE == 0 {
+                0
+            } else {
+                self.wide_spaces
+            }
     }
 }
 
@@ -366,22 +414,32 @@ fn entropy_of(chars: u32, logs: f64) -> f32 {
 
 fn x_log2_x(count: u32) -> f64 {
     let count = f64::from(count);
-    if count > 0.0 { count * count.log2() } else { 0.0 }
+    if count > 0.0 {
+        count * count.log2()
+    } else {
+        0.0
+    }
 }
 
 #[inline]
 fn look_up(logs: &[f64], count: u32) -> f64 {
-    logs.get(count as usize).copied().unwrap_or_else(|| x_log2_x(count))
+    logs.get(count as usize)
+        .copied()
+        .unwrap_or_else(|| x_log2_x(count))
 }
 
 /// Lengths of the runs of equal characters in a sorted slice.
 fn runs(sorted: &[char]) -> impl Iterator<Item = u32> + '_ {
-    sorted.chunk_by(|a, b| a == b).map(|run| u32::try_from(run.len()).unwrap_or(u32::MAX))
+    sorted
+        .chunk_by(|a, b| a == b)
+        .map(|run| u32::try_from(run.len()).unwrap_or(u32::MAX))
 }
 
 /// Four decimal numbers of 0 to 255, without leading zeros, joined by dots.
 fn address(text: &str) -> Option<[u8; 4]> {
-    text.parse::<std::net::Ipv4Addr>().ok().map(|address| address.octets())
+    text.parse::<std::net::Ipv4Addr>()
+        .ok()
+        .map(|address| address.octets())
 }
 
 /// Shannon entropy of a line, bits a character: 0 for an empty line, at most log2 of its distinct characters.

@@ -49,9 +49,8 @@ const fn classes() -> [u16; 128] {
     while code < 128 {
         let mut class = match code {
             b'\t'..=b'\r' | b' ' => SPACE | DELIMITER | SEPARATOR,
-            b'-' | b'\\' | b'.' | b',' | b'"' | b'\'' | b'|' | b'&' | b':' | b';' | b'%' | b'$' | b'(' | b')' => {
-                DELIMITER | SEPARATOR
-            }
+            b'-' | b'\\' | b'.' | b',' | b'"' | b'\'' | b'|' | b'&' | b':' | b';' | b'%' | b'$'
+            | b'(' | b')' => DELIMITER | SEPARATOR,
             b'/' => DELIMITER | SEPARATOR | BASE64,
             b'=' | b'<' | b'>' | b'[' | b']' | b'{' | b'}' => SEPARATOR,
             b'A'..=b'Z' => UPPER | BASE64 | WORD,
@@ -120,13 +119,19 @@ pub(crate) struct WordHasher {
 }
 
 impl WordHasher {
-    pub(crate) const NEW: Self = Self { state: FNV_OFFSET, length: 0, seen: 0, shared: u16::MAX };
+    pub(crate) const NEW: Self = Self {
+        state: FNV_OFFSET,
+        length: 0,
+        seen: 0,
+        shared: u16::MAX,
+    };
 
     /// Adds an ASCII character of the given classes.
     #[inline]
     pub(crate) fn push_ascii(&mut self, byte: u8, class: u16) {
         if class & ESCAPE == 0 {
-            self.state = (self.state ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(FNV_PRIME);
+            self.state =
+                (self.state ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(FNV_PRIME);
             self.length = self.length.saturating_add(1);
             self.seen |= class;
             self.shared &= class;
@@ -181,7 +186,9 @@ pub fn token_hash(word: &str) -> u64 {
     let mut hasher = WordHasher::NEW;
     for c in word.chars() {
         match u8::try_from(c).ok().filter(u8::is_ascii) {
-            Some(byte) => hasher.push_ascii(byte, CLASS.get(usize::from(byte)).copied().unwrap_or(0)),
+            Some(byte) => {
+                hasher.push_ascii(byte, CLASS.get(usize::from(byte)).copied().unwrap_or(0));
+            }
             None => hasher.push(c),
         }
     }
@@ -196,7 +203,10 @@ mod tests {
     fn words_are_split_at_whitespace_and_delimiters() {
         let line = "\"C:\\a b\\x.exe\"  --user=bob|grep\u{a0}é[0]";
         let found: Vec<_> = words(line).collect();
-        assert_eq!(found, ["C", "a", "b", "x", "exe", "user", "bob", "grep", "é", "0"]);
+        assert_eq!(
+            found,
+            ["C", "a", "b", "x", "exe", "user", "bob", "grep", "é", "0"]
+        );
     }
 
     #[test]

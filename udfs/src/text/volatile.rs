@@ -12,7 +12,12 @@ pub(crate) type Match = (usize, &'static str);
 
 /// The end of the run of ASCII letters and digits that starts at `at`.
 pub(crate) fn run_end(bytes: &[u8], at: usize) -> usize {
-    at + bytes.get(at..).unwrap_or_default().iter().take_while(|b| b.is_ascii_alphanumeric()).count()
+    at + bytes
+        .get(at..)
+        .unwrap_or_default()
+        .iter()
+        .take_while(|b| b.is_ascii_alphanumeric())
+        .count()
 }
 
 /// Matches a volatile part at `at`, the start of a run of letters and digits that ends at `end`.
@@ -38,7 +43,13 @@ fn byte(bytes: &[u8], at: usize) -> u8 {
 fn guid(bytes: &[u8], at: usize) -> Option<Match> {
     let end = at + 36;
     let text = bytes.get(at..end)?;
-    let right = text.iter().enumerate().all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() });
+    let right = text.iter().enumerate().all(|(i, b)| {
+        if matches!(i, 8 | 13 | 18 | 23) {
+            *b == b'-'
+        } else {
+            b.is_ascii_hexdigit()
+        }
+    });
     (right && !byte(bytes, end).is_ascii_alphanumeric()).then_some((end, "<guid>"))
 }
 
@@ -46,14 +57,22 @@ fn sid(bytes: &[u8], at: usize) -> Option<Match> {
     if !bytes.get(at..at + 4)?.eq_ignore_ascii_case(b"s-1-") {
         return None;
     }
-    let length = bytes.get(at + 4..)?.iter().take(200).take_while(|b| b.is_ascii_digit() || **b == b'-').count();
+    let length = bytes
+        .get(at + 4..)?
+        .iter()
+        .take(200)
+        .take_while(|b| b.is_ascii_digit() || **b == b'-')
+        .count();
     (length >= 3).then_some((at + 4 + length, "<sid>"))
 }
 
 fn zero_x(bytes: &[u8], at: usize, end: usize) -> Option<Match> {
     let run = bytes.get(at..end)?;
-    (run.len() > 2 && run[0] == b'0' && run[1].eq_ignore_ascii_case(&b'x') && run[2..].iter().all(u8::is_ascii_hexdigit))
-        .then_some((end, "<hex>"))
+    (run.len() > 2
+        && run[0] == b'0'
+        && run[1].eq_ignore_ascii_case(&b'x')
+        && run[2..].iter().all(u8::is_ascii_hexdigit))
+    .then_some((end, "<hex>"))
 }
 
 fn hash(bytes: &[u8], at: usize, end: usize) -> Option<Match> {
@@ -63,7 +82,8 @@ fn hash(bytes: &[u8], at: usize, end: usize) -> Option<Match> {
 
 fn hex(bytes: &[u8], at: usize, end: usize) -> Option<Match> {
     let run = bytes.get(at..end)?;
-    (run.len() >= 8 && is_hex(run) && run.iter().any(u8::is_ascii_alphabetic)).then_some((end, "<hex>"))
+    (run.len() >= 8 && is_hex(run) && run.iter().any(u8::is_ascii_alphabetic))
+        .then_some((end, "<hex>"))
 }
 
 /// Hexadecimal, with a digit in it: `deadbeef` and `facade` are words.
@@ -75,12 +95,24 @@ fn hardware_address(bytes: &[u8], at: usize) -> Option<Match> {
     let text = bytes.get(at..at + 17)?;
     let separator = text[2];
     let right = matches!(separator, b':' | b'-')
-        && text.iter().enumerate().all(|(i, b)| if i % 3 == 2 { *b == separator } else { b.is_ascii_hexdigit() });
+        && text.iter().enumerate().all(|(i, b)| {
+            if i % 3 == 2 {
+                *b == separator
+            } else {
+                b.is_ascii_hexdigit()
+            }
+        });
     (right && !byte(bytes, at + 17).is_ascii_alphanumeric()).then_some((at + 17, "<mac>"))
 }
 
 fn digits(bytes: &[u8], at: usize, most: usize) -> usize {
-    bytes.get(at..).unwrap_or_default().iter().take(most).take_while(|b| b.is_ascii_digit()).count()
+    bytes
+        .get(at..)
+        .unwrap_or_default()
+        .iter()
+        .take(most)
+        .take_while(|b| b.is_ascii_digit())
+        .count()
 }
 
 /// The end of a dotted quad at `at`.
@@ -94,7 +126,10 @@ pub(crate) fn ipv4(bytes: &[u8], at: usize) -> Option<Match> {
             end += 1;
         }
         let length = digits(bytes, end, 4);
-        let value = bytes.get(end..end + length)?.iter().fold(0_u32, |sum, d| sum * 10 + u32::from(d - b'0'));
+        let value = bytes
+            .get(end..end + length)?
+            .iter()
+            .fold(0_u32, |sum, d| sum * 10 + u32::from(d - b'0'));
         if length == 0 || length > 3 || value > 255 {
             return None;
         }
@@ -106,14 +141,21 @@ pub(crate) fn ipv4(bytes: &[u8], at: usize) -> Option<Match> {
 
 fn ipv6(bytes: &[u8], at: usize) -> Option<Match> {
     let text = bytes.get(at..)?;
-    let length = text.iter().take(45).take_while(|b| b.is_ascii_hexdigit() || **b == b':').count();
+    let length = text
+        .iter()
+        .take(45)
+        .take_while(|b| b.is_ascii_hexdigit() || **b == b':')
+        .count();
     let text = text.get(..length)?;
     let colons = text.iter().filter(|b| **b == b':').count();
     let double = text.windows(2).any(|w| w == b"::");
     let groups = text.split(|b| *b == b':').all(|group| group.len() <= 4);
     let digit = text.iter().any(u8::is_ascii_digit);
-    (groups && digit && (colons == 7 || (double && colons >= 2)) && !byte(bytes, at + length).is_ascii_alphanumeric())
-        .then_some((at + length, "<ip>"))
+    (groups
+        && digit
+        && (colons == 7 || (double && colons >= 2))
+        && !byte(bytes, at + length).is_ascii_alphanumeric())
+    .then_some((at + length, "<ip>"))
 }
 
 /// `2024-02-02`, `02/02/2024`, `10:30`, `10:30:01.5Z`, and a date with its time.
@@ -130,7 +172,10 @@ fn date_time(bytes: &[u8], at: usize) -> Option<Match> {
     let second = digits(bytes, second_at, 3);
     let third_at = second_at + second + 1;
     let third = digits(bytes, third_at, 5);
-    let shape = matches!((first, second, third), (4, 1..=2, 1..=2) | (1..=2, 1..=2, 4));
+    let shape = matches!(
+        (first, second, third),
+        (4, 1..=2, 1..=2) | (1..=2, 1..=2, 4)
+    );
     if !shape || byte(bytes, second_at + second) != separator {
         return None;
     }
@@ -170,7 +215,12 @@ fn email(bytes: &[u8], at: usize, remote_shell: bool) -> Option<Match> {
     if at > 0 && (in_name(bytes[at - 1]) || bytes[at - 1] == b'+') {
         return None;
     }
-    let local = bytes.get(at..)?.iter().take(65).take_while(|b| in_name(**b) || **b == b'+').count();
+    let local = bytes
+        .get(at..)?
+        .iter()
+        .take(65)
+        .take_while(|b| in_name(**b) || **b == b'+')
+        .count();
     if local == 0 || local > 64 || byte(bytes, at + local) != b'@' {
         return None;
     }
@@ -179,15 +229,45 @@ fn email(bytes: &[u8], at: usize, remote_shell: bool) -> Option<Match> {
     let length = domain.iter().take(253).take_while(|b| in_name(**b)).count();
     let domain = domain.get(..length)?;
     let last = domain.rsplit(|b| *b == b'.').next()?;
-    let dotted = last.len() < domain.len() && last.len() >= 2 && last.iter().all(u8::is_ascii_alphabetic);
+    let dotted =
+        last.len() < domain.len() && last.len() >= 2 && last.iter().all(u8::is_ascii_alphabetic);
     (dotted || (remote_shell && length > 0)).then_some((domain_at + length, "<email>"))
 }
 
 /// Endings of host names. Those that are also name-space words of .NET (`System.Net`, `System.IO`) need three labels.
 const ENDINGS: &[&[u8]] = &[
-    b"com", b"org", b"local", b"lan", b"internal", b"corp", b"intranet", b"gov", b"edu", b"dev", b"cloud", b"de", b"uk", b"ru", b"cn",
-    b"test", b"example", b"localdomain", b"htb", b"lab", b"home", b"onion", b"xyz", b"top", b"info", b"biz", b"us", b"eu", b"ca", b"fr",
-    b"azure", b"arpa",
+    b"com",
+    b"org",
+    b"local",
+    b"lan",
+    b"internal",
+    b"corp",
+    b"intranet",
+    b"gov",
+    b"edu",
+    b"dev",
+    b"cloud",
+    b"de",
+    b"uk",
+    b"ru",
+    b"cn",
+    b"test",
+    b"example",
+    b"localdomain",
+    b"htb",
+    b"lab",
+    b"home",
+    b"onion",
+    b"xyz",
+    b"top",
+    b"info",
+    b"biz",
+    b"us",
+    b"eu",
+    b"ca",
+    b"fr",
+    b"azure",
+    b"arpa",
 ];
 
 fn host_name(bytes: &[u8], at: usize) -> Option<Match> {
@@ -195,7 +275,11 @@ fn host_name(bytes: &[u8], at: usize) -> Option<Match> {
         return None;
     }
     let text = bytes.get(at..)?;
-    let mut length = text.iter().take(253).take_while(|b| in_name(**b) && **b != b'_').count();
+    let mut length = text
+        .iter()
+        .take(253)
+        .take_while(|b| in_name(**b) && **b != b'_')
+        .count();
     while length > 0 && matches!(text[length - 1], b'.' | b'-') {
         length -= 1;
     }
@@ -203,23 +287,52 @@ fn host_name(bytes: &[u8], at: usize) -> Option<Match> {
     let labels = text.split(|b| *b == b'.').count();
     let last = text.rsplit(|b| *b == b'.').next()?;
     let known = labels >= 2 && ENDINGS.iter().any(|e| e.eq_ignore_ascii_case(last));
-    let name_space = labels >= 3 && [b"net".as_slice(), b"io", b"co", b"ai"].iter().any(|e| e.eq_ignore_ascii_case(last));
+    let name_space = labels >= 3
+        && [b"net".as_slice(), b"io", b"co", b"ai"]
+            .iter()
+            .any(|e| e.eq_ignore_ascii_case(last));
     // `chcp.com` and `more.com` are programs
-    let program = labels == 2 && last.eq_ignore_ascii_case(b"com") && text.len() <= 12 && (at == 0 || matches!(bytes[at - 1], b' ' | b'/'))
-        && [b"chcp".as_slice(), b"more", b"mode", b"tree", b"format", b"diskcopy", b"command"].iter().any(|p| text.get(..p.len()).is_some_and(|t| t.eq_ignore_ascii_case(p)));
+    let program = labels == 2
+        && last.eq_ignore_ascii_case(b"com")
+        && text.len() <= 12
+        && (at == 0 || matches!(bytes[at - 1], b' ' | b'/'))
+        && [
+            b"chcp".as_slice(),
+            b"more",
+            b"mode",
+            b"tree",
+            b"format",
+            b"diskcopy",
+            b"command",
+        ]
+        .iter()
+        .any(|p| {
+            text.get(..p.len())
+                .is_some_and(|t| t.eq_ignore_ascii_case(p))
+        });
     let next = byte(bytes, at + length);
-    ((known || name_space) && !program && next != b'(' && next != b'_').then_some((at + length, "<host>"))
+    ((known || name_space) && !program && next != b'(' && next != b'_')
+        .then_some((at + length, "<host>"))
 }
 
 fn version_or_number(bytes: &[u8], at: usize) -> Option<Match> {
-    let mut end = at + bytes.get(at..)?.iter().take_while(|b| b.is_ascii_digit()).count();
+    let mut end = at
+        + bytes
+            .get(at..)?
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count();
     if end == at {
         return None;
     }
     let mut dots = 0;
     while byte(bytes, end) == b'.' && byte(bytes, end + 1).is_ascii_digit() {
         end += 1;
-        end += bytes.get(end..)?.iter().take_while(|b| b.is_ascii_digit()).count();
+        end += bytes
+            .get(end..)?
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count();
         dots += 1;
     }
     // a number with a unit or a suffix keeps it: `5k`, `10MB`, `3d`
@@ -228,20 +341,101 @@ fn version_or_number(bytes: &[u8], at: usize) -> Option<Match> {
 
 /// Names with digits in them that mean something: never normalised.
 const NAMED: &[&str] = &[
-    "advapi32", "aes128", "aes256", "amd64", "arm64", "base32", "base58", "base64", "bz2", "bzip2", "cp1252", "crc32", "des3", "e2fsck", "ec2",
-    "ext2", "ext3", "ext4", "framework64", "gdi32", "h264", "h265", "http2", "i386", "i686", "int16", "int32", "int64", "ipv4", "ipv6",
-    "k8s", "kernel32", "log4j", "lz4", "md4", "md5", "mp3", "mp4", "mscorlib2", "msvcrt40", "net1", "net4", "ntlmv1", "ntlmv2", "ole32", "perl5",
-    "pkcs12", "pkcs7", "pkcs8", "python2", "python3", "regsvr32", "rot13", "rsa2048", "rsa4096", "rundll32", "s3", "sha1", "sha224",
-    "sha256", "sha3", "sha384", "sha512", "shell32", "smb2", "smbv1", "socks4", "socks5", "system32", "sysnative64", "syswow64", "tls12", "tls13",
-    "uint32", "uint64", "user32", "utf16", "utf32", "utf7", "utf8", "v4tov4", "v4tov6", "v6tov4", "win32", "win64", "winx64", "ws2_32", "x11",
-    "x509", "x64", "x86",
+    "advapi32",
+    "aes128",
+    "aes256",
+    "amd64",
+    "arm64",
+    "base32",
+    "base58",
+    "base64",
+    "bz2",
+    "bzip2",
+    "cp1252",
+    "crc32",
+    "des3",
+    "e2fsck",
+    "ec2",
+    "ext2",
+    "ext3",
+    "ext4",
+    "framework64",
+    "gdi32",
+    "h264",
+    "h265",
+    "http2",
+    "i386",
+    "i686",
+    "int16",
+    "int32",
+    "int64",
+    "ipv4",
+    "ipv6",
+    "k8s",
+    "kernel32",
+    "log4j",
+    "lz4",
+    "md4",
+    "md5",
+    "mp3",
+    "mp4",
+    "net1",
+    "ntlmv1",
+    "ntlmv2",
+    "ole32",
+    "perl5",
+    "pkcs12",
+    "pkcs7",
+    "pkcs8",
+    "python2",
+    "python3",
+    "regsvr32",
+    "rot13",
+    "rsa2048",
+    "rsa4096",
+    "rundll32",
+    "s3",
+    "sha1",
+    "sha224",
+    "sha256",
+    "sha3",
+    "sha384",
+    "sha512",
+    "shell32",
+    "smb2",
+    "smbv1",
+    "socks4",
+    "socks5",
+    "system32",
+    "syswow64",
+    "tls12",
+    "tls13",
+    "uint32",
+    "uint64",
+    "user32",
+    "utf16",
+    "utf32",
+    "utf7",
+    "utf8",
+    "v4tov4",
+    "v4tov6",
+    "v6tov4",
+    "win32",
+    "win64",
+    "winx64",
+    "x11",
+    "x509",
+    "x64",
+    "x86",
 ];
 
 /// Is this run of letters and digits a name whose digits mean something?
 pub(crate) fn is_named(run: &[u8]) -> bool {
     run.len() <= 16 && {
         let lower = run.to_ascii_lowercase();
-        NAMED.binary_search_by(|name| name.as_bytes().cmp(&lower)).is_ok()
+        NAMED
+            .binary_search_by(|name| name.as_bytes().cmp(&lower))
+            .is_ok()
     }
 }
 
@@ -257,10 +451,22 @@ mod tests {
     #[test]
     fn each_kind_is_recognised() {
         let cases = [
-            ("3eb3c877-1f16-487c-9050-104dbcd66683}", "3eb3c877-1f16-487c-9050-104dbcd66683", "<guid>"),
-            ("S-1-5-21-1004336348-1177238915-500 x", "S-1-5-21-1004336348-1177238915-500", "<sid>"),
+            (
+                "3eb3c877-1f16-487c-9050-104dbcd66683}",
+                "3eb3c877-1f16-487c-9050-104dbcd66683",
+                "<guid>",
+            ),
+            (
+                "S-1-5-21-1004336348-1177238915-500 x",
+                "S-1-5-21-1004336348-1177238915-500",
+                "<sid>",
+            ),
             ("0xffffffff -f", "0xffffffff", "<hex>"),
-            ("81d310fa34e6a56a31145445891bb7b8", "81d310fa34e6a56a31145445891bb7b8", "<hash>"),
+            (
+                "81d310fa34e6a56a31145445891bb7b8",
+                "81d310fa34e6a56a31145445891bb7b8",
+                "<hash>",
+            ),
             ("31bf3856ad364e35_10", "31bf3856ad364e35", "<hex>"),
             ("00:1a:2b:3c:4d:5e", "00:1a:2b:3c:4d:5e", "<mac>"),
             ("10.0.0.5:8888", "10.0.0.5", "<ip>"),
@@ -280,7 +486,16 @@ mod tests {
 
     #[test]
     fn words_that_only_look_volatile_are_left() {
-        for text in ["deadbeef", "facade", "system.net", "System.IO", "chcp.com", "README.md", "feed::x", "abc@latest"] {
+        for text in [
+            "deadbeef",
+            "facade",
+            "system.net",
+            "System.IO",
+            "chcp.com",
+            "README.md",
+            "feed::x",
+            "abc@latest",
+        ] {
             assert_eq!(matched(text), None, "{text}");
         }
     }

@@ -66,28 +66,37 @@ pub(crate) fn operator_end(bytes: &[u8], at: usize) -> Option<usize> {
             }
             if bytes.get(end) == Some(&b'&') {
                 end += 1;
-                while end < bytes.len() && end < at + 8 && matches!(bytes[end], b'0'..=b'9' | b'-') {
+                while end < bytes.len() && end < at + 8 && matches!(bytes[end], b'0'..=b'9' | b'-')
+                {
                     end += 1;
                 }
             }
             Some(end)
         }
-        digit if digit.is_ascii_digit() && matches!(next, b'<' | b'>') => operator_end(bytes, at + 1),
+        digit if digit.is_ascii_digit() && matches!(next, b'<' | b'>') => {
+            operator_end(bytes, at + 1)
+        }
         _ => None,
     }
 }
 
 /// What [`super::canonical`] writes between `<` and `>`; in a key these are words and no redirections.
 const PLACEHOLDERS: &[&[u8]] = &[
-    b"num", b"ver", b"guid", b"sid", b"hash", b"hex", b"ip", b"host", b"email", b"user", b"date", b"time", b"tmp", b"b64", b"query", b"mac",
+    b"num", b"ver", b"guid", b"sid", b"hash", b"hex", b"ip", b"host", b"email", b"user", b"date",
+    b"time", b"tmp", b"b64", b"query", b"mac",
 ];
 
 /// The length of the placeholder that starts at `at`; 0 where none does.
 pub(crate) fn placeholder_len(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at + 1..).unwrap_or_default();
-    let name = rest.iter().take(40).take_while(|b| b.is_ascii_alphanumeric() || **b == b':').count();
+    let name = rest
+        .iter()
+        .take(40)
+        .take_while(|b| b.is_ascii_alphanumeric() || **b == b':')
+        .count();
     let text = rest.get(..name).unwrap_or_default();
-    let known = rest.get(name) == Some(&b'>') && (PLACEHOLDERS.contains(&text) || text.starts_with(b"enc:"));
+    let known = rest.get(name) == Some(&b'>')
+        && (PLACEHOLDERS.contains(&text) || text.starts_with(b"enc:"));
     if known { name + 2 } else { 0 }
 }
 
@@ -107,13 +116,21 @@ pub(crate) struct Quotes {
 impl Quotes {
     /// `backslash_escapes`: inside double quotes `\"` is a character (C runtime and POSIX alike).
     pub(crate) const fn new(backslash_escapes: bool) -> Self {
-        Self { exhausted_single: false, exhausted_double: false, backslash_escapes }
+        Self {
+            exhausted_single: false,
+            exhausted_double: false,
+            backslash_escapes,
+        }
     }
 
     /// The position of the quote that closes the one at `open`.
     pub(crate) fn close(&mut self, bytes: &[u8], open: usize) -> Option<usize> {
         let quote = bytes[open];
-        let exhausted = if quote == b'"' { &mut self.exhausted_double } else { &mut self.exhausted_single };
+        let exhausted = if quote == b'"' {
+            &mut self.exhausted_double
+        } else {
+            &mut self.exhausted_single
+        };
         if *exhausted {
             return None;
         }
@@ -122,7 +139,11 @@ impl Quotes {
             if bytes[at] == quote {
                 return Some(at);
             }
-            at += if quote == b'"' && self.backslash_escapes && bytes[at] == b'\\' && bytes.get(at + 1) == Some(&b'"') {
+            at += if quote == b'"'
+                && self.backslash_escapes
+                && bytes[at] == b'\\'
+                && bytes.get(at + 1) == Some(&b'"')
+            {
                 2
             } else {
                 1
@@ -141,7 +162,10 @@ pub(crate) fn split(line: &str) -> Split<'_> {
     let mut at = 0;
     while at < bytes.len() {
         if pieces.len() >= MAX_PIECES {
-            return Split { pieces, rest: line.get(at..).unwrap_or_default() };
+            return Split {
+                pieces,
+                rest: line.get(at..).unwrap_or_default(),
+            };
         }
         if bytes[at].is_ascii_whitespace() {
             at += 1;
@@ -170,7 +194,9 @@ fn word_at<'a>(line: &'a str, start: usize, quotes: &mut Quotes) -> (Word<'a>, u
             && let Some(close) = quotes.close(bytes, at)
         {
             let inner = line.get(at + 1..close).unwrap_or_default();
-            script |= inner.bytes().any(|b| b.is_ascii_whitespace() || matches!(b, b'|' | b'&' | b';' | b'`'));
+            script |= inner
+                .bytes()
+                .any(|b| b.is_ascii_whitespace() || matches!(b, b'|' | b'&' | b';' | b'`'));
             let text = owned.get_or_insert_default();
             text.push_str(line.get(copied..at).unwrap_or_default());
             text.push_str(inner);
@@ -182,7 +208,11 @@ fn word_at<'a>(line: &'a str, start: usize, quotes: &mut Quotes) -> (Word<'a>, u
             break;
         } else {
             // A backslash keeps the next character from acting (`\;`, `\ `, `\"`).
-            at += if byte == b'\\' && bytes.get(at + 1).is_some_and(|b| is_operator(*b) || matches!(b, b'"' | b'\'')) {
+            at += if byte == b'\\'
+                && bytes
+                    .get(at + 1)
+                    .is_some_and(|b| matches!(b, b'|' | b'&' | b';' | b'`' | b'"' | b'\''))
+            {
                 2
             } else {
                 1
@@ -216,12 +246,16 @@ pub(crate) fn base_name(word: &str) -> &str {
 pub(crate) fn strip_suffix_ignore_case<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
     let cut = text.len().checked_sub(suffix.len())?;
     let tail = text.get(cut..)?;
-    tail.eq_ignore_ascii_case(suffix).then(|| text.get(..cut)).flatten()
+    tail.eq_ignore_ascii_case(suffix)
+        .then(|| text.get(..cut))
+        .flatten()
 }
 
 /// Is this a `PowerShell` cmdlet name (`Verb-Noun`, letters only, verb of 3 letters or more)?
 pub(crate) fn is_cmdlet(word: &str) -> bool {
-    let Some((verb, noun)) = word.split_once('-') else { return false };
+    let Some((verb, noun)) = word.split_once('-') else {
+        return false;
+    };
     verb.len() >= 3
         && noun.len() >= 2
         && verb.bytes().all(|b| b.is_ascii_alphabetic())
@@ -231,23 +265,151 @@ pub(crate) fn is_cmdlet(word: &str) -> bool {
 
 /// The approved verbs that occur, and the two that attack frameworks add.
 const CMDLET_VERBS: &[&str] = &[
-    "add", "clear", "close", "compare", "complete", "compress", "confirm", "connect", "convert", "convertfrom",
-    "convertto", "copy", "debug", "disable", "disconnect", "dismount", "enable", "enter", "exit", "expand", "export",
-    "find", "foreach", "format", "get", "grant", "group", "hide", "import", "initialize", "install", "invoke", "join",
-    "limit", "lock", "measure", "merge", "mount", "move", "new", "out", "ping", "pop", "protect", "publish", "push",
-    "read", "receive", "register", "remove", "rename", "repair", "reset", "resize", "resolve", "restart", "restore",
-    "resume", "revoke", "save", "search", "select", "send", "set", "show", "sort", "split", "start", "stop", "submit",
-    "suspend", "switch", "sync", "tee", "test", "trace", "unblock", "undo", "uninstall", "unlock", "unprotect",
-    "unpublish", "unregister", "update", "use", "wait", "watch", "where", "write",
+    "add",
+    "clear",
+    "close",
+    "compare",
+    "complete",
+    "compress",
+    "confirm",
+    "connect",
+    "convert",
+    "convertfrom",
+    "convertto",
+    "copy",
+    "debug",
+    "disable",
+    "disconnect",
+    "dismount",
+    "enable",
+    "enter",
+    "exit",
+    "expand",
+    "export",
+    "find",
+    "foreach",
+    "format",
+    "get",
+    "grant",
+    "group",
+    "hide",
+    "import",
+    "initialize",
+    "install",
+    "invoke",
+    "join",
+    "limit",
+    "lock",
+    "measure",
+    "merge",
+    "mount",
+    "move",
+    "new",
+    "out",
+    "ping",
+    "pop",
+    "protect",
+    "publish",
+    "push",
+    "read",
+    "receive",
+    "register",
+    "remove",
+    "rename",
+    "repair",
+    "reset",
+    "resize",
+    "resolve",
+    "restart",
+    "restore",
+    "resume",
+    "revoke",
+    "save",
+    "search",
+    "select",
+    "send",
+    "set",
+    "show",
+    "sort",
+    "split",
+    "start",
+    "stop",
+    "submit",
+    "suspend",
+    "switch",
+    "sync",
+    "tee",
+    "test",
+    "trace",
+    "unblock",
+    "undo",
+    "uninstall",
+    "unlock",
+    "unprotect",
+    "unpublish",
+    "unregister",
+    "update",
+    "use",
+    "wait",
+    "watch",
+    "where",
+    "write",
 ];
 
 /// Programs that only Windows has under these names.
 const WINDOWS_PROGRAMS: &[&str] = &[
-    "attrib", "auditpol", "bcdedit", "bitsadmin", "cacls", "certutil", "cipher", "cmd", "cmdkey", "cmstp", "cscript",
-    "del", "dism", "driverquery", "dsquery", "esentutl", "forfiles", "fsutil", "gpresult", "gpupdate", "icacls",
-    "ipconfig", "klist", "mshta", "msiexec", "net", "net1", "netsh", "nltest", "ntdsutil", "odbcconf", "powershell",
-    "pwsh", "qwinsta", "reg", "regsvr32", "robocopy", "rundll32", "sc", "schtasks", "setx", "systeminfo", "takeown",
-    "taskkill", "tasklist", "vssadmin", "wevtutil", "where", "whoami", "wmic", "wscript", "xcopy",
+    "attrib",
+    "auditpol",
+    "bcdedit",
+    "bitsadmin",
+    "cacls",
+    "certutil",
+    "cipher",
+    "cmd",
+    "cmdkey",
+    "cmstp",
+    "cscript",
+    "del",
+    "dism",
+    "driverquery",
+    "dsquery",
+    "esentutl",
+    "forfiles",
+    "fsutil",
+    "gpresult",
+    "gpupdate",
+    "icacls",
+    "ipconfig",
+    "klist",
+    "mshta",
+    "msiexec",
+    "net",
+    "net1",
+    "netsh",
+    "nltest",
+    "ntdsutil",
+    "odbcconf",
+    "powershell",
+    "pwsh",
+    "qwinsta",
+    "reg",
+    "regsvr32",
+    "robocopy",
+    "rundll32",
+    "sc",
+    "schtasks",
+    "setx",
+    "systeminfo",
+    "takeown",
+    "taskkill",
+    "tasklist",
+    "vssadmin",
+    "wevtutil",
+    "where",
+    "whoami",
+    "wmic",
+    "wscript",
+    "xcopy",
 ];
 
 /// Does the line look as if Windows (where case means nothing) will read it?
@@ -262,21 +424,39 @@ pub(crate) fn looks_windows(line: &str) -> bool {
     let head = line.get(..end).unwrap_or_default();
     let bytes = head.as_bytes();
     let drive = bytes.windows(3).enumerate().any(|(i, w)| {
-        w[1] == b':' && w[2] == b'\\' && w[0].is_ascii_alphabetic() && (i == 0 || !bytes[i - 1].is_ascii_alphanumeric())
+        w[1] == b':'
+            && w[2] == b'\\'
+            && w[0].is_ascii_alphabetic()
+            && (i == 0 || !bytes[i - 1].is_ascii_alphanumeric())
     });
     if drive || head.starts_with("\\\\") {
         return true;
     }
     let lower = head.to_ascii_lowercase();
-    let marks = [".exe", "$env:", "hklm", "hkcu", "hkey_", "%systemroot%", "%temp%", "%windir%", "%comspec%", "%appdata%", "%userprofile%"];
+    let marks = [
+        ".exe",
+        "$env:",
+        "hklm",
+        "hkcu",
+        "hkey_",
+        "%systemroot%",
+        "%temp%",
+        "%windir%",
+        "%comspec%",
+        "%appdata%",
+        "%userprofile%",
+    ];
     if marks.iter().any(|mark| lower.contains(mark)) {
         return true;
     }
     lower
         .split(|c: char| c.is_whitespace() || matches!(c, '|' | ';' | '(' | '{' | '&' | '"'))
+        .filter(|word| !word.is_empty())
         .take(64)
         .enumerate()
-        .any(|(i, word)| is_cmdlet(word) || (i == 0 && WINDOWS_PROGRAMS.binary_search(&base_name(word)).is_ok()))
+        .any(|(i, word)| {
+            is_cmdlet(word) || (i == 0 && WINDOWS_PROGRAMS.binary_search(&base_name(word)).is_ok())
+        })
 }
 
 #[cfg(test)]
@@ -297,12 +477,20 @@ mod tests {
 
     #[test]
     fn words_and_operators_come_in_order() {
-        assert_eq!(shown("cat a|wc -l >out 2>&1 && echo done"), ["cat", "a", "<|>", "wc", "-l", "<>>", "out", "<2>&1>", "<&&>", "echo", "done"]);
+        assert_eq!(
+            shown("cat a|wc -l >out 2>&1 && echo done"),
+            [
+                "cat", "a", "<|>", "wc", "-l", "<>>", "out", "<2>&1>", "<&&>", "echo", "done"
+            ]
+        );
     }
 
     #[test]
     fn a_quoted_operator_is_part_of_the_word() {
-        assert_eq!(shown(r#"bash -c 'a | b' "x""#), ["bash", "-c", "[a | b]", "x"]);
+        assert_eq!(
+            shown(r#"bash -c 'a | b' "x""#),
+            ["bash", "-c", "[a | b]", "x"]
+        );
     }
 
     #[test]
@@ -313,7 +501,10 @@ mod tests {
 
     #[test]
     fn an_escaped_quote_inside_quotes_does_not_close() {
-        assert_eq!(shown(r#"sc create x binpath= "cmd \"a b\" c""#), ["sc", "create", "x", "binpath=", r#"[cmd \"a b\" c]"#]);
+        assert_eq!(
+            shown(r#"sc create x binpath= "cmd \"a b\" c""#),
+            ["sc", "create", "x", "binpath=", r#"[cmd \"a b\" c]"#]
+        );
     }
 
     #[test]
@@ -332,10 +523,23 @@ mod tests {
 
     #[test]
     fn windows_lines_are_recognised_and_linux_lines_are_not() {
-        for line in ["C:\\x.exe", "net user", "Get-Item x", "reg query HKLM\\Software", "\\\\srv\\c$", "\"cmd\" /c dir"] {
+        for line in [
+            "C:\\x.exe",
+            "net user",
+            "Get-Item x",
+            "reg query HKLM\\Software",
+            "\\\\srv\\c$",
+            "\"cmd\" /c dir",
+        ] {
             assert!(looks_windows(line), "{line}");
         }
-        for line in ["ls -R /tmp", "apt-get install x", "git log", "find . -name x", "docker-compose up"] {
+        for line in [
+            "ls -R /tmp",
+            "apt-get install x",
+            "git log",
+            "find . -name x",
+            "docker-compose up",
+        ] {
             assert!(!looks_windows(line), "{line}");
         }
     }

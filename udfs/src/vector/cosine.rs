@@ -39,7 +39,11 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
     let norms = (dot(a, a) * dot(b, b)).sqrt();
     let value = dot(a, b) / norms;
-    if value.is_finite() { value.clamp(-1.0, 1.0) } else { 0.0 }
+    if value.is_finite() {
+        value.clamp(-1.0, 1.0)
+    } else {
+        0.0
+    }
 }
 
 /// Scales a vector to length 1; a zero vector, or one that is not finite, becomes zero and `false` comes back.

@@ -56,7 +56,11 @@ pub enum Fate {
 /// `history` holds the vectors kept on earlier days, in a fixed order. A similarity that is not a number covers nothing;
 /// a threshold that is not a number keeps everything.
 #[must_use]
-pub fn near_duplicates(candidates: &[Candidate<'_>], history: &[&[f32]], threshold: f32) -> Vec<Fate> {
+pub fn near_duplicates(
+    candidates: &[Candidate<'_>],
+    history: &[&[f32]],
+    threshold: f32,
+) -> Vec<Fate> {
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     order.sort_by(|a, b| {
         let (a, b) = (&candidates[*a], &candidates[*b]);
@@ -67,8 +71,13 @@ pub fn near_duplicates(candidates: &[Candidate<'_>], history: &[&[f32]], thresho
     for index in order {
         let vector = candidates[index].vector;
         let mut best: Option<(Cover, f32)> = None;
-        let earlier = history.iter().enumerate().map(|(i, v)| (Cover::History(i), *v));
-        let today = kept.iter().map(|i| (Cover::Candidate(*i), candidates[*i].vector));
+        let earlier = history
+            .iter()
+            .enumerate()
+            .map(|(i, v)| (Cover::History(i), *v));
+        let today = kept
+            .iter()
+            .map(|i| (Cover::Candidate(*i), candidates[*i].vector));
         for (by, other) in earlier.chain(today) {
             let cosine = dot(vector, other);
             if cosine >= threshold && best.is_none_or(|(_, most)| cosine > most) {
@@ -102,32 +111,71 @@ mod tests {
         let mut next = numbers(seed);
         (0..count)
             .map(|_| {
-                let mut v: Vec<f32> = (0..6).map(|_| (next() % 1000) as f32 / 500.0 - 0.6).collect();
+                let mut v: Vec<f32> = (0..6)
+                    .map(|_| (next() % 1000) as f32 / 500.0 - 0.6)
+                    .collect();
                 normalise(&mut v);
                 v
             })
             .collect()
     }
 
-    fn candidates<'a>(vectors: &'a [Vec<f32>], hashes: &'a [[u8; 8]], seed: u64) -> Vec<Candidate<'a>> {
+    fn candidates<'a>(
+        vectors: &'a [Vec<f32>],
+        hashes: &'a [[u8; 8]],
+        seed: u64,
+    ) -> Vec<Candidate<'a>> {
         let mut next = numbers(seed);
-        vectors.iter().zip(hashes).map(|(vector, hash)| Candidate { events: next() % 5, hash, vector }).collect()
+        vectors
+            .iter()
+            .zip(hashes)
+            .map(|(vector, hash)| Candidate {
+                events: next() % 5,
+                hash,
+                vector,
+            })
+            .collect()
     }
 
     /// The slow and obvious way: the whole similarity matrix, then one row after the other.
     fn oracle(candidates: &[Candidate<'_>], history: &[&[f32]], threshold: f32) -> Vec<Fate> {
-        let all: Vec<&[f32]> = history.iter().copied().chain(candidates.iter().map(|c| c.vector)).collect();
-        let matrix: Vec<Vec<f32>> = all.iter().map(|a| all.iter().map(|b| dot(a, b)).collect()).collect();
+        let all: Vec<&[f32]> = history
+            .iter()
+            .copied()
+            .chain(candidates.iter().map(|c| c.vector))
+            .collect();
+        let matrix: Vec<Vec<f32>> = all
+            .iter()
+            .map(|a| all.iter().map(|b| dot(a, b)).collect())
+            .collect();
         let mut order: Vec<usize> = (0..candidates.len()).collect();
-        order.sort_by_key(|i| (u64::MAX - candidates[*i].events, candidates[*i].hash.to_vec()));
+        order.sort_by_key(|i| {
+            (
+                u64::MAX - candidates[*i].events,
+                candidates[*i].hash.to_vec(),
+            )
+        });
         let mut kept: Vec<usize> = (0..history.len()).collect();
         let mut fates = vec![Fate::Kept; candidates.len()];
         for i in order {
             let row = &matrix[i + history.len()];
-            let best = kept.iter().copied().filter(|k| row[*k] >= threshold).map(|k| row[k]).fold(f32::MIN, f32::max);
-            match kept.iter().copied().find(|k| row[*k] >= threshold && row[*k] == best) {
+            let best = kept
+                .iter()
+                .copied()
+                .filter(|k| row[*k] >= threshold)
+                .map(|k| row[k])
+                .fold(f32::MIN, f32::max);
+            match kept
+                .iter()
+                .copied()
+                .find(|k| row[*k] >= threshold && row[*k] == best)
+            {
                 Some(k) => {
-                    let by = if k < history.len() { Cover::History(k) } else { Cover::Candidate(k - history.len()) };
+                    let by = if k < history.len() {
+                        Cover::History(k)
+                    } else {
+                        Cover::Candidate(k - history.len())
+                    };
                     fates[i] = Fate::Covered { by, cosine: best };
                 }
                 None => kept.push(i + history.len()),
@@ -140,11 +188,16 @@ mod tests {
     fn the_leader_agrees_with_all_pairs() {
         for seed in 1..40 {
             let (vectors, earlier) = (vectors(60, seed), vectors(7, seed + 1000));
-            let hashes: Vec<[u8; 8]> = (0..60_u64).map(|i| (i * 0x9e37_79b9 % 251).to_be_bytes()).collect();
+            let hashes: Vec<[u8; 8]> = (0..60_u64)
+                .map(|i| (i * 0x9e37_79b9 % 251).to_be_bytes())
+                .collect();
             let history: Vec<&[f32]> = earlier.iter().map(Vec::as_slice).collect();
             let candidates = candidates(&vectors, &hashes, seed + 7);
             for threshold in [0.5, 0.75, 0.95] {
-                assert_eq!(near_duplicates(&candidates, &history, threshold), oracle(&candidates, &history, threshold));
+                assert_eq!(
+                    near_duplicates(&candidates, &history, threshold),
+                    oracle(&candidates, &history, threshold)
+                );
             }
         }
     }
@@ -157,7 +210,12 @@ mod tests {
         let backward: Vec<Candidate<'_>> = forward.iter().rev().copied().collect();
         let kept = |all: &[Candidate<'_>]| {
             let fates = near_duplicates(all, &[], 0.75);
-            let mut kept: Vec<Vec<u8>> = all.iter().zip(&fates).filter(|(_, f)| **f == Fate::Kept).map(|(c, _)| c.hash.to_vec()).collect();
+            let mut kept: Vec<Vec<u8>> = all
+                .iter()
+                .zip(&fates)
+                .filter(|(_, f)| **f == Fate::Kept)
+                .map(|(c, _)| c.hash.to_vec())
+                .collect();
             kept.sort();
             kept
         };
@@ -167,23 +225,61 @@ mod tests {
     #[test]
     fn the_most_seen_line_is_kept_and_covers_its_likes() {
         let (a, b) = ([1.0, 0.0], [0.8, 0.6]);
-        let few = Candidate { events: 1, hash: b"a", vector: &a };
-        let many = Candidate { events: 9, hash: b"b", vector: &b };
-        assert_eq!(near_duplicates(&[few, many], &[], 0.75), [Fate::Covered { by: Cover::Candidate(1), cosine: 0.8 }, Fate::Kept]);
+        let few = Candidate {
+            events: 1,
+            hash: b"a",
+            vector: &a,
+        };
+        let many = Candidate {
+            events: 9,
+            hash: b"b",
+            vector: &b,
+        };
+        assert_eq!(
+            near_duplicates(&[few, many], &[], 0.75),
+            [
+                Fate::Covered {
+                    by: Cover::Candidate(1),
+                    cosine: 0.8
+                },
+                Fate::Kept
+            ]
+        );
     }
 
     #[test]
     fn history_covers_before_today_does() {
         let v = [1.0, 0.0];
-        let c = Candidate { events: 1, hash: b"a", vector: &v };
+        let c = Candidate {
+            events: 1,
+            hash: b"a",
+            vector: &v,
+        };
         let history: Vec<&[f32]> = vec![&v, &v];
-        assert_eq!(near_duplicates(&[c], &history, 0.75), [Fate::Covered { by: Cover::History(0), cosine: 1.0 }]);
+        assert_eq!(
+            near_duplicates(&[c], &history, 0.75),
+            [Fate::Covered {
+                by: Cover::History(0),
+                cosine: 1.0
+            }]
+        );
     }
 
     #[test]
     fn a_vector_that_is_not_a_number_covers_nothing() {
         let (bad, v) = ([f32::NAN, 0.0], [1.0, 0.0]);
-        let all = [Candidate { events: 2, hash: b"a", vector: &bad }, Candidate { events: 1, hash: b"b", vector: &v }];
+        let all = [
+            Candidate {
+                events: 2,
+                hash: b"a",
+                vector: &bad,
+            },
+            Candidate {
+                events: 1,
+                hash: b"b",
+                vector: &v,
+            },
+        ];
         assert_eq!(near_duplicates(&all, &[], 0.75), [Fate::Kept, Fate::Kept]);
         assert!(near_duplicates(&[], &[], 0.75).is_empty());
     }

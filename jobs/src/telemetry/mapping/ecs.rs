@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-use super::{Command, Mapped, Paths};
 use super::super::value::Node;
+use super::{Command, Mapped, Paths};
 
 pub(super) const PATHS: Paths = Paths {
     time: &["@timestamp", "process.start", "event.created"],
@@ -19,11 +19,25 @@ pub(super) const PATHS: Paths = Paths {
     image: &["process.executable", "process.name"],
     parent_image: &["process.parent.executable", "process.parent.name"],
     parent_command_line: &["process.parent.command_line"],
-    integrity_level: &["process.Ext.token.integrity_level_name", "process.token.integrity_level_name"],
+    integrity_level: &[
+        "process.Ext.token.integrity_level_name",
+        "process.token.integrity_level_name",
+    ],
     original_file_name: &["process.pe.original_file_name"],
-    signed: &["process.code_signature.exists", "process.Ext.code_signature.exists"],
-    signer_trusted: &["process.code_signature.trusted", "process.Ext.code_signature.trusted"],
-    activity: &["event.category", "event.type", "process.args", "process.parent.args"],
+    signed: &[
+        "process.code_signature.exists",
+        "process.Ext.code_signature.exists",
+    ],
+    signer_trusted: &[
+        "process.code_signature.trusted",
+        "process.Ext.code_signature.trusted",
+    ],
+    activity: &[
+        "event.category",
+        "event.type",
+        "process.args",
+        "process.parent.args",
+    ],
 };
 
 pub(super) fn map<'a>(record: &'a Node<'a>) -> Mapped<'a> {
@@ -38,9 +52,13 @@ pub(super) fn map<'a>(record: &'a Node<'a>) -> Mapped<'a> {
         let value = record.get(path)?;
         (!value.is_any_of(words)).then(|| format!("{path} {}", value.label()))
     };
-    let other_activity =
-        differs("event.category", &["process"]).or_else(|| differs("event.type", &["start", "process_start"]));
-    Mapped { time: record.first(PATHS.time), other_activity, event }
+    let other_activity = differs("event.category", &["process"])
+        .or_else(|| differs("event.type", &["start", "process_start"]));
+    Mapped {
+        time: record.first(PATHS.time),
+        other_activity,
+        event,
+    }
 }
 
 /// Arguments with single blanks between them, as `/proc/…/cmdline` is usually shown: which blanks parted arguments is
@@ -48,7 +66,10 @@ pub(super) fn map<'a>(record: &'a Node<'a>) -> Mapped<'a> {
 fn joined(record: &Node, path: &str) -> Option<String> {
     match record.get(path)? {
         Node::List(values) => {
-            let words: Vec<_> = values.iter().map(|value| value.text().unwrap_or_default()).collect();
+            let words: Vec<_> = values
+                .iter()
+                .map(|value| value.text().unwrap_or_default())
+                .collect();
             Some(words.join(" "))
         }
         Node::Text(text) => Some(text.to_string()),

@@ -43,7 +43,13 @@ pub enum SchemaKind {
 
 impl SchemaKind {
     /// All schemas, in the order of recognition's ties.
-    pub const ALL: [Self; 5] = [Self::Native, Self::Ocsf, Self::Ecs, Self::Sysmon, Self::Security4688];
+    pub const ALL: [Self; 5] = [
+        Self::Native,
+        Self::Ocsf,
+        Self::Ecs,
+        Self::Sysmon,
+        Self::Security4688,
+    ];
 
     /// The name that flags, configuration and tables use.
     #[must_use]
@@ -62,31 +68,55 @@ impl SchemaKind {
     /// The order matters: Winlogbeat's records carry ECS keys too, and OCSF's `process.cmd_line` beats a stray `time`.
     pub(super) fn recognise(has: &dyn Fn(&str) -> bool) -> Option<Self> {
         let any = |paths: &[&str]| paths.iter().any(|path| has(path));
-        if any(&["winlog.event_id", "winlog.event_data", "event_data.CommandLine", "event_data.NewProcessName"])
-            || (has("EventID") && any(&["Channel", "SourceName", "CommandLine", "NewProcessName"]))
+        if any(&[
+            "winlog.event_id",
+            "winlog.event_data",
+            "event_data.CommandLine",
+            "event_data.NewProcessName",
+        ]) || (has("EventID")
+            && any(&["Channel", "SourceName", "CommandLine", "NewProcessName"]))
         {
             let security = any(&[
                 "winlog.event_data.NewProcessName",
                 "event_data.NewProcessName",
                 "NewProcessName",
             ]);
-            return Some(if security { Self::Security4688 } else { Self::Sysmon });
+            return Some(if security {
+                Self::Security4688
+            } else {
+                Self::Sysmon
+            });
         }
         if any(&["class_uid", "process.cmd_line", "actor.process.cmd_line"]) {
             return Some(Self::Ocsf);
         }
-        let ecs = ["process.command_line", "process.args", "process.executable", "ecs.version", "event.category"];
+        let ecs = [
+            "process.command_line",
+            "process.args",
+            "process.executable",
+            "ecs.version",
+            "event.category",
+        ];
         if any(&ecs) || (has("@timestamp") && has("process")) {
             return Some(Self::Ecs);
         }
-        (any(native::COMMAND_LINE) || (has("event_time") && any(&["host", "user", "image"]))).then_some(Self::Native)
+        (any(native::COMMAND_LINE) || (has("event_time") && any(&["host", "user", "image"])))
+            .then_some(Self::Native)
     }
 
     /// Whether the mapping reads a leaf column of this dotted path: what is not wanted is neither decoded nor kept.
     pub(super) fn wants(self, leaf: &str) -> bool {
-        let Some(paths) = self.paths() else { return native::reads(leaf) };
-        let below = |path: &str| leaf.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        paths.all().iter().any(|group| group.iter().any(|path| below(path)))
+        let Some(paths) = self.paths() else {
+            return native::reads(leaf);
+        };
+        let below = |path: &str| {
+            leaf.strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        paths
+            .all()
+            .iter()
+            .any(|group| group.iter().any(|path| below(path)))
     }
 
     const fn paths(self) -> Option<&'static Paths> {
@@ -108,7 +138,9 @@ impl SchemaKind {
         };
         let event = &mut mapped.event;
         let images = [event.image.as_deref(), event.parent_image.as_deref()];
-        event.os = os::normalise(event.os.as_deref()).or_else(|| os::infer(images)).map(Cow::Borrowed);
+        event.os = os::normalise(event.os.as_deref())
+            .or_else(|| os::infer(images))
+            .map(Cow::Borrowed);
         mapped
     }
 }
@@ -124,7 +156,9 @@ impl FromStr for SchemaKind {
 
     fn from_str(name: &str) -> Result<Self, TelemetryError> {
         let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        found.ok_or_else(|| TelemetryError::UnknownSchema { name: name.to_owned() })
+        found.ok_or_else(|| TelemetryError::UnknownSchema {
+            name: name.to_owned(),
+        })
     }
 }
 
@@ -224,7 +258,8 @@ impl Paths {
         Event {
             command_line: Command::of(record.first(self.command_line)),
             host: text(record, self.host),
-            user: text(record, self.user).map(|name| with_domain(text(record, self.user_domain), name)),
+            user: text(record, self.user)
+                .map(|name| with_domain(text(record, self.user_domain), name)),
             os: text(record, self.os),
             image: text(record, self.image),
             parent_image: text(record, self.parent_image),
@@ -240,7 +275,12 @@ impl Paths {
 
 /// The text at the first path that has some. Windows events write "-" for "none".
 fn text<'a>(record: &'a Node<'a>, paths: &[&str]) -> Option<Cow<'a, str>> {
-    paths.iter().find_map(|path| record.get(path).and_then(Node::text).filter(|text| text != "-"))
+    paths.iter().find_map(|path| {
+        record
+            .get(path)
+            .and_then(Node::text)
+            .filter(|text| text != "-")
+    })
 }
 
 /// `DOMAIN\name`, as Sysmon writes a user, so that the same user counts as one in every schema.

@@ -1,11 +1,17 @@
 //! Our own columns, under their names and a few common spellings. One pass over a record's keys, since this is the
 //! schema that the 50 million lines a day usually come in.
 
-use super::{Command, Event, Mapped};
 use super::super::value::Node;
+use super::{Command, Event, Mapped};
 
 /// Spellings of the command line, any of which shows the schema.
-pub(super) const COMMAND_LINE: &[&str] = &["command_line", "commandline", "cmdline", "CommandLine", "commandLine"];
+pub(super) const COMMAND_LINE: &[&str] = &[
+    "command_line",
+    "commandline",
+    "cmdline",
+    "CommandLine",
+    "commandLine",
+];
 
 #[derive(Clone, Copy)]
 enum Column {
@@ -74,8 +80,7 @@ pub(super) fn map<'a>(record: &'a Node<'a>) -> Mapped<'a> {
     let at = |column: Column| own[column as usize].or(other[column as usize]);
     let text = |column| at(column).and_then(Node::text);
     Mapped {
-        // An empty cell of a CSV is no time rather than a bad one.
-        time: at(Column::EventTime).filter(|value| !matches!(value, Node::Text(text) if text.is_empty())),
+        time: at(Column::EventTime),
         other_activity: None,
         event: Event {
             command_line: Command::of(at(Column::CommandLine)),

@@ -5,18 +5,28 @@
 
 use std::borrow::Cow;
 
-use super::{Mapped, Paths, text};
 use super::super::value::Node;
+use super::{Mapped, Paths, text};
 
 pub(super) const PATHS: Paths = Paths {
     time: &["time", "time_dt"],
     command_line: &["process.cmd_line"],
     host: &["device.hostname", "device.name"],
-    user: &["process.user.name", "actor.user.name", "process.user.uid", "actor.user.uid"],
+    user: &[
+        "process.user.name",
+        "actor.user.name",
+        "process.user.uid",
+        "actor.user.uid",
+    ],
     user_domain: &["process.user.domain", "actor.user.domain"],
     user_sid: &["process.user.uid", "actor.user.uid"],
     os: &["device.os.type", "device.os.name"],
-    image: &["process.file.path", "process.path", "process.file.name", "process.name"],
+    image: &[
+        "process.file.path",
+        "process.path",
+        "process.file.name",
+        "process.name",
+    ],
     // Where there is no parent process, the actor is the process that launched this one.
     parent_image: &[
         "process.parent_process.file.path",
@@ -67,11 +77,15 @@ pub(super) fn map<'a>(record: &'a Node<'a>) -> Mapped<'a> {
     // Digital Signature object, `state_id`: 1 valid, 2 expired, 3 revoked, 4 suspended, 5 pending.
     let state = id("process.file.signature.state_id").or_else(|| {
         let state = text(record, &["process.file.signature.state"])?;
-        Some(if state.eq_ignore_ascii_case("valid") { 1 } else { 0 })
+        Some(i64::from(state.eq_ignore_ascii_case("valid")))
     });
     event.signed = state.map(|_| true);
     event.signer_trusted = state.map(|state| state == 1);
-    Mapped { time: record.first(PATHS.time), other_activity: other_activity(record), event }
+    Mapped {
+        time: record.first(PATHS.time),
+        other_activity: other_activity(record),
+        event,
+    }
 }
 
 fn other_activity(record: &Node) -> Option<String> {

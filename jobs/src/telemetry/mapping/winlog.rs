@@ -10,8 +10,8 @@
 
 use std::borrow::Cow;
 
-use super::{Mapped, Paths, text};
 use super::super::value::Node;
+use super::{Mapped, Paths, text};
 
 macro_rules! data {
     ($($name:literal),+) => {
@@ -30,7 +30,13 @@ pub(super) const PATHS: Paths = Paths {
         "EventTime",
     ],
     command_line: data!("CommandLine"),
-    host: &["winlog.computer_name", "host.name", "computer_name", "Computer", "Hostname"],
+    host: &[
+        "winlog.computer_name",
+        "host.name",
+        "computer_name",
+        "Computer",
+        "Hostname",
+    ],
     user: data!("User", "SubjectUserName"),
     user_domain: data!("SubjectDomainName"),
     user_sid: data!("SubjectUserSid", "UserSid"),
@@ -62,7 +68,13 @@ pub(super) const PATHS: Paths = Paths {
 };
 
 const EVENT_ID: &[&str] = &["winlog.event_id", "event_id", "EventID", "event.code"];
-const PROVIDER: &[&str] = &["winlog.provider_name", "source_name", "SourceName", "winlog.channel", "Channel"];
+const PROVIDER: &[&str] = &[
+    "winlog.provider_name",
+    "source_name",
+    "SourceName",
+    "winlog.channel",
+    "Channel",
+];
 const SYSMON: i64 = 1;
 const SECURITY: i64 = 4688;
 
@@ -73,12 +85,20 @@ pub(super) fn map<'a>(record: &'a Node<'a>) -> Mapped<'a> {
         event.integrity_level = integrity(record);
     }
     // Rendered messages write "Mandatory Label\High Mandatory Level"; only the level is ours.
-    Mapped { time: record.first(PATHS.time), other_activity: other_activity(record), event }
+    Mapped {
+        time: record.first(PATHS.time),
+        other_activity: other_activity(record),
+        event,
+    }
 }
 
 fn other_activity(record: &Node) -> Option<String> {
-    let Some(id) = record.first(EVENT_ID) else { return Some("no event id".to_owned()) };
-    let from = |word: &str| text(record, PROVIDER).is_none_or(|name| name.to_ascii_lowercase().contains(word));
+    let Some(id) = record.first(EVENT_ID) else {
+        return Some("no event id".to_owned());
+    };
+    let from = |word: &str| {
+        text(record, PROVIDER).is_none_or(|name| name.to_ascii_lowercase().contains(word))
+    };
     let is_creation = match id.integer() {
         // Other providers have an event 1 and 4688 too (Kernel-General 1: the clock was set).
         Some(SYSMON) => from("sysmon"),

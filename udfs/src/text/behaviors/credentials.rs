@@ -27,6 +27,8 @@ const fn cred(name: &'static str, technique: &'static str, when: Expr) -> Behavi
     tag(Group::Credentials, name, technique, when)
 }
 
+// A row a behaviour reads better than ten lines each.
+#[rustfmt::skip]
 pub(super) const TABLE: &[Behavior] = &[
     cred("mimikatz_sekurlsa", "T1003.001", Text("sekurlsa::")),
     cred("mimikatz_dump", "T1003.002", Any(&[Text("lsadump::"), Text("vault::cred"), Text("crypto::cert"), Text("token::elevate"), Text("invoke-mimikatz")])),
@@ -38,10 +40,10 @@ pub(super) const TABLE: &[Behavior] = &[
     cred("KEYWORD_sekurlsa", "T1003.001", Word("sekurlsa")),
     cred("COMMAND_COMSVCS", "T1003.001", All(&[Text("comsvcs"), Any(&[Text("minidump"), Text("#24"), Text("#+24"), Text("#-24")])])),
     cred("lsass_dumper", "T1003.001", All(&[LSASS, Any(&[Command("rdrleakdiag"), Command("createdump"), Command("sqldumper"), Command("nanodump"), Command("dumpert"), Command("processdump"), Text(".dmp"), Text("out-minidump"), Text("writedump")])])),
-    cred("reg_save_hklm", "T1003.002", All(&[Command("reg"), Any(&[Word("save"), Word("export")]), Any(&[Text("\\sam"), Text("\\system"), Text("\\security")]), Any(&[Text("hklm\\"), Text("hkey_local_machine\\")]), Not(&Text("\\system\\"))])),
+    cred("reg_save_hklm", "T1003.002", All(&[Command("reg"), Any(&[Word("save"), Word("export")]), Any(&[Word("hklm\\sam"), Word("hklm\\system"), Word("hklm\\security"), Word("hkey_local_machine\\sam"), Word("hkey_local_machine\\system"), Word("hkey_local_machine\\security")]), Not(&Any(&[Text("hklm\\system\\"), Text("local_machine\\system\\")]))])),
     cred("gsecdump", "T1003.002", Command("gsecdump")),
     cred("wce", "T1003.001", All(&[Any(&[Command("wce"), Command("wce64"), Command("wce32")]), Any(&[Text(" -o "), Text(" -w"), Text(" -s "), Text(" -l"), Text(" -c ")])])),
-    cred("COMMAND_NTDSUTIL", "T1003.003", All(&[Command("ntdsutil"), Any(&[Word("ifm"), Text("snapshot"), Text("ntds")])])),
+    cred("COMMAND_NTDSUTIL", "T1003.003", All(&[Command("ntdsutil"), Any(&[Word("ifm"), Word("snapshot"), Word("ntds")])])),
     cred("ntds_file", "T1003.003", Text("ntds.dit")),
     cred("vssadmin_list", "T1003.003", All(&[Command("vssadmin"), Word("list"), Word("shadows")])),
     cred("vssadmin_create", "T1003.003", All(&[Command("vssadmin"), Word("create"), Word("shadow")])),

@@ -1,12 +1,14 @@
 //! Defence evasion and destruction.
 
-use super::Expr::{All, Any, Command, Not, Switch, Text, Then, Word};
+use super::Expr::{All, Any, Command, Exact, Not, Switch, Text, Then, Word};
 use super::{Behavior, Expr, Group, tag};
 
 const fn evade(name: &'static str, technique: &'static str, when: Expr) -> Behavior {
     tag(Group::Evasion, name, technique, when)
 }
 
+// A row a behaviour reads better than ten lines each.
+#[rustfmt::skip]
 pub(super) const TABLE: &[Behavior] = &[
     evade("wevutil_clear", "T1070.001", Any(&[All(&[Command("wevtutil"), Any(&[Word("cl"), Word("clear-log"), Text("sl "), Word("/e:false")])]), Word("clear-eventlog"), Word("remove-eventlog"), Text("clearlog(")])),
     evade("sdelete", "T1070.004", Any(&[Command("sdelete"), Command("sdelete64")])),
@@ -16,11 +18,11 @@ pub(super) const TABLE: &[Behavior] = &[
     evade("MavInject_INJECTRUNNING", "T1218.013", All(&[Command("mavinject"), Switch("injectrunning")])),
     evade("defender_exclusion", "T1562.001", All(&[Any(&[Word("add-mppreference"), Word("set-mppreference")]), Any(&[Text("-exclusion"), Text("-disable"), Text("submitsamplesconsent")])])),
     evade("defender_disable", "T1562.001", Any(&[All(&[Any(&[Text("disableantispyware"), Text("disablerealtimemonitoring"), Text("disableantivirus"), Text("disablebehaviormonitoring"), Text("tamperprotection")]), Any(&[Word("add"), Text("set-"), Text("new-")])]), All(&[Any(&[Word("windefend"), Word("wdnissvc"), Word("sense")]), Any(&[Word("stop"), Word("delete"), Word("disabled")])]), All(&[Command("mpcmdrun"), Switch("removedefinitions")])])),
-    evade("firewall_off", "T1562.004", Any(&[All(&[Command("netsh"), Text("firewall"), Any(&[Text("state off"), Text("opmode disable"), Text("mode=disable"), Text("opmode mode=disable")])]), All(&[Text("set-netfirewallprofile"), Text("-enabled false")]), All(&[Command("iptables"), Any(&[Text(" -F"), Text("-P INPUT ACCEPT")])]), Text("ufw disable"), All(&[Word("firewalld"), Any(&[Word("stop"), Word("disable"), Word("mask")])]), Text("pfctl -d")])),
+    evade("firewall_off", "T1562.004", Any(&[All(&[Command("netsh"), Text("firewall"), Any(&[Text("state off"), Text("opmode disable"), Text("mode=disable"), Text("opmode mode=disable")])]), All(&[Text("set-netfirewallprofile"), Text("-enabled false")]), All(&[Command("iptables"), Any(&[Exact(" -F"), Text("-P INPUT ACCEPT")])]), Text("ufw disable"), All(&[Word("firewalld"), Any(&[Word("stop"), Word("disable"), Word("mask")])]), Text("pfctl -d")])),
     evade("firewall_allow", "T1562.004", All(&[Command("netsh"), Text("firewall"), Word("add"), Any(&[Text("action=allow"), Text("allowedprogram"), Text("portopening")])])),
     evade("security_service_stop", "T1489", All(&[Any(&[All(&[Any(&[Command("net"), Command("sc"), Command("net1")]), Word("stop")]), Word("stop-service"), All(&[Command("taskkill"), Switch("im")])]), Any(&[Text("defend"), Text("antivirus"), Text("sophos"), Text("mcafee"), Text("symantec"), Text("vss"), Text("backup"), Text("veeam"), Text("mssql"), Text("sysmon"), Text("eventlog")])])),
     evade("selinux_off", "T1562.001", Any(&[Text("setenforce 0"), Text("selinux=disabled"), All(&[Word("apparmor"), Any(&[Word("stop"), Word("teardown"), Word("disable")])]), Text("csrutil disable"), Text("spctl --master-disable"), Text("--global-disable")])),
-    evade("audit_off", "T1562.012", Any(&[Text("auditctl -e 0"), Text("auditctl -e0"), Text("auditctl -D"), All(&[Any(&[Word("auditd"), Word("rsyslog"), Word("syslog"), Word("syslog-ng")]), Any(&[Word("stop"), Word("disable"), Command("kill"), Command("pkill"), Word("mask")])]), All(&[Command("auditpol"), Any(&[Text(":disable"), Word("/clear"), Word("/remove")])])])),
+    evade("audit_off", "T1562.012", Any(&[Text("auditctl -e 0"), Text("auditctl -e0"), Exact("auditctl -D"), All(&[Any(&[Word("auditd"), Word("rsyslog"), Word("syslog"), Word("syslog-ng")]), Any(&[Word("stop"), Word("disable"), Command("kill"), Command("pkill"), Word("mask")])]), All(&[Command("auditpol"), Any(&[Text(":disable"), Word("/clear"), Word("/remove")])])])),
     evade("amsi_bypass", "T1562.001", Any(&[Text("amsiinitfailed"), Text("amsiutils"), Text("amsiscanbuffer"), Text("amsi.dll")])),
     evade("script_logging_off", "T1562.002", All(&[Any(&[Text("scriptblocklogging"), Text("modulelogging"), Text("enabletranscripting")]), Any(&[Word("0"), Text("false"), Word("$null")])])),
     evade("downgrade_powershell", "T1562.010", All(&[Any(&[Command("powershell"), Command("pwsh")]), Any(&[Text("-version 2"), Text("-v 2 "), Text("-ver 2")])])),

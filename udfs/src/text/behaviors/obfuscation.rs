@@ -1,18 +1,32 @@
 //! Obfuscation and encoding (T1027, T1140).
 
-use super::Expr::{All, Any, Command, Is, Piped, Switch, Text, Then, Word};
+use super::Expr::{All, Any, Command, Exact, Is, Piped, Switch, Text, Then, Word};
 use super::{Behavior, Expr, Fact, Group, tag};
 
 const POWERSHELL: Expr = Any(&[Command("powershell"), Command("pwsh")]);
-const BASE64: Expr = Any(&[Command("base64"), Command("gbase64"), Command("openssl"), Command("basenc")]);
+const BASE64: Expr = Any(&[
+    Command("base64"),
+    Command("gbase64"),
+    Command("openssl"),
+    Command("basenc"),
+]);
 const DECODE: Expr = Any(&[Text(" -d"), Text("--decode"), Text(" -D"), Text(" -di")]);
-const SHELL: Expr =
-    Any(&[Piped("sh"), Piped("bash"), Piped("zsh"), Piped("dash"), Piped("python"), Piped("perl"), Piped("ruby")]);
+const SHELL: Expr = Any(&[
+    Piped("sh"),
+    Piped("bash"),
+    Piped("zsh"),
+    Piped("dash"),
+    Piped("python"),
+    Piped("perl"),
+    Piped("ruby"),
+]);
 
 const fn obf(name: &'static str, technique: &'static str, when: Expr) -> Behavior {
     tag(Group::Obfuscation, name, technique, when)
 }
 
+// A row a behaviour reads better than ten lines each.
+#[rustfmt::skip]
 pub(super) const TABLE: &[Behavior] = &[
     obf("certutil_decode", "T1140", All(&[Command("certutil"), Any(&[Switch("decode"), Switch("decodehex")])])),
     obf("certutil_encode", "T1027", All(&[Command("certutil"), Any(&[Switch("encode"), Switch("encodehex")])])),
@@ -26,10 +40,7 @@ pub(super) const TABLE: &[Behavior] = &[
     obf("powershell_convert_to_base64", "T1027", Text("tobase64string")),
     obf("powershell_from_base64", "T1140", Text("frombase64string")),
     obf("powershell_encoding_get_bytes", "T1027", Then(&[Any(&[Text("text.encoding"), Text("unicodeencoding")]), Any(&[Text("getbytes"), Text("getstring")])])),
-    obf("powershell_encoded_command", "T1059.001", Any(&[
-        All(&[POWERSHELL, Any(&[Text(" -e "), Text(" -ec "), Text(" -en "), Text(" -enc "), Text(" -enco"), Text(" /e "), Text(" /enc"), Text(" /ec "), Text(" –enc")])]),
-        All(&[Switch("encodedcommand"), POWERSHELL]),
-    ])),
+    obf("powershell_encoded_command", "T1059.001", Any(&[All(&[POWERSHELL, Any(&[Text(" -e "), Text(" -ec "), Text(" -en "), Text(" -enc "), Text(" -enco "), Text(" -encod "), Text(" -encode "), Text(" -encoded "), Text(" -encodedc"), Text(" /e "), Text(" /enc"), Text(" /ec "), Text(" –enc")])]), All(&[Switch("encodedcommand"), POWERSHELL])])),
     obf("utf16_base64_payload", "T1027.010", Is(Fact::Utf16Payload)),
     obf("powershell_wmi_execute_encoded", "T1047", All(&[Any(&[Text("win32_process"), Text("invoke-wmimethod"), Text("process call create")]), Any(&[Text(" -enc"), Text(" -e "), Text("frombase64string")])])),
     obf("powershell_invoke_execution", "T1059.001", Any(&[Text("invoke-expression"), Word("iex"), Text("invokescript"), Text("invokecommand.invoke")])),
@@ -59,5 +70,5 @@ pub(super) const TABLE: &[Behavior] = &[
     obf("alternate_stream", "T1564.004", Any(&[Text(".txt:"), Text(":$data"), All(&[Switch("stream"), Any(&[Text("set-content"), Text("get-content"), Text("add-content")])]), Text(".log:")])),
     obf("script_in_polyglot", "T1059.005", Any(&[Text("//e:vbscript"), Text("//e:jscript"), Text("/e:vbscript"), Text("/e:jscript"), Text("-e:jscript")])),
     obf("hidden_attribute", "T1564.001", All(&[Command("attrib"), Any(&[Text("+h"), Text("+s")])])),
-    obf("password_archive", "T1560.001", Any(&[All(&[Any(&[Command("rar"), Command("winrar")]), Text(" -hp")]), All(&[Any(&[Command("7z"), Command("7za")]), Text(" -p")]), All(&[Command("zip"), Any(&[Text(" -P "), Text("--password")])])])),
+    obf("password_archive", "T1560.001", Any(&[All(&[Any(&[Command("rar"), Command("winrar")]), Text(" -hp")]), All(&[Any(&[Command("7z"), Command("7za")]), Text(" -p")]), All(&[Command("zip"), Any(&[Exact(" -P "), Text("--password")])])])),
 ];

@@ -3,7 +3,13 @@
 use super::Expr::{All, Any, Command, Is, Not, Piped, Switch, Text, Then, Word};
 use super::{Behavior, Expr, Fact, Group, tag};
 
-const ADD: Expr = Any(&[Word("add"), Word("set-itemproperty"), Word("new-itemproperty"), Word("reg add"), Word("sp")]);
+const ADD: Expr = Any(&[
+    Word("add"),
+    Word("set-itemproperty"),
+    Word("new-itemproperty"),
+    Word("reg add"),
+    Word("sp"),
+]);
 const REMOTE: Expr = Any(&[Text(" \\\\"), Text("\"\\\\")]);
 const WRITE: Expr = Any(&[
     Text(">>"),
@@ -25,6 +31,8 @@ const fn lateral(name: &'static str, technique: &'static str, when: Expr) -> Beh
     tag(Group::Lateral, name, technique, when)
 }
 
+// A row a behaviour reads better than ten lines each.
+#[rustfmt::skip]
 pub(super) const TABLE: &[Behavior] = &[
     keep("schtasks_create", "T1053.005", All(&[Command("schtasks"), Any(&[Switch("create"), Switch("change")])])),
     keep("powershell_scheduled_task", "T1053.005", Any(&[Text("register-scheduledtask"), Text("new-scheduledtask"), Text("schedule.service")])),

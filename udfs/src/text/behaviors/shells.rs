@@ -1,9 +1,15 @@
 //! Interpreters that open sockets: reverse and bind shells (T1059, T1095), and injection into them.
 
-use super::Expr::{All, Any, Command, Is, Not, Piped, Switch, Text, Then, Word};
+use super::Expr::{All, Any, Command, Exact, Is, Not, Piped, Switch, Text, Then, Word};
 use super::{Behavior, Expr, Fact, Group, tag};
 
-const NC: Expr = Any(&[Command("nc"), Command("ncat"), Command("netcat"), Command("nc64"), Command("nc.traditional")]);
+const NC: Expr = Any(&[
+    Command("nc"),
+    Command("ncat"),
+    Command("netcat"),
+    Command("nc64"),
+    Command("nc.traditional"),
+]);
 const LISTEN: Expr = Any(&[
     Text(" -l"),
     Text(" -nl"),
@@ -41,6 +47,8 @@ const fn sh(name: &'static str, technique: &'static str, when: Expr) -> Behavior
     tag(Group::Shell, name, technique, when)
 }
 
+// A row a behaviour reads better than ten lines each.
+#[rustfmt::skip]
 pub(super) const TABLE: &[Behavior] = &[
     sh("nc_listener", "T1095", All(&[NC, LISTEN])),
     sh("nc_reverse_shell", "T1059", All(&[NC, EXECUTE, SHELL_PATH, Not(&LISTEN)])),
@@ -67,7 +75,7 @@ pub(super) const TABLE: &[Behavior] = &[
     sh("fd_redirection_shell", "T1059.004", All(&[Any(&[Text("0>&1"), Text("<&3"), Text("0<&"), Text("<&196"), Text("2>&0"), Text(">&5"), Text("<&5")]), Any(&[Command("sh"), Command("bash"), Command("exec"), Command("zsh"), DEV_TCP])])),
     sh("interactive_shell", "T1059.004", All(&[Any(&[Command("bash"), Command("sh"), Command("zsh"), Command("ksh")]), Text(" -i"), Any(&[DEV_TCP, Text(">&"), Word("nc"), Is(Fact::Private), Is(Fact::Public), Text("mkfifo")])])),
     sh("gtfobin_shell_escape", "T1548", Any(&[All(&[Text("-exec"), Any(&[Text("-exec /bin/sh"), Text("-exec /bin/bash"), Text("-exec sh -p"), Text("-exec bash -p")]), Text("-quit")]), Text("!/bin/sh"), Text("!/bin/bash"), Text(":!sh"), Text(":!bash"), Text("begin {system(\"/bin/"), Text("checkpoint-action=exec"), All(&[Text("os.execute(\"/bin/sh"), Text("os.execute")])])),
-    sh("ssh_tunnel", "T1572", All(&[Any(&[Command("ssh"), Command("plink"), Command("chisel"), Command("autossh")]), Any(&[Text(" -R "), Text(" -D "), Text(" -L "), Text(" -fN"), Text(" -NfR"), Text("R:")]), Any(&[Text("@"), Text(":")]), Not(&Command("ssh-keygen"))])),
+    sh("ssh_tunnel", "T1572", All(&[Any(&[Command("ssh"), Command("plink"), Command("chisel"), Command("autossh")]), Any(&[Exact(" -R "), Exact(" -D "), Exact(" -L "), Text(" -fN"), Text(" -NfR"), Text("R:")]), Any(&[Text("@"), Text(":")]), Not(&Command("ssh-keygen"))])),
     sh("msfvenom", "T1587.001", All(&[Any(&[Command("msfvenom"), Command("msfconsole"), Text("meterpreter")]), Any(&[Text("lhost"), Text("payload"), Text("reverse_"), Text("bind_"), Text("-x"), Text("-p ")])])),
     sh("wmi_event_or_script_exec", "T1059.005", All(&[Any(&[Text("wscript.shell"), Text("shell.application"), Text("scripting.filesystemobject")]), Any(&[Text(".run"), Text("shellexecute"), Text("exec("), Text("createobject"), Text("activexobject")])])),
     sh("msbuild_inline", "T1127.001", All(&[Command("msbuild"), Any(&[Text(".xml"), Text("\\temp\\"), Text(".csproj"), Text("\\users\\")]), Not(&Any(&[Text(".sln"), Switch("t")]))])),

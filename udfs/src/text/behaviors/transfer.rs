@@ -1,11 +1,16 @@
 //! Addresses and protocols; download and upload.
 
-use super::Expr::{All, Any, Command, Is, Not, Piped, Switch, Text, Then, Word};
+use super::Expr::{All, Any, Command, Exact, Is, Not, Piped, Switch, Text, Then, Word};
 use super::{Behavior, Expr, Fact, Group, tag};
 
 const URL: Expr = Any(&[Text("http:"), Text("https:"), Text("ftp:"), Text("\\\\")]);
 const WEB: Expr = Any(&[Text("http:"), Text("https:")]);
-const POWERSHELL_WEB: Expr = Any(&[Word("invoke-webrequest"), Word("iwr"), Word("invoke-restmethod"), Word("irm")]);
+const POWERSHELL_WEB: Expr = Any(&[
+    Word("invoke-webrequest"),
+    Word("iwr"),
+    Word("invoke-restmethod"),
+    Word("irm"),
+]);
 const SHELL: Expr = Any(&[
     Piped("sh"),
     Piped("bash"),
@@ -27,6 +32,8 @@ const fn copy(name: &'static str, technique: &'static str, when: Expr) -> Behavi
     tag(Group::DataTransfer, name, technique, when)
 }
 
+// A row a behaviour reads better than ten lines each.
+#[rustfmt::skip]
 pub(super) const TABLE: &[Behavior] = &[
     net("IP_PRIVATE", Is(Fact::Private)),
     net("IP_PUBLIC", Is(Fact::Public)),
@@ -49,11 +56,7 @@ pub(super) const TABLE: &[Behavior] = &[
     copy("bitsadmin_download_ttp", "T1197", All(&[Command("bitsadmin"), Switch("transfer"), Switch("download")])),
     copy("bitsadmin_notify", "T1197", All(&[Command("bitsadmin"), Switch("setnotifycmdline")])),
     copy("powershell_bits_transfer", "T1197", All(&[Word("start-bitstransfer"), Text("-source")])),
-    copy(
-        "powershell_web_client_download",
-        "T1105",
-        All(&[Text("webclient"), Any(&[Text("downloadfile"), Text("downloadstring"), Text("downloaddata"), Text("openread")])]),
-    ),
+    copy("powershell_web_client_download", "T1105", All(&[Text("webclient"), Any(&[Text("downloadfile"), Text("downloadstring"), Text("downloaddata"), Text("openread")])])),
     copy("powershell_invoke_web_request", "T1105", All(&[POWERSHELL_WEB, WEB])),
     copy("powershell_upload", "T1048", All(&[Any(&[Text("uploadfile"), Text("uploadstring"), Text("uploaddata"), POWERSHELL_WEB]), Any(&[Text("webclient"), Text("-method post"), Text("-method put"), Text("-infile")]), Not(&Text("downloadstring"))])),
     copy("MpCmdRun_DownloadFile", "T1105", All(&[Command("mpcmdrun"), Switch("downloadfile")])),
@@ -77,7 +80,7 @@ pub(super) const TABLE: &[Behavior] = &[
     copy("makecab_remote", "T1560.001", All(&[Command("makecab"), Text("\\\\")])),
     copy("curl_pipe_shell", "T1059.004", Then(&[CURL, SHELL])),
     copy("curl_subshell", "T1059.004", Any(&[Text("<(curl"), Text("<(wget"), Text("c \"$(curl"), Text("c \"$(wget"), Text("eval $(curl"), Text("eval \"$(curl"), Text("eval \"$(wget"), Text("c \"`curl"), Text("c \"`wget")])),
-    copy("curl_upload", "T1048", All(&[Command("curl"), Any(&[Text(" -T "), Text("--upload-file"), Text(" -F "), Text("--data-binary @"), Text(" -d @"), Text("--form ")]), Any(&[WEB, Text("ftp:"), Is(Fact::Public), Is(Fact::Private)])])),
+    copy("curl_upload", "T1048", All(&[Command("curl"), Any(&[Exact(" -T "), Text("--upload-file"), Exact(" -F "), Text("--data-binary @"), Text(" -d @"), Text("--form ")]), Any(&[WEB, Text("ftp:"), Is(Fact::Public), Is(Fact::Private)])])),
     copy("wget_post_file", "T1048", All(&[Command("wget"), Any(&[Text("--post-file"), Text("--body-file")])])),
     copy("download_and_chmod", "T1105", Then(&[CURL, Text("chmod"), Any(&[Text("+x"), Text("777"), Text("755"), Text("a+rx")])])),
     copy("scp_remote", "T1048", All(&[Any(&[Command("scp"), Command("rsync"), Command("pscp")]), Text("@"), Text(":"), Not(&Text("github.com"))])),

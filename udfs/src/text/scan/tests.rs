@@ -24,9 +24,23 @@ fn entropy_is_in_bits_a_character() {
 
 #[test]
 fn the_pass_and_the_single_function_agree_on_entropy() {
-    for line in ["", " ", "a b c", "é 'a b' \u{a0}x\u{3000}y", "aaa \"bbb ccc\" d", "\0\0 x"] {
-        assert!(close(scanned(line).entropy_and_distinct().0, entropy(line)), "{line:?}");
-        assert_eq!(scanned(line).chars as usize, line.chars().count(), "{line:?}");
+    for line in [
+        "",
+        " ",
+        "a b c",
+        "é 'a b' \u{a0}x\u{3000}y",
+        "aaa \"bbb ccc\" d",
+        "\0\0 x",
+    ] {
+        assert!(
+            close(scanned(line).entropy_and_distinct().0, entropy(line)),
+            "{line:?}"
+        );
+        assert_eq!(
+            scanned(line).chars as usize,
+            line.chars().count(),
+            "{line:?}"
+        );
     }
 }
 
@@ -47,15 +61,29 @@ fn a_quote_never_closed_runs_to_the_end() {
 #[test]
 fn every_argument_has_its_own_entropy_and_upper_share() {
     let scan = scanned("AbAb ccc éè");
-    assert_eq!(scan.entropies.iter().map(|h| h.round() as i32).collect::<Vec<_>>(), [1, 0, 1]);
+    assert_eq!(
+        scan.entropies
+            .iter()
+            .map(|h| h.round() as i32)
+            .collect::<Vec<_>>(),
+        [1, 0, 1]
+    );
     assert_eq!(scan.uppers, [0.5, 0.0, 0.0]);
     assert!(close(scan.longest_entropy, 1.0));
 }
 
 #[test]
 fn the_words_are_those_of_the_tokeniser() {
-    for line in ["a-b c=d", "C:\\Users\\É\\x.exe /y", "p^ower`shell 12345 ^ `", "\u{3000}日本語\u{a0}x", ""] {
-        let hashes: Vec<_> = crate::text::tokens::words(line).map(crate::text::tokens::token_hash).collect();
+    for line in [
+        "a-b c=d",
+        "C:\\Users\\É\\x.exe /y",
+        "p^ower`shell 12345 ^ `",
+        "\u{3000}日本語\u{a0}x",
+        "",
+    ] {
+        let hashes: Vec<_> = crate::text::tokens::words(line)
+            .map(crate::text::tokens::token_hash)
+            .collect();
         let hashes: Vec<_> = hashes.into_iter().filter(|hash| *hash != 0).collect();
         assert_eq!(scanned(line).words, hashes, "{line:?}");
     }
@@ -64,8 +92,20 @@ fn the_words_are_those_of_the_tokeniser() {
 #[test]
 fn addresses_are_told_from_versions_and_longer_dotted_runs() {
     assert_eq!(scanned("ping 10.0.0.1").addresses, [[10, 0, 0, 1]]);
-    assert_eq!(scanned("http://1.2.3.4:80/ 'x@8.8.8.8'").addresses, [[1, 2, 3, 4], [8, 8, 8, 8]]);
-    for none in ["v1.2.3.4", "1.2.3.4.5", "1.2.3.456", "1.2.3", "a-1.2.3.4", "1.2.3.4-beta", "1.2.3.4x", "1...2"] {
+    assert_eq!(
+        scanned("http://1.2.3.4:80/ 'x@8.8.8.8'").addresses,
+        [[1, 2, 3, 4], [8, 8, 8, 8]]
+    );
+    for none in [
+        "v1.2.3.4",
+        "1.2.3.4.5",
+        "1.2.3.456",
+        "1.2.3",
+        "a-1.2.3.4",
+        "1.2.3.4-beta",
+        "1.2.3.4x",
+        "1...2",
+    ] {
         assert!(scanned(none).addresses.is_empty(), "{none}");
     }
 }
@@ -75,7 +115,11 @@ fn base64_needs_both_cases_and_a_digit_and_is_no_path() {
     let payload = "SQBFAFgAIAAoAE4AZQB3AC0A";
     let scan = scanned(&format!("powershell -enc {payload}== x"));
     assert_eq!(scan.base64_run, 16..16 + payload.len());
-    assert!(scanned("/usr/local/share/Fonts/Noto2/a/b/c").base64_run.is_empty());
+    assert!(
+        scanned("/usr/local/share/Fonts/Noto2/a/b/c")
+            .base64_run
+            .is_empty()
+    );
     assert!(scanned("thisisaverylongwordindeed").base64_run.is_empty());
 }
 
@@ -99,6 +143,9 @@ fn marks_of_obfuscation_are_counted_inside_words_only() {
 #[test]
 fn counts_are_looked_up_in_the_histogram() {
     let scan = scanned("a|b||c \u{a0}é");
-    assert_eq!((scan.count(b'|'), scan.of_class(SPACE), scan.wide.len()), (3, 2, 2));
+    assert_eq!(
+        (scan.count(b'|'), scan.of_class(SPACE), scan.wide.len()),
+        (3, 2, 2)
+    );
     assert!((scan.code_points() - f64::from(97 + 98 + 99 + 3 * 124 + 32 + 160 + 233)).abs() < 1e-9);
 }

@@ -1,0 +1,66 @@
+//! The `gleaner` command: flags, and what a person or a machine is shown. Everything it does is a call into the
+//! library.
+
+pub mod demo;
+pub mod functions;
+pub mod output;
+pub mod progress;
+pub mod run;
+pub mod sql;
+pub mod status;
+pub mod synth;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::JobError;
+
+/// Gleaner turns anomaly detection round: it finds the rare, complex and benign command lines in a day of telemetry,
+/// and emits them as training data.
+#[derive(Debug, Parser)]
+#[command(name = "gleaner", version, about, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a day, or several, from telemetry to the benign set.
+    Run(run::Args),
+    /// Query the warehouse: one statement, or a shell.
+    Sql(sql::Args),
+    /// What each day of a warehouse took in and gave out.
+    Status(status::Args),
+    /// List the SQL functions, the features or the behaviours.
+    Functions(functions::Args),
+    /// Make telemetry: realistic, of any size, seeded, with the truth beside it.
+    Synth(synth::Args),
+    /// Make three days of telemetry, run them, and show what was found.
+    Demo(demo::Args),
+}
+
+/// Runs the command; returns the process's exit code: 0 done, 2 error.
+pub async fn main() -> u8 {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Run(args) => run::main(args).await,
+        Command::Sql(args) => sql::main(args).await,
+        Command::Status(args) => status::main(args).await,
+        Command::Functions(args) => functions::main(&args),
+        Command::Synth(args) => synth::main(&args),
+        Command::Demo(args) => demo::main(args).await,
+    };
+    match result {
+        Ok(()) => 0,
+        Err(error) if closed_pipe(&error) => 0,
+        Err(error) => {
+            output::error(&error);
+            2
+        }
+    }
+}
+
+/// The reader of our output has seen enough (`gleaner sql … | head`): no error.
+fn closed_pipe(error: &JobError) -> bool {
+    matches!(error, JobError::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+}

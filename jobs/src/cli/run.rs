@@ -1,0 +1,180 @@
+//! `gleaner run`.
+
+use std::num::NonZeroUsize;
+
+use chrono::NaiveDate;
+
+use super::{output, progress};
+use crate::driver;
+use crate::engine::Engine;
+use crate::error::JobError;
+use crate::options::{PrevalenceOptions, Quotas, RunOptions};
+use crate::telemetry::{SchemaKind, Undated};
+
+/// Flags of `gleaner run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The UTC day, by event time.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    date: NaiveDate,
+    /// The last day of several; the days run one after the other, and a day without events is skipped.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    to: Option<NaiveDate>,
+    /// A file or directory of Parquet, NDJSON (plain, .gz, .zst) or CSV; may be given several times.
+    #[arg(long, required = true, value_name = "PATH")]
+    telemetry: Vec<String>,
+    /// The telemetry's schema: native, ocsf, ecs, sysmon or security4688. Recognised when not given.
+    #[arg(long)]
+    schema: Option<String>,
+    /// What becomes of rows without an event time: quarantine, or day (they are taken as of the day).
+    #[arg(long, default_value = "quarantine", value_parser = ["quarantine", "day"])]
+    undated: String,
+    /// Lines each detector may choose, of the day's unique lines: 0.5%, 1000, or iforest=1%,pca=500,kmeans=0.5%.
+    #[arg(long, default_value = "1%")]
+    quota: Quotas,
+    /// Cosine from which a line covers another of its guard key.
+    #[arg(long, default_value_t = RunOptions::default().cosine)]
+    cosine: f32,
+    /// Rule labeller: hosts that a benign line's template was seen on.
+    #[arg(long, default_value_t = PrevalenceOptions::default().min_hosts)]
+    min_hosts: u32,
+    /// Rule labeller: users that a benign line's template was seen with.
+    #[arg(long, default_value_t = PrevalenceOptions::default().min_users)]
+    min_users: u32,
+    /// Rule labeller: days that a benign line's template was seen on.
+    #[arg(long, default_value_t = PrevalenceOptions::default().min_days)]
+    min_days: u32,
+    /// Rule labeller: how many days of the warehouse are asked, the day itself included.
+    #[arg(long, default_value_t = PrevalenceOptions::default().window_days)]
+    window_days: u32,
+    /// Lines that the detectors are fitted on.
+    #[arg(long, default_value_t = RunOptions::default().fit_rows)]
+    fit_rows: u64,
+    /// Stop after this stage.
+    #[arg(long, default_value = "benign", value_name = "STAGE")]
+    through: String,
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// Directory of the warehouse; made when new.
+    #[arg(long, value_name = "DIR", env = "GLEANER_WAREHOUSE")]
+    warehouse: String,
+    /// One JSON object a stage on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where queries run.
+#[derive(Debug, Clone, clap::Args)]
+pub struct EngineArgs {
+    /// A Ballista cluster's scheduler, df://host:port; without it, everything runs in this process.
+    #[arg(long, value_name = "URL", env = "GLEANER_CLUSTER")]
+    cluster: Option<String>,
+    /// Tasks at a time; default: the machine's cores, on a cluster 8.
+    #[arg(long)]
+    slots: Option<NonZeroUsize>,
+    /// Memory in GiB beyond which operators of this process spill to disk.
+    #[arg(long, default_value_t = 2.0)]
+    memory: f64,
+}
+
+impl EngineArgs {
+    /// # Errors
+    /// When a value is out of range or the cluster's URL is malformed.
+    pub fn engine(&self) -> Result<Engine, JobError> {
+        if !(0.0625..=65_536.0).contains(&self.memory) {
+            return Err(JobError::Usage(format!("--memory {}: expected 0.0625 to 65536 (GiB)", self.memory)));
+        }
+        let slots = |default: usize| self.slots.map_or(default, NonZeroUsize::get);
+        match &self.cluster {
+            Some(url) => Engine::cluster(url, slots(8)),
+            None => {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+                let bytes = (self.memory * f64::from(1 << 30)) as usize;
+                let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+                Engine::embedded(slots(cores), bytes)
+            }
+        }
+    }
+}
+
+/// # Errors
+/// A failed job.
+pub async fn main(args: Args) -> Result<(), JobError> {
+    let last = args.to.unwrap_or(args.date);
+    if last < args.date {
+        return Err(JobError::Usage(format!("--to {last} is before --date {}", args.date)));
+    }
+    let schema = args.schema.as_deref().map(|name| {
+        let names = SchemaKind::ALL.map(SchemaKind::name).join(", ");
+        let unknown = |_| JobError::UnknownSchema { name: name.to_owned(), expected: names };
+        name.parse::<SchemaKind>().map_err(unknown)
+    });
+    let options = RunOptions {
+        telemetry: args.telemetry,
+        schema: schema.transpose()?,
+        undated: if args.undated == "day" { Undated::AsDay } else { Undated::Quarantine },
+        quotas: args.quota,
+        cosine: args.cosine,
+        prevalence: PrevalenceOptions {
+            min_hosts: args.min_hosts,
+            min_users: args.min_users,
+            min_days: args.min_days,
+            window_days: args.window_days,
+        },
+        fit_rows: args.fit_rows,
+        through: args.through,
+    };
+    if options.undated == Undated::AsDay && last != args.date {
+        return Err(JobError::Usage(
+            "--undated day contradicts --to: rows without a time would belong to every one of the days".into(),
+        ));
+    }
+    let engine = args.engine.engine()?;
+    let several = last != args.date;
+    let (mut ran, mut skipped) = (0, None);
+    for day in args.date.iter_days().take_while(|d| *d <= last) {
+        let shown = progress::Shown::new(&day.to_string(), args.json);
+        match driver::run_day(&engine, &args.warehouse, day, &options, &shown).await {
+            Ok(report) => {
+                ran += 1;
+                drop(shown);
+                if !args.json {
+                    summary(&report, &args.warehouse)?;
+                }
+            }
+            Err(e @ (JobError::EmptyDay { .. } | JobError::NoTelemetry { .. })) if several => {
+                log::info!("{day}: {e}");
+                skipped = Some(e);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    // Days without events among others are nothing special; nothing but such days is an error.
+    match skipped {
+        Some(error) if ran == 0 => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// What a person wants to know after a day.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn summary(report: &driver::DayReport, warehouse: &str) -> Result<(), JobError> {
+    if report.unchanged() {
+        return output::line(&format!("{}: up to date, nothing to do", report.day));
+    }
+    let kept = |stage: &str| report.records.iter().find(|r| r.stage == stage).map(|r| r.rows_kept);
+    let text = match (kept("commands"), kept("benign")) {
+        (Some(lines), Some(benign)) => format!(
+            "{}: {} benign lines from {} unique ones in {:.1} s; see them: gleaner sql --warehouse {warehouse} \
+             \"SELECT command_line FROM benign LIMIT 20\"",
+            report.day,
+            progress::thousands(benign),
+            progress::thousands(lines),
+            report.secs,
+        ),
+        _ => format!("{}: done in {:.1} s", report.day, report.secs),
+    };
+    output::line(&text)
+}

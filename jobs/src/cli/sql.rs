@@ -1,0 +1,172 @@
+//! `gleaner sql`: one statement, or a shell with history and completion, over the tables of a warehouse and all
+//! functions.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::prelude::{SessionContext, col, concat, lit};
+use rustyline::completion::{Completer, Pair};
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use rustyline::validate::{ValidationContext, ValidationResult, Validator};
+use rustyline::{CompletionType, Config, Editor, Helper, Highlighter, Hinter};
+
+use super::output;
+use super::run::EngineArgs;
+use crate::driver::install_model_loader;
+use crate::engine::{Source, register};
+use crate::error::JobError;
+use crate::warehouse::Warehouse;
+use crate::warehouse::tables::{MODELS, TABLES};
+
+/// Flags of `gleaner sql`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The statement; without one, a shell.
+    query: Option<String>,
+    /// Directory of the warehouse whose tables are at hand; without it, functions and files alone.
+    #[arg(long, value_name = "DIR", env = "GLEANER_WAREHOUSE")]
+    warehouse: Option<String>,
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// One JSON object a row.
+    #[arg(long)]
+    json: bool,
+}
+
+/// # Errors
+/// When the warehouse cannot be opened or the statement fails.
+pub async fn main(args: Args) -> Result<(), JobError> {
+    let engine = args.engine.engine()?;
+    install_model_loader();
+    // A file's path in quotes is a table, as in `SELECT … FROM 'events.parquet'`.
+    let ctx = engine.session().clone().enable_url_table();
+    let mut names = vec![];
+    if let Some(path) = &args.warehouse {
+        names = tables(&ctx, &Warehouse::open(path).await?).await?;
+    }
+    match &args.query {
+        Some(query) => {
+            let batches = run(&ctx, query).await?;
+            if args.json { output::json(&batches) } else { output::table(&batches) }
+        }
+        None => shell(&ctx, names, args.json).await,
+    }
+}
+
+/// Registers the tables of a warehouse; returns their names and columns, for completion.
+///
+/// # Errors
+/// When a table's log cannot be read.
+pub async fn tables(ctx: &SessionContext, warehouse: &Warehouse) -> Result<Vec<String>, JobError> {
+    let mut names = vec![];
+    for table in TABLES {
+        let source = match warehouse.source(table, None).await? {
+            Some(source) => source,
+            // A table that no day has written yet is there, and empty.
+            None => Source::Parquet { urls: vec![warehouse.url(&format!("{}/", table.name))], schema: table.schema() },
+        };
+        if warehouse.files(table, None).await?.is_empty() {
+            let directory = warehouse.root().join(table.name);
+            std::fs::create_dir_all(&directory).map_err(|e| JobError::io(&directory, e))?;
+        }
+        if table.name == MODELS.name {
+            // Functions take a model's URI; the table holds its path, which does not change with the warehouse's place.
+            register(ctx, "models_table", &source)?;
+            let uri = concat(vec![lit(warehouse.url("")), col("path")]).alias("uri");
+            let columns = table.schema().fields().iter().map(|f| col(f.name())).chain([uri]).collect::<Vec<_>>();
+            let view = ctx.table("models_table").await?.select(columns)?.into_view();
+            ctx.register_table(table.name, view)?;
+        } else {
+            register(ctx, table.name, &source)?;
+        }
+        names.push(table.name.to_owned());
+        names.extend(table.schema().fields().iter().map(|f| f.name().clone()));
+    }
+    Ok(names)
+}
+
+async fn run(ctx: &SessionContext, query: &str) -> Result<Vec<RecordBatch>, JobError> {
+    let frame = ctx.sql(query).await?;
+    let schema = frame.schema().as_arrow().clone();
+    let batches = frame.collect().await?;
+    // Nothing found is shown as its columns.
+    Ok(if batches.is_empty() { vec![RecordBatch::new_empty(schema.into())] } else { batches })
+}
+
+#[derive(Helper, Hinter, Highlighter)]
+struct Shell {
+    words: Vec<String>,
+}
+
+impl Completer for Shell {
+    type Candidate = Pair;
+
+    fn complete(&self, line: &str, at: usize, _: &rustyline::Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let head = line.get(..at).unwrap_or_default();
+        let start = head.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |i| i + 1);
+        let prefix = head[start..].to_lowercase();
+        let found = self.words.iter().filter(|w| !prefix.is_empty() && w.to_lowercase().starts_with(&prefix));
+        Ok((start, found.map(|w| Pair { display: w.clone(), replacement: w.clone() }).collect()))
+    }
+}
+
+impl Validator for Shell {
+    /// A statement ends with `;`, so that it may go over several lines.
+    fn validate(&self, ctx: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
+        let text = ctx.input().trim();
+        let whole = text.is_empty() || text.ends_with(';') || text.starts_with('\\') || text == "exit" || text == "quit";
+        Ok(if whole { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+    }
+}
+
+fn history_file() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".gleaner_history"))
+}
+
+async fn shell(ctx: &SessionContext, names: Vec<String>, json: bool) -> Result<(), JobError> {
+    let failed = |e: ReadlineError| JobError::Internal(format!("terminal: {e}"));
+    let mut words = names;
+    words.extend(gleaner_udfs::described().iter().map(|f| f.name.to_owned()));
+    words.extend(["SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "JOIN", "DESCRIBE"].map(str::to_owned));
+    words.sort();
+    words.dedup();
+    let config = Config::builder().completion_type(CompletionType::List).auto_add_history(true).build();
+    let mut editor: Editor<Shell, FileHistory> = Editor::with_config(config).map_err(failed)?;
+    editor.set_helper(Some(Shell { words }));
+    let history = history_file();
+    if let Some(file) = &history {
+        let _ = editor.load_history(file);
+    }
+    output::line("A statement ends with ; and \\d lists the tables, \\q or Ctrl-D leaves.")?;
+    loop {
+        let text = match editor.readline("gleaner> ") {
+            Ok(text) => text,
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => break,
+            Err(e) => return Err(failed(e)),
+        };
+        let query = match text.trim().trim_end_matches(';').trim() {
+            "" => continue,
+            "\\q" | "exit" | "quit" => break,
+            "\\d" => "SELECT table_name, column_name, data_type FROM information_schema.columns \
+                      WHERE table_schema = 'public' ORDER BY table_name, ordinal_position",
+            query => query,
+        };
+        let started = Instant::now();
+        // A wrong statement is told, and the shell goes on.
+        match run(ctx, query).await {
+            Ok(batches) => {
+                if json { output::json(&batches)? } else { output::table(&batches)? }
+                let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+                output::line(&format!("{rows} rows in {:.2} s", started.elapsed().as_secs_f64()))?;
+            }
+            Err(e) => output::error(&e),
+        }
+    }
+    if let Some(file) = &history {
+        let _ = editor.save_history(file);
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Runs the stages of a day, in order, each only when what it reads has changed.
+
+use std::sync::Once;
+use std::time::Instant;
+
+use chrono::NaiveDate;
+
+use crate::engine::Engine;
+use crate::error::JobError;
+use crate::options::RunOptions;
+use crate::stages::{
+    DayRun, Progress, STAGES, StageRecord, anomalies, benign, candidates, commands, labels, models, runs, telemetry,
+};
+use crate::warehouse::Warehouse;
+use crate::warehouse::tables::{COMMANDS, QUARANTINE, TELEMETRY};
+
+/// What became of a day.
+#[derive(Debug, Clone)]
+pub struct DayReport {
+    /// The day.
+    pub day: NaiveDate,
+    /// One record a stage that ran or was up to date.
+    pub records: Vec<StageRecord>,
+    /// Wall-clock seconds.
+    pub secs: f64,
+}
+
+impl DayReport {
+    /// Whether nothing had to be computed.
+    #[must_use]
+    pub fn unchanged(&self) -> bool {
+        self.records.iter().all(|r| r.reused)
+    }
+}
+
+/// Lets this process's functions load models from where the warehouse keeps them.
+pub fn install_model_loader() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        gleaner_udfs::model_cache::install_loader(Box::new(|uri| {
+            let url = url::Url::parse(uri).map_err(|e| e.to_string())?;
+            let path = url.to_file_path().map_err(|()| "only file:// models are supported yet".to_owned())?;
+            std::fs::read(path).map_err(|e| e.to_string())
+        }));
+    });
+}
+
+/// Runs one day. The warehouse is made when it does not exist, once the options and inputs hold.
+///
+/// # Errors
+/// Bad options or input (nothing is written then), a failed task, books that do not balance, a failed commit.
+pub async fn run_day(
+    engine: &Engine,
+    warehouse: &str,
+    day: NaiveDate,
+    options: &RunOptions,
+    progress: &dyn Progress,
+) -> Result<DayReport, JobError> {
+    let started = Instant::now();
+    options.check()?;
+    install_model_loader();
+    crate::stages::inputs::list(&options.telemetry, day)?;
+    let fresh = Warehouse::open(warehouse).await.is_err();
+    let opened = Warehouse::create(warehouse).await?;
+    let run = uuid::Uuid::new_v4().simple().to_string();
+    let context = DayRun { engine, warehouse: &opened, day, options, progress, run };
+    let result = stages(&context).await;
+    opened.remove_tree(&format!("_staging/{}", context.run))?;
+    if fresh && matches!(result, Err(JobError::EmptyDay { .. })) {
+        // Nothing is written, not even an empty warehouse.
+        opened.remove_tree("")?;
+    }
+    Ok(DayReport { day, records: result?, secs: started.elapsed().as_secs_f64() })
+}
+
+async fn stages(day: &DayRun<'_>) -> Result<Vec<StageRecord>, JobError> {
+    let last = STAGES.iter().position(|s| *s == day.options.through).unwrap_or(STAGES.len() - 1);
+    let mut records: Vec<StageRecord> = vec![];
+    let mut done = |record: StageRecord| {
+        day.progress.stage_done(&record);
+        records.push(record.clone());
+        record
+    };
+
+    // The two stages that read telemetry go together: what the first stages, the second reads.
+    let (inputs, fingerprint) = telemetry::prepare(day)?;
+    let after = day.fingerprint("commands", &[&fingerprint]);
+    let known = day.up_to_date("telemetry", &[TELEMETRY, QUARANTINE], &fingerprint).await?;
+    let known_commands = day.up_to_date("commands", &[COMMANDS], &after).await?;
+    let commands = match (known, known_commands) {
+        (Some(telemetry), Some(commands)) => {
+            done(telemetry);
+            commands
+        }
+        _ => {
+            let (record, events) = telemetry::run(day, &inputs, &fingerprint).await?;
+            done(record);
+            if last == 0 {
+                return Ok(records);
+            }
+            commands::run(day, &events, &after).await?
+        }
+    };
+    if last == 0 {
+        return Ok(records);
+    }
+    let commands = done(commands);
+    if last >= 2 {
+        let models = done(models::run(day, &commands).await?);
+        if last >= 3 {
+            let anomalies = done(anomalies::run(day, &commands, &models).await?);
+            if last >= 4 {
+                let candidates = done(candidates::run(day, &anomalies).await?);
+                if last >= 5 {
+                    let labels = done(labels::run(day, &commands, &candidates).await?);
+                    if last >= 6 {
+                        done(benign::run(day, &candidates, &labels).await?);
+                    }
+                }
+            }
+        }
+    }
+    runs::run(day, &records).await?;
+    Ok(records)
+}

@@ -1,0 +1,205 @@
+//! The user's choices for a run, checked before anything is read or written.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use crate::error::JobError;
+use crate::telemetry::{SchemaKind, Undated};
+
+/// The detectors, in the order of the data path.
+pub const DETECTORS: [&str; 3] = ["iforest", "pca", "kmeans"];
+
+/// How many lines a detector may choose.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Quota {
+    /// So many lines.
+    Count(u64),
+    /// This share of the day's unique lines, rounded up; 0.005 is 0.5%.
+    Share(f64),
+}
+
+impl Quota {
+    /// The number of lines of `lines`.
+    #[must_use]
+    pub fn of(self, lines: u64) -> u64 {
+        match self {
+            Self::Count(n) => n.min(lines),
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of a day's lines, far below 2^53"
+            )]
+            Self::Share(share) => ((share * lines as f64).ceil() as u64).min(lines),
+        }
+    }
+}
+
+impl FromStr for Quota {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("quota {text:?}: expected a count (500) or a share (0.5%)");
+        if let Some(percent) = text.strip_suffix('%') {
+            let percent: f64 = percent.trim().parse().map_err(|_| bad())?;
+            if percent > 0.0 && percent <= 100.0 {
+                return Ok(Self::Share(percent / 100.0));
+            }
+            return Err(bad());
+        }
+        match text.parse() {
+            Ok(n) if n > 0 => Ok(Self::Count(n)),
+            _ => Err(bad()),
+        }
+    }
+}
+
+/// A quota for each detector: `1%`, or `iforest=0.5%,pca=100,kmeans=1%`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quotas([Quota; 3]);
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self([Quota::Share(0.01); 3])
+    }
+}
+
+impl FromStr for Quotas {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.contains('=') {
+            return Ok(Self([text.parse()?; 3]));
+        }
+        let mut given = BTreeMap::new();
+        for part in text.split(',') {
+            let (name, quota) = part.split_once('=').ok_or_else(|| format!("quota {part:?}: expected DETECTOR=QUOTA"))?;
+            if !DETECTORS.contains(&name) {
+                return Err(format!("unknown detector {name:?}: expected one of {}", DETECTORS.join(", ")));
+            }
+            if given.insert(name, quota.parse()?).is_some() {
+                return Err(format!("two quotas for {name}"));
+            }
+        }
+        let mut quotas = Self::default();
+        for (quota, name) in quotas.0.iter_mut().zip(DETECTORS) {
+            if let Some(given) = given.get(name) {
+                *quota = *given;
+            }
+        }
+        Ok(quotas)
+    }
+}
+
+impl Quotas {
+    /// The number of lines each detector may choose, by [`DETECTORS`].
+    #[must_use]
+    pub fn of(&self, lines: u64) -> [u64; 3] {
+        self.0.map(|quota| quota.of(lines))
+    }
+}
+
+/// How widely a template must have been seen for the rule labeller to call its line benign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrevalenceOptions {
+    /// Distinct hosts.
+    pub min_hosts: u32,
+    /// Distinct users.
+    pub min_users: u32,
+    /// Distinct days, of the last [`PrevalenceOptions::window_days`].
+    pub min_days: u32,
+    /// How many days back the warehouse is asked, the day itself included.
+    pub window_days: u32,
+}
+
+impl Default for PrevalenceOptions {
+    fn default() -> Self {
+        Self { min_hosts: 3, min_users: 2, min_days: 1, window_days: 7 }
+    }
+}
+
+/// Everything that `gleaner run` can be told.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Files or directories.
+    pub telemetry: Vec<String>,
+    /// `None`: recognised, file by file.
+    pub schema: Option<SchemaKind>,
+    /// What becomes of rows without a time.
+    pub undated: Undated,
+    /// Lines a detector may choose.
+    pub quotas: Quotas,
+    /// Cosine from which a line covers another of its guard key.
+    pub cosine: f32,
+    /// For the rule labeller.
+    pub prevalence: PrevalenceOptions,
+    /// Lines the models are fitted on.
+    pub fit_rows: u64,
+    /// The last stage to run.
+    pub through: String,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            telemetry: vec![],
+            schema: None,
+            undated: Undated::Quarantine,
+            quotas: Quotas::default(),
+            cosine: 0.75,
+            prevalence: PrevalenceOptions::default(),
+            fit_rows: 65_536,
+            through: "benign".to_owned(),
+        }
+    }
+}
+
+impl RunOptions {
+    /// # Errors
+    /// When a value is out of range or two contradict each other; the message names the flag.
+    pub fn check(&self) -> Result<(), JobError> {
+        let usage = |text: String| Err(JobError::Usage(text));
+        if self.telemetry.is_empty() {
+            return usage("--telemetry: name at least one file or directory".into());
+        }
+        if !(self.cosine > 0.0 && self.cosine <= 1.0) {
+            return usage(format!("--cosine {}: expected a value in (0, 1]", self.cosine));
+        }
+        if !(1000..=1_000_000).contains(&self.fit_rows) {
+            return usage(format!("--fit-rows {}: expected 1000 to 1000000", self.fit_rows));
+        }
+        if !crate::stages::STAGES.contains(&self.through.as_str()) {
+            let stages = crate::stages::STAGES.join(", ");
+            return usage(format!("--through {}: unknown stage, expected one of {stages}", self.through));
+        }
+        let p = self.prevalence;
+        if p.window_days == 0 || p.min_days > p.window_days {
+            return usage(format!(
+                "--min-days {} contradicts --window-days {}: a template cannot be seen on more days than are asked",
+                p.min_days, p.window_days
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_rounded_up_and_exact_at_50_million() {
+        assert_eq!(Quota::Share(0.005).of(50_000_000), 250_000);
+        assert_eq!(Quota::Share(0.005).of(1), 1);
+        assert_eq!(Quota::Count(9).of(3), 3);
+    }
+
+    #[test]
+    fn quotas_are_given_together_or_by_detector() {
+        let quotas: Quotas = "iforest=10,kmeans=2%".parse().unwrap_or_default();
+        assert_eq!(quotas.of(1000), [10, 10, 20]);
+        assert!("forest=1".parse::<Quotas>().is_err_and(|e| e.contains("iforest")));
+        assert!("0%".parse::<Quotas>().is_err());
+        assert!("pca=1,pca=2".parse::<Quotas>().is_err());
+    }
+}

@@ -1,0 +1,156 @@
+//! Stage 5: the lines within a detector's quota. Scores are computed once for all lines, and the lines that may be
+//! within a quota are staged with their features; then each quota's exact border is found from states that merge, and
+//! the staged lines within it are written with ranks and reasons. No sort of the day, and 1–3% of it is written.
+//!
+//! Which lines *may* be within a quota is guessed from the sample's scores: those above the score that twice the
+//! quota's share of the sample reaches. The guess only saves work: when it was too high (fewer lines than the quota
+//! were staged), the day is scored again without it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use gleaner_udfs::detector::Kind;
+use gleaner_udfs::quota::QuotaState;
+use gleaner_udfs::text::catalog::N_FEATURES;
+
+use super::models::QUANTILES;
+use super::sql::{Value, fill};
+use super::{DayRun, StageRecord, rows_of, tables};
+use crate::engine::{Source, Task, Written, binary_value};
+use crate::error::JobError;
+use crate::warehouse::tables::{ANOMALIES, COMMANDS};
+
+/// # Errors
+/// When a task or the commit fails.
+pub async fn run(day: &DayRun<'_>, commands: &StageRecord, models: &StageRecord) -> Result<StageRecord, JobError> {
+    let started = Instant::now();
+    let lines = commands.rows_kept;
+    let quotas = day.options.quotas.of(lines);
+    let parts = [commands.digest.as_str(), models.digest.as_str(), &format!("{quotas:?}")];
+    let fingerprint = day.fingerprint("anomalies", &parts);
+    if let Some(record) = day.up_to_date("anomalies", &[ANOMALIES], &fingerprint).await? {
+        return Ok(record);
+    }
+    let buckets = day.buckets(&COMMANDS).await?;
+    let low = [0, 1, 2].map(|i| guess(models, Kind::ALL[i], quotas[i], lines));
+    let mut staged = score(day, &buckets, models, low).await?;
+    let mut highest = border(day, &staged, quotas).await?;
+    let reached = |highest: &[QuotaState; 3]| {
+        highest.iter().zip(quotas).all(|(state, quota)| state.finish().len() as u64 == quota)
+    };
+    if !reached(&highest) {
+        staged = score(day, &buckets, models, [f32::NEG_INFINITY; 3]).await?;
+        highest = border(day, &staged, quotas).await?;
+    }
+    if !reached(&highest) {
+        let what = format!("a quota of {quotas:?} lines is not filled by {lines} lines");
+        return Err(JobError::Unbalanced { stage: "anomalies", what });
+    }
+    let mut values = vec![];
+    for (kind, state) in Kind::ALL.into_iter().zip(&highest) {
+        let (_, uri) = day.warehouse.put_model(state.finish().to_bytes()).await?;
+        values.push((format!("{}_ranks", kind.name()), Value::Text(uri)));
+        values.push((kind.name().to_owned(), model(models, kind.name())?));
+    }
+    let values: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let sql = fill(include_str!("anomalies.sql"), &values);
+    let tasks = staged.iter().enumerate().map(|(part, file)| {
+        let sources = tables([("scores", day.staged(std::slice::from_ref(file), scores_schema()))]);
+        day.table_task(&ANOMALIES, part, &fingerprint, sql.clone(), sources)
+    });
+    let written = day.run_writes("anomalies", "ranks and reasons", tasks.collect()).await?;
+    let kept = rows_of(&written);
+    let record = StageRecord {
+        rows_in: lines,
+        rows_kept: kept,
+        rows_dropped: lines - kept,
+        fingerprint,
+        ..StageRecord::default()
+    };
+    day.commit("anomalies", &[(ANOMALIES, &written)], started, record).await
+}
+
+/// The score from which a line is staged.
+fn guess(models: &StageRecord, kind: Kind, quota: u64, lines: u64) -> f32 {
+    let quantiles = models.notes.get(&format!("{}_sample", kind.name()));
+    let quantiles: Vec<f32> = quantiles.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a quantile's index, between 0 and 1000"
+    )]
+    let index = {
+        let above = 2.0 * quota as f64 / lines.max(1) as f64 + 2.0 / QUANTILES as f64;
+        ((1.0 - above).max(0.0) * QUANTILES as f64) as usize
+    };
+    if index == 0 { f32::NEG_INFINITY } else { quantiles.get(index).copied().unwrap_or(f32::NEG_INFINITY) }
+}
+
+fn model(models: &StageRecord, name: &str) -> Result<Value, JobError> {
+    let uri = models.notes.get(name).ok_or_else(|| JobError::Internal(format!("no {name} among the models")))?;
+    Ok(Value::Text(uri.clone()))
+}
+
+async fn score(
+    day: &DayRun<'_>,
+    buckets: &[Source],
+    models: &StageRecord,
+    low: [f32; 3],
+) -> Result<Vec<Written>, JobError> {
+    let values = [
+        ("frequencies", model(models, "frequencies")?),
+        ("iforest", model(models, "iforest")?),
+        ("pca", model(models, "pca")?),
+        ("kmeans", model(models, "kmeans")?),
+        ("iforest_low", Value::Float(low[0])),
+        ("pca_low", Value::Float(low[1])),
+        ("kmeans_low", Value::Float(low[2])),
+    ];
+    let sql = fill(include_str!("scores.sql"), &values);
+    let tasks = buckets.iter().enumerate().map(|(part, bucket)| {
+        day.staging_task("scores", part, "", sql.clone(), tables([("commands", bucket.clone())]))
+    });
+    day.run_writes("anomalies", "scoring", tasks.collect()).await
+}
+
+async fn border(day: &DayRun<'_>, staged: &[Written], quotas: [u64; 3]) -> Result<[QuotaState; 3], JobError> {
+    let values = [
+        ("iforest_quota", Value::Int(quotas[0])),
+        ("pca_quota", Value::Int(quotas[1])),
+        ("kmeans_quota", Value::Int(quotas[2])),
+    ];
+    let sql = fill(include_str!("quotas.sql"), &values);
+    let tasks = staged.iter().enumerate().map(|(part, file)| Task {
+        name: format!("{}/quotas/{part}", day.day),
+        sql: sql.clone(),
+        tables: tables([("scores", day.staged(std::slice::from_ref(file), scores_schema()))]),
+        write: None,
+    });
+    let results = day.run("anomalies", "quotas", tasks.collect()).await?;
+    let failed = |e: gleaner_udfs::learner::LearnerError| JobError::Model(e.to_string());
+    let mut highest = vec![];
+    for (i, quota) in quotas.into_iter().enumerate() {
+        let mut state = QuotaState::new(usize::try_from(quota).unwrap_or(usize::MAX)).map_err(failed)?;
+        for batches in &results {
+            if let Some(bytes) = binary_value(batches, i)? {
+                state.merge(&QuotaState::from_bytes(&bytes).map_err(failed)?).map_err(failed)?;
+            }
+        }
+        highest.push(state);
+    }
+    highest.try_into().map_err(|_| JobError::Internal("three detectors".into()))
+}
+
+/// The columns of staged scores: those of `commands`, the features, the scores.
+fn scores_schema() -> SchemaRef {
+    let mut fields: Vec<_> = COMMANDS.schema().fields().iter().cloned().collect();
+    let item = Arc::new(Field::new("item", DataType::Float32, true));
+    let width = i32::try_from(N_FEATURES).unwrap_or(i32::MAX);
+    fields.push(Arc::new(Field::new("features", DataType::FixedSizeList(item, width), true)));
+    for name in ["iforest_score", "pca_error", "kmeans_distance"] {
+        fields.push(Arc::new(Field::new(name, DataType::Float32, true)));
+    }
+    Arc::new(Schema::new(fields))
+}

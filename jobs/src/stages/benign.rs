@@ -1,0 +1,33 @@
+//! Stage 8: emits what was labelled benign, with its lineage.
+
+use std::time::Instant;
+
+use super::{DayRun, StageRecord, rows_of, tables};
+use crate::error::JobError;
+use crate::warehouse::tables::{BENIGN, CANDIDATES, LABELS};
+
+/// # Errors
+/// When a task or the commit fails.
+pub async fn run(day: &DayRun<'_>, candidates: &StageRecord, labels: &StageRecord) -> Result<StageRecord, JobError> {
+    let started = Instant::now();
+    let fingerprint = day.fingerprint("benign", &[&candidates.digest, &labels.digest]);
+    if let Some(record) = day.up_to_date("benign", &[BENIGN], &fingerprint).await? {
+        return Ok(record);
+    }
+    // Labels were written part by part from the candidates, so that the two tables' parts match.
+    let parts = day.buckets(&CANDIDATES).await?.into_iter().zip(day.buckets(&LABELS).await?).enumerate();
+    let tasks = parts.map(|(part, (candidates, labels))| {
+        let sources = tables([("candidates", candidates), ("labels", labels)]);
+        day.table_task(&BENIGN, part, &fingerprint, include_str!("benign.sql").to_owned(), sources)
+    });
+    let written = day.run_writes("benign", "emitting", tasks.collect()).await?;
+    let kept = rows_of(&written);
+    let record = StageRecord {
+        rows_in: labels.rows_kept,
+        rows_kept: kept,
+        rows_dropped: labels.rows_kept - kept,
+        fingerprint,
+        ..StageRecord::default()
+    };
+    day.commit("benign", &[(BENIGN, &written)], started, record).await
+}

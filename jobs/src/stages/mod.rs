@@ -1,0 +1,275 @@
+//! The stages of a day, in reading order: each is SQL over our functions (the `.sql` files beside this one) and the
+//! glue that cuts it into tasks, merges states and commits.
+//!
+//! A stage has a *fingerprint*: the hash of what its answer depends on, which is the digests of what it reads, its
+//! parameters, and [`REVISION`]. A table whose files of the day carry that fingerprint is up to date, and the stage is
+//! skipped; otherwise the day is computed anew and replaced in one commit.
+
+pub mod anomalies;
+pub mod benign;
+pub mod candidates;
+pub mod commands;
+pub mod inputs;
+pub mod labels;
+pub mod models;
+pub mod runs;
+pub mod sql;
+pub mod telemetry;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Engine, Source, Task, Written};
+use crate::error::JobError;
+use crate::options::RunOptions;
+use crate::plan::write::Digest;
+use crate::warehouse::delta::file_prefix;
+use crate::warehouse::tables::Table;
+use crate::warehouse::{Warehouse, sha256};
+
+/// Raised whenever a stage would answer differently on the same input.
+pub const REVISION: u32 = 1;
+
+/// The stages, by name and in order.
+pub const STAGES: &[&str] = &["telemetry", "commands", "models", "anomalies", "candidates", "labels", "benign"];
+
+/// What a stage did: a row of `runs`, an entry of the ledger, an object of `gleaner status`.
+/// `rows_in = rows_kept + rows_quarantined + rows_dropped`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// Its name.
+    pub stage: String,
+    /// Rows it read.
+    pub rows_in: u64,
+    /// Rows it handed on.
+    pub rows_kept: u64,
+    /// Rows that could not be read.
+    pub rows_quarantined: u64,
+    /// Rows that it left out on purpose: duplicates, other days, ordinary lines, covered lines, not benign ones.
+    pub rows_dropped: u64,
+    /// Wall-clock seconds.
+    pub secs: f64,
+    /// Bytes of the files it committed.
+    pub bytes: u64,
+    /// What it was made from.
+    pub fingerprint: String,
+    /// Digest of its rows.
+    pub digest: String,
+    /// What later stages need: model URIs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, String>,
+    /// Found up to date, not computed.
+    #[serde(skip)]
+    pub reused: bool,
+}
+
+impl StageRecord {
+    /// # Errors
+    /// When rows in and rows out differ.
+    pub fn balanced(self, stage: &'static str) -> Result<Self, JobError> {
+        let out = self.rows_kept + self.rows_quarantined + self.rows_dropped;
+        if self.rows_in == out {
+            return Ok(self);
+        }
+        let what = format!(
+            "{} rows in, but {} kept + {} quarantined + {} dropped",
+            self.rows_in, self.rows_kept, self.rows_quarantined, self.rows_dropped
+        );
+        Err(JobError::Unbalanced { stage, what })
+    }
+}
+
+/// Told how a day goes.
+pub trait Progress: Sync {
+    /// A stage begins its next step, of `tasks` tasks.
+    fn step(&self, stage: &str, step: &str, tasks: usize);
+    /// A task of the step is done.
+    fn task_done(&self);
+    /// A stage is done.
+    fn stage_done(&self, record: &StageRecord);
+}
+
+/// A day being run.
+pub struct DayRun<'a> {
+    /// Where queries run.
+    pub engine: &'a Engine,
+    /// What is written.
+    pub warehouse: &'a Warehouse,
+    /// The UTC day.
+    pub day: NaiveDate,
+    /// The user's choices.
+    pub options: &'a RunOptions,
+    /// Told how it goes.
+    pub progress: &'a dyn Progress,
+    /// Name of the run's staging directory.
+    pub run: String,
+}
+
+impl DayRun<'_> {
+    /// The fingerprint of a stage whose answer depends on `parts`.
+    #[must_use]
+    pub fn fingerprint(&self, stage: &str, parts: &[&str]) -> String {
+        let text = serde_json::json!([REVISION, stage, self.day.to_string(), parts]).to_string();
+        sha256(text.as_bytes())[..16].to_owned()
+    }
+
+    /// The ledger's record of a stage, when all `tables` hold the day as made from `fingerprint`.
+    ///
+    /// # Errors
+    /// When the warehouse cannot be read.
+    pub async fn up_to_date(
+        &self,
+        stage: &str,
+        tables: &[Table],
+        fingerprint: &str,
+    ) -> Result<Option<StageRecord>, JobError> {
+        for table in tables {
+            if self.warehouse.fingerprint(table, self.day).await?.as_deref() != Some(fingerprint) {
+                return Ok(None);
+            }
+        }
+        let Some(bytes) = self.warehouse.ledger(self.day, stage, fingerprint).await? else { return Ok(None) };
+        let record: Option<StageRecord> = serde_json::from_slice(&bytes).ok();
+        Ok(record.map(|record| StageRecord { reused: true, ..record }))
+    }
+
+    /// Commits a stage's tables and writes its record, in that order: a record without its files is never believed.
+    ///
+    /// # Errors
+    /// When the books do not balance (nothing is committed then), or a commit fails.
+    pub async fn commit(
+        &self,
+        stage: &'static str,
+        tables: &[(Table, &[Written])],
+        started: Instant,
+        record: StageRecord,
+    ) -> Result<StageRecord, JobError> {
+        let mut digest = Digest::default();
+        let mut bytes = 0;
+        for (_, written) in tables {
+            for file in *written {
+                digest.merge(&file.digest);
+                bytes += file.bytes;
+            }
+        }
+        let record = StageRecord {
+            stage: stage.to_owned(),
+            secs: started.elapsed().as_secs_f64(),
+            bytes,
+            digest: digest.to_hex(),
+            ..record
+        };
+        let record = record.balanced(stage)?;
+        let json = serde_json::to_vec(&record).map_err(|e| JobError::Internal(e.to_string()))?;
+        self.warehouse.write_ledger(self.day, stage, &record.fingerprint, json).await?;
+        for (table, written) in tables {
+            self.warehouse.replace_day(table, self.day, &record.fingerprint, written).await?;
+        }
+        Ok(record)
+    }
+
+    /// A task that writes a part of the day to `table`.
+    #[must_use]
+    pub fn table_task(
+        &self,
+        table: &Table,
+        part: usize,
+        fingerprint: &str,
+        sql: String,
+        tables: BTreeMap<String, Source>,
+    ) -> Task {
+        let spec = gleaner_proto::plan::WriteSpec {
+            directory_url: self.warehouse.url(&format!("{}/", table.name)),
+            file_prefix: file_prefix(self.day, part, fingerprint),
+            sort_column: String::new(),
+            zstd_level: 3,
+        };
+        Task { name: format!("{}/{}/{part}", self.day, table.name), sql, tables, write: Some(spec) }
+    }
+
+    /// A task that writes an intermediate file; its path is below [`DayRun::staging_url`].
+    #[must_use]
+    pub fn staging_task(&self, name: &str, part: usize, sort: &str, sql: String, tables: BTreeMap<String, Source>) -> Task {
+        let spec = gleaner_proto::plan::WriteSpec {
+            directory_url: self.staging_url(),
+            file_prefix: format!("{name}/{part:05}"),
+            sort_column: sort.to_owned(),
+            zstd_level: 1,
+        };
+        Task { name: format!("{}/{name}/{part}", self.day), sql, tables, write: Some(spec) }
+    }
+
+    /// Where intermediate files go.
+    #[must_use]
+    pub fn staging_url(&self) -> String {
+        self.warehouse.url(&format!("_staging/{}/", self.run))
+    }
+
+    /// Runs tasks of a step, with progress.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub async fn run(
+        &self,
+        stage: &str,
+        step: &str,
+        tasks: Vec<Task>,
+    ) -> Result<Vec<Vec<datafusion::arrow::array::RecordBatch>>, JobError> {
+        self.progress.step(stage, step, tasks.len());
+        self.engine.run(tasks, &|| self.progress.task_done()).await
+    }
+
+    /// Runs writing tasks of a step, with progress.
+    ///
+    /// # Errors
+    /// As [`Engine::run_writes`].
+    pub async fn run_writes(&self, stage: &str, step: &str, tasks: Vec<Task>) -> Result<Vec<Written>, JobError> {
+        self.progress.step(stage, step, tasks.len());
+        self.engine.run_writes(tasks, &|| self.progress.task_done()).await
+    }
+
+    /// The day's files of a table, each as a source of its own.
+    ///
+    /// # Errors
+    /// When the table's log cannot be read.
+    pub async fn buckets(&self, table: &Table) -> Result<Vec<Source>, JobError> {
+        let schema = table.schema();
+        let files = self.warehouse.files(table, Some(self.day)).await?;
+        let source = |path: &str| Source::Parquet {
+            urls: vec![self.warehouse.url(&format!("{}/{path}", table.name))],
+            schema: schema.clone(),
+        };
+        Ok(files.iter().map(|file| source(&file.path)).collect())
+    }
+
+    /// The day's files of a table as one source.
+    ///
+    /// # Errors
+    /// When the table's log cannot be read, or it has no file of the day.
+    pub async fn whole(&self, table: &Table) -> Result<Source, JobError> {
+        let source = self.warehouse.source(table, Some(self.day)).await?;
+        source.ok_or_else(|| JobError::Internal(format!("{} has no files of {}", table.name, self.day)))
+    }
+
+    /// Staged files as one source.
+    #[must_use]
+    pub fn staged(&self, written: &[Written], schema: datafusion::arrow::datatypes::SchemaRef) -> Source {
+        let base = self.staging_url();
+        Source::Parquet { urls: written.iter().map(|w| format!("{base}{}", w.path)).collect(), schema }
+    }
+}
+
+/// A task's tables.
+#[must_use]
+pub fn tables<const N: usize>(sources: [(&str, Source); N]) -> BTreeMap<String, Source> {
+    sources.into_iter().map(|(name, source)| (name.to_owned(), source)).collect()
+}
+
+/// The sum of the rows of written files.
+#[must_use]
+pub fn rows_of(written: &[Written]) -> u64 {
+    written.iter().map(|w| w.rows).sum()
+}

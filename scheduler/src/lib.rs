@@ -1,0 +1,64 @@
+//! A Ballista scheduler with Gleaner's functions and plan nodes. Plans arrive from `gleaner run --cluster`, from
+//! `ballista-cli`, or from any Ballista client; jobs are pulled by executors.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ballista_scheduler::cluster::BallistaCluster;
+use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
+use ballista_core::config::TaskSchedulingPolicy;
+use ballista_scheduler::scheduler_process::start_server;
+use datafusion::prelude::SessionConfig;
+use gleaner::plan::codec::{LogicalCodec, PhysicalCodec};
+use gleaner::session;
+
+/// Flags of `gleaner-scheduler`.
+#[derive(Debug, clap::Parser)]
+#[command(name = "gleaner-scheduler", version, about = "Ballista scheduler with Gleaner's functions")]
+pub struct Args {
+    /// Address to listen on. The port has no authentication: keep it on loopback or on a network of its own.
+    #[arg(long, default_value = "127.0.0.1:50050")]
+    bind: SocketAddr,
+    /// Seconds after which a silent executor is given up.
+    #[arg(long, default_value_t = 30)]
+    executor_timeout_secs: u64,
+}
+
+/// Runs until it is killed; returns the exit code of a failed start.
+pub async fn main(args: Args) -> u8 {
+    let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).try_init();
+    match run(args).await {
+        Ok(()) => 0,
+        Err(error) => {
+            log::error!("gleaner-scheduler: {error:#}");
+            2
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let message = u32::try_from(session::GRPC_MESSAGE_BYTES)?;
+    let config = SchedulerConfig {
+        bind_host: args.bind.ip().to_string(),
+        bind_port: args.bind.port(),
+        external_host: args.bind.ip().to_string(),
+        scheduling_policy: TaskSchedulingPolicy::PullStaged,
+        task_distribution: TaskDistributionPolicy::RoundRobin,
+        executor_timeout_seconds: args.executor_timeout_secs,
+        expire_dead_executor_interval_seconds: 5,
+        no_executors_grace_period_seconds: args.executor_timeout_secs,
+        grpc_server_max_decoding_message_size: message,
+        grpc_server_max_encoding_message_size: message,
+        grpc_client_max_message_size: message,
+        override_config_producer: Some(Arc::new(session::config)),
+        override_session_builder: Some(Arc::new(|config: SessionConfig| {
+            session::state(config, session::runtime(1 << 30)?)
+        })),
+        override_logical_codec: Some(Arc::new(LogicalCodec::default())),
+        override_physical_codec: Some(Arc::new(PhysicalCodec::default())),
+        ..SchedulerConfig::default()
+    };
+    let cluster = BallistaCluster::new_from_config(&config).await?;
+    start_server(cluster, args.bind, Arc::new(config)).await?;
+    Ok(())
+}

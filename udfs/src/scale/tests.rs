@@ -1,0 +1,167 @@
+#![expect(clippy::float_cmp, reason = "equal inputs must give equal bits")]
+
+use super::*;
+use crate::learner::{LearnerError, seal};
+use gleaner_proto::learners as wire;
+
+fn fit(rows: &[f32], d: usize, tails: Tails) -> Scaler {
+    Scaler::fit(rows, d, &ScalerParams { tails }.check().unwrap()).unwrap()
+}
+
+fn transform(scaler: &Scaler, rows: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; rows.len()];
+    scaler
+        .transform(rows, scaler.dimension(), &mut out)
+        .unwrap();
+    out
+}
+
+#[test]
+fn scaled_values_are_those_worked_out_by_hand() {
+    // 2, 4, 6, 8: mean 5, deviation √5.
+    let scaler = fit(&[2.0, 4.0, 6.0, 8.0], 1, Tails::Keep);
+    let root = 5_f32.sqrt();
+    for (scaled, expected) in
+        transform(&scaler, &[5.0, 5.0 + root, 2.0])
+            .iter()
+            .zip([0.0, 1.0, -3.0 / root])
+    {
+        assert!((scaled - expected).abs() < 1e-6, "{scaled} {expected}");
+    }
+}
+
+#[test]
+fn scaled_columns_have_mean_zero_and_deviation_one() {
+    let rows: Vec<f32> = (0..300_u16)
+        .map(|i| f32::from(i * 37 % 101) * f32::from(i % 3 + 1))
+        .collect();
+    for tails in [Tails::Keep, Tails::SignedLog] {
+        let values = transform(&fit(&rows, 3, tails), &rows);
+        for feature in 0..3 {
+            let column = values.iter().skip(feature).step_by(3);
+            let mean = column.clone().sum::<f32>() / 100.0;
+            let variance = column.map(|x| x * x).sum::<f32>() / 100.0;
+            assert!(
+                mean.abs() < 1e-5 && (variance - 1.0).abs() < 1e-5,
+                "{mean} {variance}"
+            );
+        }
+    }
+}
+
+#[test]
+fn values_that_are_not_finite_become_the_median_and_are_counted() {
+    let rows = [
+        1.0,
+        f32::NAN,
+        f32::INFINITY,
+        5.0,
+        3.0,
+        f32::NAN,
+        100.0,
+        f32::NAN,
+    ];
+    let scaler = fit(&rows, 2, Tails::Keep);
+    assert_eq!(scaler.imputed(), [1, 3]);
+    assert_eq!(scaler.median(), [3.0, 5.0]);
+    let values = transform(&scaler, &[f32::NEG_INFINITY, f32::NAN, 3.0, 5.0]);
+    assert_eq!(values[..2], values[2..]);
+    let mut imputed = rows;
+    scaler.impute(&mut imputed, 2).unwrap();
+    assert_eq!(imputed, [1.0, 5.0, 3.0, 5.0, 3.0, 5.0, 100.0, 5.0]);
+}
+
+#[test]
+fn a_constant_feature_is_zero_and_never_divides() {
+    let rows = [7.0, f32::NAN, 0.1, 7.0, f32::NAN, 0.1, 7.0, f32::NAN, 0.1];
+    let scaler = fit(&rows, 3, Tails::Keep);
+    assert!(scaler.constant().eq([0, 1, 2]));
+    assert_eq!(transform(&scaler, &[9.0, 1.0, f32::MAX]), [0.0, 0.0, 0.0]);
+    assert_eq!(
+        transform(&fit(&[4.0], 1, Tails::Keep), &[8.0]),
+        [0.0],
+        "one row has no scale"
+    );
+}
+
+#[test]
+fn the_largest_and_smallest_numbers_stay_finite() {
+    let rows = [f32::MAX, f32::MIN, f32::MIN_POSITIVE, 0.0, 1e-30, 2e-30];
+    for tails in [Tails::Keep, Tails::Clip(5.0), Tails::SignedLog] {
+        let scaler = fit(&rows, 1, tails);
+        let values = transform(
+            &scaler,
+            &[rows.as_slice(), &[f32::NAN, f32::INFINITY]].concat(),
+        );
+        assert!(values.iter().all(|value| value.is_finite()), "{values:?}");
+    }
+    let tiny = fit(&[0.0, 1e-38], 1, Tails::Keep);
+    assert_eq!(transform(&tiny, &[f32::MAX]), [LIMIT]);
+}
+
+#[test]
+fn a_clip_bounds_and_a_log_keeps_order_and_sign() {
+    let rows = [0.0, 1.0, -1.0, 1000.0, -1000.0, 2.0];
+    let clipped = transform(&fit(&rows, 1, Tails::Clip(1.0)), &rows);
+    assert!(clipped.iter().all(|value| value.abs() <= 1.0));
+    let logged = transform(&fit(&rows, 1, Tails::SignedLog), &rows);
+    let order = |values: &[f32]| {
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+        order
+    };
+    assert_eq!(order(&logged), order(&rows));
+}
+
+#[test]
+fn bytes_round_trip_and_damaged_ones_are_refused() {
+    for tails in [Tails::Keep, Tails::Clip(6.5), Tails::SignedLog] {
+        let scaler = fit(&[1.0, 2.0, 3.0, f32::NAN, 5.0, 9.0], 2, tails);
+        assert_eq!(Scaler::from_bytes(&scaler.to_bytes()), Ok(scaler));
+    }
+    let good = wire::Scaler {
+        rows: 2,
+        tails: 0,
+        limit: 0.0,
+        median: vec![1.0],
+        mean: vec![1.0],
+        deviation: vec![0.0],
+        imputed: vec![0],
+    };
+    let read = |message: &wire::Scaler| Scaler::from_bytes(&seal(KIND, VERSION, message));
+    assert!(read(&good).is_ok());
+    let spoil: [fn(&mut wire::Scaler); 6] = [
+        |bad| bad.tails = 3,
+        |bad| bad.tails = 1,
+        |bad| bad.mean.push(0.0),
+        |bad| bad.median[0] = f32::NAN,
+        |bad| bad.deviation[0] = -1.0,
+        |bad| *bad = wire::Scaler::default(),
+    ];
+    for (number, spoil) in spoil.iter().enumerate() {
+        let mut bad = good.clone();
+        spoil(&mut bad);
+        assert!(
+            matches!(read(&bad), Err(LearnerError::Damaged { .. })),
+            "number {number}"
+        );
+    }
+}
+
+#[test]
+fn bad_parameters_and_shapes_are_named() {
+    let error = ScalerParams {
+        tails: Tails::Clip(f32::NAN),
+    }
+    .check()
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "scale: parameter `clip` must be 0.5 to 1e6 standard deviations, got NaN"
+    );
+    let checked = ScalerParams::default().check().unwrap();
+    assert!(Scaler::fit(&[], 2, &checked).is_err() && Scaler::fit(&[1.0], 2, &checked).is_err());
+    let scaler = fit(&[1.0, 2.0], 1, Tails::Keep);
+    assert!(scaler.transform(&[1.0, 2.0], 2, &mut [0.0; 2]).is_err());
+    assert!(scaler.transform(&[1.0, 2.0], 1, &mut [0.0; 1]).is_err());
+}

@@ -1,0 +1,137 @@
+use super::*;
+
+const LINES: [&str; 7] = [
+    "net user bob",
+    "net user alice /add",
+    "",
+    "é net net 12345",
+    "ls -la /tmp",
+    "ls",
+    "a b c d e",
+];
+
+fn of(lines: &[&str]) -> DocumentFrequencies {
+    let mut state = DocumentFrequencies::new();
+    for line in lines {
+        state.add_line(line);
+    }
+    state
+}
+
+#[test]
+fn a_word_counts_once_a_line() {
+    let state = of(&LINES);
+    assert_eq!(state.documents(), 7);
+    assert_eq!(state.document_frequency(token_hash("NET")), 3);
+    assert_eq!(state.document_frequency(token_hash("ls")), 2);
+    assert_eq!(state.document_frequency(token_hash("98765")), 1);
+    assert_eq!(state.document_frequency(token_hash("absent")), 0);
+}
+
+#[test]
+fn every_split_and_merge_order_gives_the_bytes_of_one_pass() {
+    let whole = of(&LINES).to_bytes();
+    for at in 0..=LINES.len() {
+        let (a, b) = LINES.split_at(at);
+        let (a, b) = (of(a), of(b));
+        let (mut ab, mut ba) = (a.clone(), b.clone());
+        ab.merge(&b);
+        ba.merge(&a);
+        assert!(
+            ab == ba && ab.to_bytes() == whole && ba.to_bytes() == whole,
+            "{at}"
+        );
+    }
+    let parts: Vec<_> = LINES.iter().map(|line| of(&[line])).collect();
+    let mut left = DocumentFrequencies::new();
+    for part in &parts {
+        left.merge(part);
+    }
+    let right = parts.into_iter().rev().reduce(|mut sum, part| {
+        sum.merge(&part);
+        sum
+    });
+    assert!(left.to_bytes() == whole && right.is_some_and(|state| state.to_bytes() == whole));
+}
+
+#[test]
+fn the_new_state_is_the_identity_and_a_few_bytes() {
+    let state = of(&LINES);
+    let mut merged = DocumentFrequencies::new();
+    merged.merge(&state);
+    merged.merge(&DocumentFrequencies::new());
+    assert!(merged == state);
+    assert!(DocumentFrequencies::new().to_bytes().len() < 64);
+}
+
+#[test]
+fn bytes_go_round() {
+    for state in [of(&LINES), DocumentFrequencies::new(), of(&[""])] {
+        let bytes = state.to_bytes();
+        let back = DocumentFrequencies::from_bytes(&bytes);
+        assert!(back.is_ok_and(|back| back == state && back.to_bytes() == bytes));
+    }
+}
+
+#[test]
+fn damage_is_refused_wherever_it_is() {
+    let bytes = of(&LINES[..2]).to_bytes();
+    assert!(DocumentFrequencies::from_bytes(b"").is_err());
+    for end in 0..bytes.len() {
+        assert!(
+            DocumentFrequencies::from_bytes(&bytes[..end]).is_err(),
+            "cut at {end}"
+        );
+    }
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1;
+        assert!(
+            DocumentFrequencies::from_bytes(&flipped).is_err(),
+            "flipped at {at}"
+        );
+    }
+}
+
+#[test]
+fn rare_words_have_a_high_idf() {
+    let state = of(&LINES);
+    assert!((state.idf(3) - (8.0_f32 / 4.0).ln() - 1.0).abs() < 1e-6);
+    assert!(state.idf(0) > state.idf(1) && state.idf(u32::MAX) >= 1.0);
+}
+
+#[test]
+fn what_was_seen_often_is_likely() {
+    let state = of(&["net user bob"; 1000]);
+    assert!(state.transition_log2("net user bob") > -0.01);
+    assert!(state.transition_log2("qzxj") < -7.0);
+    assert!(state.transition_log2("net user bob qzxj") < state.transition_log2("net user bob"));
+    assert!((DocumentFrequencies::new().transition_log2("anything") + 8.0).abs() < 1e-6);
+    assert!(state.transition_log2("").abs() < f32::EPSILON);
+}
+
+#[test]
+fn the_mean_is_that_of_a_logarithm_for_every_byte() {
+    let state = of(&LINES);
+    let line = "net user bob; ls -la /tmp 77777 é and something longer";
+    let logs = transitions(line).map(|(context, transition)| {
+        let seen = f64::from(at(&state.contexts, context));
+        ((f64::from(at(&state.transitions, transition)) + PRIOR) / (seen + 1.0))
+            .min(1.0)
+            .log2()
+    });
+    let mean = logs.sum::<f64>() / line.len() as f64;
+    assert!((f64::from(state.transition_log2(line)) - mean).abs() < 1e-5);
+}
+
+#[test]
+fn counters_saturate() {
+    let mut state = of(&["x"]);
+    let hash = token_hash("x");
+    for cell in word_cells(hash) {
+        state.words[cell] = u32::MAX;
+    }
+    state.add_line("x");
+    state.merge(&of(&["x"]));
+    assert_eq!(state.document_frequency(hash), u32::MAX);
+}

@@ -1,0 +1,213 @@
+//! The detectors: a sample of a day's features, and the scores and reasons of lines by fitted models.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, Float32Array, ListBuilder, StringBuilder};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::Result;
+
+use super::function::Kind::{Int, Text, Vector};
+use super::function::{Aggregate, Args, Doc, Scalar, State, Vectors, failed, int_column, text_column, texts_type, vector_column};
+use crate::detector::{Detector, Kind};
+use crate::model_cache;
+use crate::sketch::sample::SampleState;
+use crate::text::catalog::{CATALOG, N_FEATURES};
+
+const SAMPLE: &str = "features_sample";
+/// Features named as the reason of an anomaly.
+const REASONS: usize = 3;
+
+/// The aggregates of this file.
+pub static AGGREGATES: &[Aggregate] = &[Aggregate {
+    name: SAMPLE,
+    arguments: &[("hash", Text), ("features", Vector), ("rows", Int)],
+    returns: || DataType::Binary,
+    state: || Box::new(Sample { state: None, rows: 0 }),
+    doc: Doc {
+        what: "The feature rows of the `rows` lines with the smallest keys (a key follows from the hash): a state that \
+               merges, so that the sample is the same for any cut of the day.",
+        example: "SELECT octet_length(features_sample(cmd_hash(l), cmd_features(l), 10)) > 0 FROM (VALUES ('a')) AS t (l)",
+        result: "true",
+    },
+}];
+
+const SCORE_FORM: &[&[super::function::Argument]] = &[&[("features", Vector), ("model", Text)]];
+
+/// The scalars of this file.
+pub static SCALARS: &[Scalar] = &[
+    Scalar {
+        name: "iforest_score",
+        forms: SCORE_FORM,
+        returns: || DataType::Float32,
+        call: |args| score(args, Kind::IsolationForest, "iforest_score"),
+        doc: Doc {
+            what: "Isolation forest score, in (0, 1): higher is more anomalous. `model` is the URI of an `iforest` model.",
+            example: "SELECT arrow_typeof(iforest_score(cmd_features(NULL), 'none'))",
+            result: "Float32",
+        },
+    },
+    Scalar {
+        name: "pca_error",
+        forms: SCORE_FORM,
+        returns: || DataType::Float32,
+        call: |args| score(args, Kind::Pca, "pca_error"),
+        doc: Doc {
+            what: "PCA reconstruction error: the squared distance, in standard deviations, to the principal subspace.",
+            example: "SELECT arrow_typeof(pca_error(cmd_features(NULL), 'none'))",
+            result: "Float32",
+        },
+    },
+    Scalar {
+        name: "kmeans_distance",
+        forms: SCORE_FORM,
+        returns: || DataType::Float32,
+        call: |args| score(args, Kind::KMeans, "kmeans_distance"),
+        doc: Doc {
+            what: "Distance, in standard deviations, to the nearest centroid of a large cluster.",
+            example: "SELECT arrow_typeof(kmeans_distance(cmd_features(NULL), 'none'))",
+            result: "Float32",
+        },
+    },
+    Scalar {
+        name: "iforest_reasons",
+        forms: SCORE_FORM,
+        returns: texts_type,
+        call: |args| reasons(args, Kind::IsolationForest, "iforest_reasons"),
+        doc: Doc {
+            what: "The features that shortened a line's paths in the isolation forest most, with their values.",
+            example: "SELECT iforest_reasons(cmd_features(NULL), 'none') IS NULL",
+            result: "true",
+        },
+    },
+    Scalar {
+        name: "pca_reasons",
+        forms: SCORE_FORM,
+        returns: texts_type,
+        call: |args| reasons(args, Kind::Pca, "pca_reasons"),
+        doc: Doc {
+            what: "The features with a line's largest residuals, with their values.",
+            example: "SELECT pca_reasons(cmd_features(NULL), 'none') IS NULL",
+            result: "true",
+        },
+    },
+    Scalar {
+        name: "kmeans_reasons",
+        forms: SCORE_FORM,
+        returns: texts_type,
+        call: |args| reasons(args, Kind::KMeans, "kmeans_reasons"),
+        doc: Doc {
+            what: "The features that put a line farthest from its nearest centroid, with their values.",
+            example: "SELECT kmeans_reasons(cmd_features(NULL), 'none') IS NULL",
+            result: "true",
+        },
+    },
+];
+
+fn detector(args: &Args<'_>, kind: Kind, name: &str) -> Result<Arc<Detector>> {
+    let uri = args.literal_text(1)?;
+    model_cache::load(uri, |bytes| Detector::from_bytes(kind, bytes)).map_err(|e| failed(name, e))
+}
+
+fn all_null(features: &Vectors<'_>, rows: usize) -> bool {
+    (0..rows).all(|row| features.is_null(row))
+}
+
+fn score(args: &Args<'_>, kind: Kind, name: &str) -> Result<ArrayRef> {
+    let features = args.vector(0)?;
+    if all_null(&features, args.rows()) {
+        return Ok(Arc::new(Float32Array::new_null(args.rows())));
+    }
+    let detector = detector(args, kind, name)?;
+    let mut scores = vec![0.0; args.rows()];
+    detector.score(&features.dense(), features.width(), &mut scores).map_err(|e| failed(name, e))?;
+    let scores = scores.into_iter().enumerate().map(|(row, score)| (!features.is_null(row)).then_some(score));
+    Ok(Arc::new(scores.collect::<Float32Array>()))
+}
+
+fn reasons(args: &Args<'_>, kind: Kind, name: &str) -> Result<ArrayRef> {
+    let features = args.vector(0)?;
+    let mut builder = ListBuilder::new(StringBuilder::new());
+    let detector =
+        if all_null(&features, args.rows()) { None } else { Some(detector(args, kind, name)?) };
+    let mut row = vec![0.0; features.width()];
+    for i in 0..args.rows() {
+        let Some(detector) = detector.as_ref().filter(|_| !features.is_null(i)) else {
+            builder.append(false);
+            continue;
+        };
+        features.copy(i, &mut row);
+        for (feature, _) in detector.explain(&row, REASONS).map_err(|e| failed(name, e))? {
+            builder.values().append_value(format!("{}: {}", kind.name(), named(feature, &row)));
+        }
+        builder.append(true);
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+/// `name = value`, of the catalog where the row is as wide.
+fn named(feature: usize, row: &[f32]) -> String {
+    let name = if row.len() == N_FEATURES {
+        CATALOG.get(feature).map_or("?", |f| f.name).to_owned()
+    } else {
+        format!("feature {feature}")
+    };
+    let value = row.get(feature).copied().unwrap_or(f32::NAN);
+    if !value.is_finite() {
+        return format!("{name} is missing");
+    }
+    let text = format!("{value:.3}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{name} = {text}")
+}
+
+#[derive(Debug)]
+struct Sample {
+    state: Option<SampleState>,
+    /// Rows held at the most.
+    rows: usize,
+}
+
+impl State for Sample {
+    fn update(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let (hashes, features) = (text_column(SAMPLE, values, 0)?, vector_column(SAMPLE, values, 1)?);
+        let sizes = int_column(SAMPLE, values, 2)?;
+        let mut row = vec![0.0; features.width()];
+        for (i, hash) in hashes.iter().enumerate() {
+            let Some(hash) = hash.filter(|_| !features.is_null(i)) else { continue };
+            let k = usize::try_from(sizes.value(i)).map_err(|_| failed(SAMPLE, "rows must be positive"))?;
+            let state = match &mut self.state {
+                Some(state) => state,
+                None => self.state.insert(SampleState::new(k, features.width()).map_err(|e| failed(SAMPLE, e))?),
+            };
+            features.copy(i, &mut row);
+            state.add(key(hash)?, &row).map_err(|e| failed(SAMPLE, e))?;
+            self.rows = (self.rows + 1).min(2 * k);
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, bytes: &[u8]) -> Result<()> {
+        let other = SampleState::from_bytes(bytes).map_err(|e| failed(SAMPLE, e))?;
+        match &mut self.state {
+            Some(state) => state.merge(&other).map_err(|e| failed(SAMPLE, e)),
+            None => {
+                self.state = Some(other);
+                Ok(())
+            }
+        }
+    }
+
+    fn bytes(&self) -> Result<Option<Vec<u8>>> {
+        Ok(self.state.as_ref().map(SampleState::to_bytes))
+    }
+
+    fn size(&self) -> usize {
+        self.rows * self.state.as_ref().map_or(0, |s| 8 + 4 * s.dimension())
+    }
+}
+
+/// The sample's key: the hash's second half, which buckets do not depend on.
+fn key(hash: &str) -> Result<u64> {
+    let half = hash.get(16..32).and_then(|half| u64::from_str_radix(half, 16).ok());
+    half.ok_or_else(|| failed(SAMPLE, "a hash is 32 hex digits, as of cmd_hash"))
+}

@@ -1,0 +1,43 @@
+//! The functions as SQL sees them: one list of scalars, one of aggregates, registered alike by the client, the
+//! scheduler and every executor. To add a function: write it in a file here, add a line to that file's list, and an
+//! example with its result, which a test runs.
+
+pub mod corpus;
+pub mod detectors;
+pub mod distinct;
+pub mod function;
+pub mod label;
+pub mod near;
+pub mod quota;
+pub mod text;
+
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use function::{Aggregate, AggregateGlue, Described, Scalar, ScalarGlue};
+
+static SCALARS: &[&[Scalar]] =
+    &[text::SCALARS, detectors::SCALARS, distinct::SCALARS, label::SCALARS, quota::SCALARS];
+static AGGREGATES: &[&[Aggregate]] =
+    &[corpus::AGGREGATES, detectors::AGGREGATES, distinct::AGGREGATES, near::AGGREGATES, quota::AGGREGATES];
+
+/// All scalar functions.
+#[must_use]
+pub fn scalar_functions() -> Vec<ScalarUDF> {
+    SCALARS.iter().flat_map(|list| list.iter()).map(|f| ScalarUDF::new_from_impl(ScalarGlue::new(f))).collect()
+}
+
+/// All aggregate functions.
+#[must_use]
+pub fn aggregate_functions() -> Vec<AggregateUDF> {
+    let all = AGGREGATES.iter().flat_map(|list| list.iter());
+    all.map(|f| AggregateUDF::new_from_impl(AggregateGlue::new(f))).collect()
+}
+
+/// Name, arguments, result and documentation of every function, by name.
+#[must_use]
+pub fn described() -> Vec<Described> {
+    let scalars = SCALARS.iter().flat_map(|list| list.iter()).map(Scalar::describe);
+    let aggregates = AGGREGATES.iter().flat_map(|list| list.iter()).map(Aggregate::describe);
+    let mut all: Vec<_> = scalars.chain(aggregates).collect();
+    all.sort_by_key(|f| f.name);
+    all
+}

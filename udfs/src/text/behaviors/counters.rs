@@ -1,0 +1,185 @@
+//! What is counted on the way, in the same pass as the behaviours.
+
+use super::bounds::Bound;
+
+/// What is counted beside the behaviours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counter {
+    /// Interpreters called.
+    Interpreters,
+    /// Network utilities called.
+    NetworkUtilities,
+    /// Different substrings of the block list: each counts once.
+    Blocklist,
+    /// Duplications of file descriptors.
+    Redirections,
+    /// Casts of numbers to characters.
+    CharCasts,
+    /// Substring expansions of variables.
+    Substrings,
+    /// Bytes written as escapes.
+    ByteEscapes,
+}
+
+/// How many counters there are.
+pub(super) const COUNTERS: usize = 7;
+
+const INTERPRETERS: [&str; 27] = [
+    "powershell",
+    "pwsh",
+    "cmd",
+    "cscript",
+    "wscript",
+    "mshta",
+    "rundll32",
+    "regsvr32",
+    "python",
+    "perl",
+    "ruby",
+    "php",
+    "lua",
+    "node",
+    "osascript",
+    "bash",
+    "sh",
+    "zsh",
+    "dash",
+    "ksh",
+    "fish",
+    "csh",
+    "tclsh",
+    "awk",
+    "gawk",
+    "java",
+    "wsl",
+];
+const NETWORK_UTILITIES: [&str; 26] = [
+    "curl",
+    "wget",
+    "nc",
+    "ncat",
+    "netcat",
+    "socat",
+    "telnet",
+    "ssh",
+    "scp",
+    "sftp",
+    "ftp",
+    "tftp",
+    "rsync",
+    "nmap",
+    "ping",
+    "nslookup",
+    "dig",
+    "certutil",
+    "bitsadmin",
+    "netsh",
+    "net",
+    "net1",
+    "tcpdump",
+    "plink",
+    "openssl",
+    "arp",
+];
+/// In the spirit of Elastic's problem-child block list of 37 substrings; the choice is ours.
+const BLOCKLIST: [&str; 37] = [
+    "mimikatz",
+    "sekurlsa",
+    "invoke-",
+    "downloadstring",
+    "downloadfile",
+    "frombase64string",
+    "-enc",
+    "bypass",
+    "hidden",
+    "lsass",
+    "minidump",
+    "comsvcs",
+    "procdump",
+    "vssadmin",
+    "ntdsutil",
+    "shadowcopy",
+    "wevtutil",
+    "bcdedit",
+    "schtasks",
+    "psexec",
+    "wmic",
+    "certutil",
+    "bitsadmin",
+    "mshta",
+    "regsvr32",
+    "scrobj",
+    "rundll32",
+    "javascript:",
+    "vbscript:",
+    "reflection",
+    "virtualalloc",
+    "bxor",
+    "/dev/tcp",
+    "mkfifo",
+    "/etc/shadow",
+    "ld_preload",
+    "base64",
+];
+/// The words of Splunk's `potentially_malicious_code_on_cmdline_tokenize_score`, in its order.
+pub(crate) const SPLUNK: [&str; 36] = [
+    "for",
+    "netsh",
+    "readbytes",
+    "set",
+    "unrestricted",
+    "winstations",
+    "-value",
+    "compression",
+    "server",
+    "set-mppreference",
+    "terminal",
+    "-name",
+    "catch",
+    "get-wmiobject",
+    "hklm",
+    "streamreader",
+    "system32",
+    "username",
+    "webrequest",
+    "count",
+    "webclient",
+    "writeallbytes",
+    "convert",
+    "create",
+    "function",
+    "net",
+    "com",
+    "http",
+    "io",
+    "system",
+    "new-object",
+    "if",
+    "threading",
+    "mutex",
+    "cryptography",
+    "computehash",
+];
+
+/// The words of each counter, in the order of [`Counter`].
+pub(super) const WORDS: [(Bound, &[&str]); COUNTERS] = [
+    (Bound::Command, &INTERPRETERS),
+    (Bound::Command, &NETWORK_UTILITIES),
+    (Bound::Anywhere, &BLOCKLIST),
+    (Bound::Anywhere, &[">&", "<&"]),
+    (
+        Bound::Anywhere,
+        &[
+            "[char]",
+            "chr(",
+            "chrw(",
+            "string.fromcharcode",
+            "fromcharcode(",
+        ],
+    ),
+    (
+        Bound::Anywhere,
+        &[":~", "${IFS}", "$IFS$", ":0:1}", ".substring("],
+    ),
+    (Bound::Anywhere, &["\\x", ",0x", "$'\\"]),
+];
