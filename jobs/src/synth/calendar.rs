@@ -13,7 +13,8 @@ use super::render::decimal;
 /// A product whose versions follow a calendar.
 #[derive(Debug, Clone)]
 pub(super) struct Product {
-    /// `{M}` major, `{m}` minor, `{B}` build and `{P}` patch number; the rest as it is.
+    /// `{M}` major, `{m}` minor (0 to 11), `{Q}` month (01 to 12), `{B}` and `{E}` build (Chrome's and Edge's count),
+    /// `{P}` and `{p}` patch (of three digits or one); the rest as it is.
     pub(super) form: String,
     /// Major number on 2025-01-01.
     pub(super) major: i64,
@@ -29,7 +30,6 @@ const ANCHOR_DAY: i64 = 20_089;
 /// One day.
 #[derive(Debug, Clone)]
 pub(super) struct Day {
-    pub(super) date: NaiveDate,
     /// Days since 1970-01-01.
     pub(super) number: i64,
     pub(super) epoch_secs: u64,
@@ -51,7 +51,6 @@ impl Day {
             [0, 1, 2, 3].map(|lag| release(p, newest - lag, mix2(seed, i as u64)))
         });
         Self {
-            date,
             number,
             epoch_secs: u64::try_from(number.saturating_mul(86_400)).unwrap_or(0),
             dashed: date.to_string(),
@@ -85,8 +84,14 @@ fn release(product: &Product, n: i64, seed: u64) -> String {
         match rest.get(at..at + 3) {
             Some("{M}") => decimal(major, &mut out),
             Some("{m}") => decimal(turn, &mut out),
-            Some("{B}") => decimal((6_000 + 53 * n).max(100).cast_unsigned(), &mut out),
+            Some("{Q}") => {
+                out.push_str(if turn < 9 { "0" } else { "" });
+                decimal(turn + 1, &mut out);
+            }
+            Some("{B}") => decimal((6_778 + 55 * n).max(100).cast_unsigned(), &mut out),
+            Some("{E}") => decimal((2_903 + 55 * n).max(100).cast_unsigned(), &mut out),
             Some("{P}") => decimal(1 + noise % 230, &mut out),
+            Some("{p}") => decimal(1 + noise % 9, &mut out),
             _ => {}
         }
         rest = rest.get(at + 3..).unwrap_or("");
@@ -156,7 +161,7 @@ mod tests {
     fn versions_rise_with_the_calendar() {
         let chrome = Product { form: "{M}.0.{B}.{P}".into(), major: 131, cadence_days: 28 };
         let at = |d| Day::new(d, std::slice::from_ref(&chrome), 1).version(0, 0).to_owned();
-        assert!(at(date(2025, 1, 1)).starts_with("131.0.6000."));
+        assert!(at(date(2025, 1, 1)).starts_with("131.0.6778."));
         assert!(at(date(2025, 3, 1)).starts_with("133.0."));
         assert_eq!(at(date(2025, 1, 1)), at(date(2025, 1, 2)));
     }

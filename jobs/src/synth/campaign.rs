@@ -81,7 +81,7 @@ impl Campaign {
                 tool.push_str(".exe");
             }
         }
-        let victim = fleet.near(host, rng.next());
+        let victim = fleet.server(host, rng.next());
         Self {
             ip,
             domain,

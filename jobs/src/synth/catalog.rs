@@ -9,6 +9,7 @@
 //! another pattern of the same template
 //! ```
 //!
+//! - The image `auto` follows from the first word of the command line: `auto /opt/bin` says where a bare name lies.
 //! - `on`: letters of the roles (`fleet.rs`); all of one system.
 //! - `as`: `user`, `user-low`, `user-high`, `app`, `system`, `local`, `network`, or an account's name.
 //! - `churn`: percentage of the template's events that are a new line; the others come from a small pool of variants
@@ -62,18 +63,27 @@ pub(super) enum Account {
     Named(String),
 }
 
+/// The path of the program.
+#[derive(Debug)]
+pub(super) enum Image {
+    /// Written before the command line, which can refer to it as `«image»`.
+    Pattern(Seq),
+    /// Follows from the command line's first word; a bare name lies in the folder given, or in the system's.
+    Auto(String),
+}
+
 /// Where a command line comes from.
 #[derive(Debug)]
 pub(super) struct Template {
     pub(super) name: String,
     pub(super) key: u64,
-    pub(super) os: Os,
     roles: Vec<usize>,
     pub(super) account: Account,
     pub(super) churn_percent: u64,
     pub(super) parents: Vec<usize>,
-    pub(super) image: Seq,
+    pub(super) image: Image,
     pub(super) lines: Box<[Seq]>,
+    /// `None`: nothing, or with `Image::Auto` what the image's name says.
     pub(super) original_file_name: Option<String>,
     pub(super) signed: Option<bool>,
     pub(super) signer_trusted: Option<bool>,
@@ -184,7 +194,11 @@ fn of_campaign(template: &Template, rules: &[Box<[Seq]>]) -> bool {
             )
         )
     };
-    template.lines.iter().chain([&template.image]).any(|seq| pattern::any(seq, rules, &mut Vec::new(), &campaign))
+    let image = match &template.image {
+        Image::Pattern(seq) => Some(seq),
+        Image::Auto(_) => None,
+    };
+    template.lines.iter().chain(image).any(|seq| pattern::any(seq, rules, &mut Vec::new(), &campaign))
 }
 
 /// Lines that are neither empty nor a comment, with their numbers from 1.
@@ -282,7 +296,10 @@ fn template(file: &str, block: &Block, names: &Names, parent_names: &HashMap<&st
         return Err(err("has no command line"));
     }
     let compile = |p: &str| pattern::compile(p, names).map_err(|e| err(&e));
-    let image_pattern = compile(image)?;
+    let image_pattern = match image.strip_prefix("auto") {
+        Some(folder) => Image::Auto(folder.trim().to_owned()),
+        None => Image::Pattern(compile(image)?),
+    };
     let lines: Vec<Seq> = lines.iter().map(|l| compile(l)).collect::<Result<_, _>>()?;
     let (signed, signer_trusted) = match (os, get("signed")) {
         (Os::Linux, _) => (None, None),
@@ -290,9 +307,11 @@ fn template(file: &str, block: &Block, names: &Names, parent_names: &HashMap<&st
         (_, "untrusted") => (Some(true), Some(false)),
         _ => (Some(true), Some(true)),
     };
-    let original_file_name = (os == Os::Windows)
-        .then(|| options.get("ofn").map_or_else(|| original_name(image, signed), |ofn| Some((*ofn).to_owned())))
-        .flatten();
+    let original_file_name = match options.get("ofn") {
+        Some(ofn) => Some((*ofn).to_owned()),
+        None if os == Os::Windows && matches!(image_pattern, Image::Pattern(_)) => original_name(image, signed).map(str::to_owned),
+        None => None,
+    };
     let account = match get("as") {
         "" => return Err(err("has no account")),
         "user" => Account::User("Medium"),
@@ -307,7 +326,6 @@ fn template(file: &str, block: &Block, names: &Names, parent_names: &HashMap<&st
     Ok(Template {
         name: name.to_owned(),
         key: hash_bytes(name.as_bytes()),
-        os,
         roles,
         account,
         churn_percent: number("churn", 0)?,
@@ -324,29 +342,86 @@ fn template(file: &str, block: &Block, names: &Names, parent_names: &HashMap<&st
 }
 
 /// What the version resource of a known image says; the file's name for other signed ones, nothing for unsigned.
-fn original_name(image: &str, signed: Option<bool>) -> Option<String> {
+pub(super) fn original_name(image: &str, signed: Option<bool>) -> Option<&str> {
     let name = image.rsplit('\\').next().unwrap_or(image);
-    let known = match name.to_ascii_lowercase().as_str() {
-        "cmd.exe" => "Cmd.Exe",
-        "powershell.exe" => "PowerShell.EXE",
-        "pwsh.exe" => "pwsh.dll",
-        "conhost.exe" => "CONHOST.EXE",
-        "rundll32.exe" => "RUNDLL32.EXE",
-        "regsvr32.exe" => "REGSVR32.EXE",
-        "mshta.exe" => "MSHTA.EXE",
-        "wmiprvse.exe" => "Wmiprvse.exe",
-        "certutil.exe" => "CertUtil.exe",
-        "schtasks.exe" => "schtasks.exe",
-        "explorer.exe" => "EXPLORER.EXE",
-        "winword.exe" => "WinWord.exe",
-        "excel.exe" => "Excel.exe",
-        "outlook.exe" => "Outlook.exe",
-        "wbadmin.exe" => "WBADMIN.EXE",
-        "vssadmin.exe" => "VSSADMIN.EXE",
-        "msiexec.exe" => "msiexec.exe",
-        "searchprotocolhost.exe" => "SearchProtocolHost.exe",
-        _ if signed == Some(false) || name.contains('«') => return None,
-        _ => name,
+    let known = ORIGINAL_NAMES.iter().find(|known| known.eq_ignore_ascii_case(name)).copied();
+    match known {
+        Some("pwsh.exe") => Some("pwsh.dll"),
+        None if signed == Some(false) || name.contains('«') => None,
+        known => known.or(Some(name)),
+    }
+}
+
+/// Names whose spelling in the version resource differs from that on disk.
+const ORIGINAL_NAMES: [&str; 17] = [
+    "Cmd.Exe", "PowerShell.EXE", "pwsh.exe", "CONHOST.EXE", "RUNDLL32.EXE", "REGSVR32.EXE", "MSHTA.EXE", "Wmiprvse.exe",
+    "CertUtil.exe", "EXPLORER.EXE", "WinWord.exe", "Excel.exe", "Outlook.exe", "WBADMIN.EXE", "VSSADMIN.EXE",
+    "DISM.EXE", "NETSH.EXE",
+];
+
+/// Programs that lie in `/usr/sbin`.
+const SBIN: [&str; 16] = [
+    "iptables", "ip", "nft", "ethtool", "useradd", "usermod", "groupadd", "chpasswd", "visudo", "lvextend", "mdadm", "smartctl",
+    "insmod", "tcpdump", "certbot", "fstrim",
+];
+
+/// The path of the program that a command line starts, from its first word.
+pub(super) fn image_of(line: &str, os: Os, folder: &str, out: &mut String) {
+    let windows = os == Os::Windows;
+    let bundle = ["/System/", "/Applications/", "/Library/"].iter().any(|root| line.starts_with(root));
+    let first = match line.strip_prefix('"') {
+        Some(quoted) => quoted.split('"').next().unwrap_or(""),
+        // Paths of macOS hold spaces, and `ps` quotes nothing: the path ends where an option or another path begins.
+        None if bundle => &line[..[" -", " /"].iter().filter_map(|end| line.find(end)).min().unwrap_or(line.len())],
+        None => line.split(' ').next().unwrap_or(""),
     };
-    Some(known.to_owned())
+    let first = first.trim_start_matches('(').trim_end_matches([')', ':']);
+    let whole = first.contains(if windows { '\\' } else { '/' });
+    let bare = |name: &str| name.strip_suffix(".exe").unwrap_or(name).to_ascii_lowercase();
+    if !whole {
+        out.push_str(match (os, bare(first).as_str()) {
+            _ if !folder.is_empty() => folder,
+            (Os::Windows, "powershell") => r"C:\Windows\System32\WindowsPowerShell\v1.0",
+            (Os::Windows, "pwsh") => r"C:\Program Files\PowerShell\7",
+            (Os::Windows, "wmic") => r"C:\Windows\System32\wbem",
+            (Os::Windows, "ssh") => r"C:\Windows\System32\OpenSSH",
+            (Os::Windows, _) => r"C:\Windows\System32",
+            (Os::Macos, "sh" | "bash" | "zsh" | "cp" | "launchctl" | "cat") => "/bin",
+            (Os::Linux, name) if SBIN.contains(&name) => "/usr/sbin",
+            (Os::Macos, "node" | "brew" | "ffmpeg" | "pnpm") => "/opt/homebrew/bin",
+            _ => "/usr/bin",
+        });
+        out.push(if windows { '\\' } else { '/' });
+    }
+    out.push_str(first);
+    let has_ending = first.rsplit(['\\', '/']).next().is_some_and(|name| name.contains('.'));
+    if windows && !has_ending {
+        out.push_str(".exe");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_follows_from_the_first_word() {
+        for (line, os, folder, want) in [
+            ("sc query", Os::Windows, "", r"C:\Windows\System32\sc.exe"),
+            (r#""C:\Program Files\x\y.exe" -a"#, Os::Windows, "", r"C:\Program Files\x\y.exe"),
+            ("kubectl get", Os::Linux, "/usr/local/bin", "/usr/local/bin/kubectl"),
+            ("/opt/a/b -c", Os::Linux, "", "/opt/a/b"),
+            ("sh -c x", Os::Macos, "", "/bin/sh"),
+        ] {
+            let mut out = String::new();
+            image_of(line, os, folder, &mut out);
+            assert_eq!(out, want);
+        }
+    }
+
+    #[test]
+    fn a_known_image_has_the_name_of_its_version_resource() {
+        assert_eq!(original_name(r"C:\Windows\System32\cmd.exe", Some(true)), Some("Cmd.Exe"));
+        assert_eq!(original_name(r"C:\x\tool.exe", Some(false)), None);
+    }
 }

@@ -127,6 +127,20 @@ impl Fleet {
         self.spans.get(role).and_then(|span| self.hosts.get(span.clone())).unwrap_or(&[])
     }
 
+    /// A server that has to do with `host`: Windows talks to Windows, the others to Linux.
+    pub(super) fn server(&self, host: &Host, word: u64) -> &Host {
+        let role = match (host.os, word % 16) {
+            (Os::Windows, 0) => 4,
+            (Os::Windows, 1) => 0,
+            (Os::Windows, _) => 2,
+            (_, 0) => 5,
+            _ => 6,
+        };
+        let servers = self.of_role(role);
+        let at = mix2(host.key ^ 0x5E, word % 16) % servers.len().max(1) as u64;
+        usize::try_from(at).ok().and_then(|at| servers.get(at)).unwrap_or(&self.hosts[0])
+    }
+
     /// Another host that has to do with `host`: each has a circle of some eight.
     pub(super) fn near(&self, host: &Host, word: u64) -> &Host {
         let at = mix2(host.key, word % 8) % (self.hosts.len().max(1) as u64);

@@ -8,7 +8,7 @@
 use super::SynthParams;
 use super::calendar::{Day, activity, drift};
 use super::campaign::{Campaign, STAGES, Slot, slots};
-use super::catalog::{Account, Catalog, Template, is_tail};
+use super::catalog::{Account, Catalog, Image, Template, image_of, is_tail, original_name};
 use super::fleet::{Fleet, Host, Os, ROLES};
 use super::prng::{Alias, Prng, hash_bytes, mix2};
 use super::render::{Scope, Scratch, Writer};
@@ -247,7 +247,8 @@ impl<'a> Generator<'a> {
         event: &mut Event,
     ) {
         account(template, host, event);
-        let named = matches!(template.account, Account::Named(_)) || (host.os != Os::Windows && event.login == "root");
+        // `root` and `SYSTEM` act for the host's owner: their texts name that one.
+        let named = matches!(&template.account, Account::Named(name) if name != "root");
         let login = std::mem::take(&mut event.login);
         let scope = Scope {
             day: self.day,
@@ -260,11 +261,16 @@ impl<'a> Generator<'a> {
         let rules = &self.catalog.rules;
         let mut writer = Writer { scope, rules, rng: Prng::new(key), scratch: &mut self.scratch };
         event.image.clear();
-        writer.seq(&template.image, &mut event.image);
-        writer.scratch.image.clear();
-        writer.scratch.image.push_str(&event.image);
         event.command_line.clear();
+        if let Image::Pattern(image) = &template.image {
+            writer.seq(image, &mut event.image);
+            writer.scratch.image.clear();
+            writer.scratch.image.push_str(&event.image);
+        }
         writer.one(&template.lines, &mut event.command_line);
+        if let Image::Auto(folder) = &template.image {
+            image_of(&event.command_line, host.os, folder, &mut event.image);
+        }
 
         let which = self.rng.skewed(template.parents.len());
         let parent = template.parents.get(which).copied().unwrap_or(0);
@@ -289,7 +295,9 @@ impl<'a> Generator<'a> {
         event.host.push_str(&host.name);
         event.os = host.os.name();
         event.original_file_name.clear();
-        event.original_file_name.push_str(template.original_file_name.as_deref().unwrap_or(""));
+        let auto = matches!(template.image, Image::Auto(_)) && host.os == Os::Windows;
+        let from_image = if auto { original_name(&event.image, template.signed) } else { None };
+        event.original_file_name.push_str(template.original_file_name.as_deref().or(from_image).unwrap_or(""));
         event.signed = template.signed;
         event.signer_trusted = template.signer_trusted;
     }

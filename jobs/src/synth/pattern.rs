@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `«a¦b¦c»` | one of the alternatives, the first ones more often |
 //! | `«? x»`, `«?20 x»` | `x` half of the time, or 20 times in a hundred |
-//! | `«*2-5,: x»` | `x` two to five times with `,` between (`«*2-5: x»`: a space between) |
+//! | `«*2-5,: x»` | `x` two to five times with `,` between (`«*2-5: x»` a space, `«*2-5:: x»` a colon); alternatives do not repeat |
 //! | `«=1: x»` … `«#1»` | `x`, remembered, and the same again |
 //! | `«@rule»` | the rule of that name (`rules.txt`) |
 //! | `«enc: x»`, `«b64of: x»` | Base64 of `x` as UTF-16LE (`-EncodedCommand`), or as it is |
@@ -243,7 +243,11 @@ fn slot(body: &str, names: &Names) -> Result<Op, String> {
         let (spec, inner) = rest.split_once(':').ok_or_else(|| format!("no colon in {:?}", head(body)))?;
         let (least, most) = spec.split_once('-').ok_or_else(|| format!("no range in {:?}", head(body)))?;
         let digits = most.len() - most.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let between = if most.len() == digits { " " } else { &most[digits..] };
+        let (between, inner) = match inner.strip_prefix(':') {
+            Some(inner) => (":", inner),
+            None if most.len() == digits => (" ", inner),
+            None => (&most[digits..], inner),
+        };
         let inner = inner.strip_prefix(' ').unwrap_or(inner);
         return Ok(Op::Repeat {
             least: number(least)?,

@@ -40,6 +40,21 @@ pub(super) struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// Appends one of several patterns that `used` does not have yet, while there are any.
+    fn another(&mut self, parts: &[Seq], used: &mut u64, out: &mut String) {
+        let mut at = self.rng.skewed(parts.len());
+        for _ in 0..parts.len() {
+            if *used & (1 << (at & 63)) == 0 {
+                break;
+            }
+            at = (at + 1) % parts.len();
+        }
+        *used |= 1 << (at & 63);
+        if let Some(part) = parts.get(at) {
+            self.seq(part, out);
+        }
+    }
+
     /// Appends one of several patterns, the first ones more often.
     pub(super) fn one(&mut self, parts: &[Seq], out: &mut String) {
         let at = if parts.len() < 2 { 0 } else { self.rng.skewed(parts.len()) };
@@ -67,11 +82,12 @@ impl Writer<'_> {
                 }
                 Op::Repeat { least, most, between, body } => {
                     let times = least + self.rng.below(most.saturating_sub(*least) + 1);
+                    let mut used = 0;
                     for i in 0..times {
                         if i > 0 {
                             out.push_str(between);
                         }
-                        self.seq(body, out);
+                        self.repeated(body, &mut used, out);
                     }
                 }
                 Op::Set(n, body) => {
@@ -97,6 +113,23 @@ impl Writer<'_> {
                 }
                 Op::Value(value) => self.value(*value, out),
             }
+        }
+    }
+
+    /// Appends the body of a repetition. Where it ends in a choice, no choice comes twice.
+    fn repeated(&mut self, body: &[Op], used: &mut u64, out: &mut String) {
+        let rules = self.rules;
+        let choice = match body {
+            [.., Op::Alt(parts)] => Some(&**parts),
+            [.., Op::Rule(at)] => rules.get(*at).map(|parts| &**parts),
+            _ => None,
+        };
+        match choice {
+            Some(parts) => {
+                self.seq(&body[..body.len() - 1], out);
+                self.another(parts, used, out);
+            }
+            None => self.seq(body, out),
         }
     }
 
@@ -151,7 +184,7 @@ impl Writer<'_> {
             Value::DnsDomain => out.push_str(scope.host.domain.dns),
             Value::Sid => out.push_str(&scope.host.sid),
             Value::Image => out.push_str(&self.scratch.image),
-            Value::OtherHost => out.push_str(&scope.fleet.near(scope.host, self.rng.next()).name),
+            Value::OtherHost => out.push_str(&scope.fleet.server(scope.host, self.rng.next()).name),
             Value::OtherUser => out.push_str(&scope.fleet.near(scope.host, self.rng.next()).user),
             Value::C2Ip => out.push_str(scope.campaign.map_or("", |c| &c.ip)),
             Value::C2Domain => out.push_str(scope.campaign.map_or("", |c| &c.domain)),
@@ -229,11 +262,17 @@ fn guid(rng: &mut Prng, set: Charset, out: &mut String) {
 fn chars(rng: &mut Prng, set: Charset, n: u64, out: &mut String) {
     let set = set.chars();
     let mut left = usize::try_from(n).unwrap_or(0);
+    let mut first = n > 2;
     while left > 0 {
         let mut bytes = rng.next().to_le_bytes();
         for b in &mut bytes {
             *b = set[(usize::from(*b) * set.len()) >> 8];
         }
+        if first && bytes[0] == b'0' && set.len() == 10 {
+            // A decimal number has no leading zero.
+            bytes[0] = b'7';
+        }
+        first = false;
         let take = left.min(bytes.len());
         push_ascii(&bytes[..take], out);
         left -= take;

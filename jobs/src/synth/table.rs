@@ -112,7 +112,6 @@ impl ParquetFile {
     }
 
     pub(super) fn finish(mut self) -> Result<SynthFile, SynthError> {
-        self.writer.finish()?;
         let rows = self.rows;
         let mut file = self.writer.into_inner()?;
         file.flush().map_err(|source| SynthError::Io { path: file.path().to_owned(), source })?;

@@ -15,7 +15,9 @@ use super::table::{ParquetTable, TextColumn};
 use super::{SynthError, SynthFile};
 
 /// Rows of a Parquet row group.
-const GROUP_ROWS: usize = 131_072;
+const GROUP_ROWS: usize = 262_144;
+/// Rows of a batch handed to the writer.
+const BATCH_ROWS: usize = 8_192;
 
 /// Passes a hash through: the keys are mixed already.
 #[derive(Default)]
@@ -64,7 +66,7 @@ impl Truth {
         label.push(if technique.is_some() { "malicious" } else { "benign" });
         tech.push_option(technique.filter(|t| !t.is_empty()));
         name.push(&template.name);
-        self.table.flush_above(GROUP_ROWS)
+        self.table.flush_above(BATCH_ROWS)
     }
 
     pub(super) fn finish(self) -> Result<SynthFile, SynthError> {

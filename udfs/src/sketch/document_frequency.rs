@@ -23,7 +23,7 @@
     reason = "features are f32: seven digits of a count suffice"
 )]
 
-use crate::text::tokens::{mix, token_hash, words};
+use crate::text::tokens::{token_hash, words};
 use prost::Message;
 
 /// N-grams beyond this many bytes of a line are neither counted nor scored: a bound on the cost of one line.
@@ -36,6 +36,10 @@ const ROW_BITS: u32 = 18;
 const CONTEXT_BITS: u32 = 18;
 /// log2 of the cells for contexts and the byte after.
 const TRANSITION_BITS: u32 = 20;
+/// Multiplicative hashing (Knuth): odd factors, of which the product's high bits are kept; two of them, so that contexts
+/// that share a cell do not share those of their transitions too.
+const CONTEXT_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+const TRANSITION_FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
 /// The prior: an unseen byte in an unseen context has probability 1/256.
 const PRIOR: f64 = 1.0 / 256.0;
 /// Changes with the layout or the meaning of the tables.
@@ -171,7 +175,7 @@ impl DocumentFrequencies {
     #[must_use]
     pub fn idf(&self, document_frequency: u32) -> f32 {
         let ratio = (self.documents as f64 + 1.0) / (f64::from(document_frequency) + 1.0);
-        (ratio.ln() + 1.0).max(1.0) as f32
+        ((ratio as f32).ln() + 1.0).max(1.0)
     }
 
     /// Mean log2 probability of a line's bytes, each given the four before it, with a prior of 1/256: from -40 (all
@@ -264,10 +268,10 @@ fn transitions(line: &str) -> impl Iterator<Item = (usize, usize)> + '_ {
     let mut context = 0_u32;
     line.as_bytes().iter().take(MAX_BYTES).map(move |byte| {
         let byte = if byte.is_ascii_digit() { b'0' } else { *byte };
+        let next = u64::from(context) << 8 | u64::from(byte);
         let cells = (
-            (mix(u64::from(context)) >> (64 - CONTEXT_BITS)) as usize,
-            (mix(u64::from(context) << 8 | u64::from(byte) | 1 << 63) >> (64 - TRANSITION_BITS))
-                as usize,
+            (u64::from(context).wrapping_mul(CONTEXT_FACTOR) >> (64 - CONTEXT_BITS)) as usize,
+            (next.wrapping_mul(TRANSITION_FACTOR) >> (64 - TRANSITION_BITS)) as usize,
         );
         context = context << 8 | u32::from(byte);
         cells

@@ -17,12 +17,16 @@
 //!
 //! Tried and left: regular expressions (quadratic on hostile lines), and lower-casing everything (merges `-R` with `-r`).
 //!
-//! Cost: linear, two passes and one decoding of each blob, about 1 µs for 100 bytes; a hostile line of 1 MiB stays linear.
+//! Cost: linear, two passes and one decoding of each blob, about 4 µs for 100 bytes; a hostile line of 1 MiB stays linear.
 
-use super::decode::{Blob, decode_blob, is_encoded_flag};
-use super::guard::SENSITIVE;
-use super::volatile::{ipv4, is_named, match_at, run_end};
-use super::words::{Quotes, is_operator, looks_windows, opens_after, operator_end};
+mod blobs;
+mod paths;
+mod tidy;
+mod volatile;
+
+use self::tidy::tidied;
+use self::volatile::{ipv4, is_named, match_at, run_end};
+use super::words::{looks_windows, operator_end};
 use std::fmt::Write as _;
 
 /// Writes the canonical text of `line` to `out` (cleared first).
@@ -72,7 +76,6 @@ fn canonical_at_depth(line: &str, out: &mut String, depth: usize) {
         out,
         at: 0,
         word_start: 0,
-        word_out: 0,
         program: true,
         chmod: false,
         quoted: false,
@@ -90,73 +93,10 @@ fn floor(text: &str, at: usize) -> usize {
     at
 }
 
-/// Collapses white space and removes quotes that only quote.
-fn tidied(line: &str) -> String {
-    let bytes = line.as_bytes();
-    let mut quotes = Quotes::new(true);
-    let mut out = String::with_capacity(line.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let byte = bytes[at];
-        if byte.is_ascii_whitespace() {
-            let start = at;
-            while at < bytes.len() && bytes[at].is_ascii_whitespace() {
-                at += 1;
-            }
-            let broken = bytes[start..at].contains(&b'\n');
-            let continued = matches!(out.as_bytes().last(), Some(b'\\' | b'^' | b'`'));
-            if broken && continued {
-                out.pop();
-            }
-            if out.is_empty() || at == bytes.len() {
-                continue;
-            }
-            if broken && !continued && !matches!(out.as_bytes().last(), Some(b';' | b'{' | b'|')) {
-                out.push_str(" ;");
-            }
-            if !out.ends_with(' ') {
-                out.push(' ');
-            }
-        } else if matches!(byte, b'"' | b'\'')
-            && (at == 0 || byte == b'"' || opens_after(bytes[at - 1]))
-            && let Some(close) = quotes.close(bytes, at)
-        {
-            let inner = line.get(at + 1..close).unwrap_or_default();
-            let keep = inner.is_empty()
-                || inner
-                    .bytes()
-                    .any(|b| b.is_ascii_whitespace() || is_operator(b) || matches!(b, b'$' | b'"'));
-            if keep {
-                out.push(char::from(byte));
-            }
-            let mut space = false;
-            for c in inner.chars() {
-                if c.is_ascii_whitespace() {
-                    space = true;
-                    continue;
-                }
-                if space {
-                    out.push(' ');
-                    space = false;
-                }
-                out.push(c);
-            }
-            if keep {
-                out.push(char::from(byte));
-            }
-            at = close + 1;
-        } else {
-            let c = line
-                .get(at..)
-                .and_then(|rest| rest.chars().next())
-                .unwrap_or(' ');
-            out.push(c);
-            at += c.len_utf8().max(1);
-        }
-    }
-    out
-}
-
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about the present position"
+)]
 struct Scan<'a, 'o> {
     text: &'a str,
     bytes: &'a [u8],
@@ -166,9 +106,8 @@ struct Scan<'a, 'o> {
     depth: usize,
     out: &'o mut String,
     at: usize,
-    /// Where the present word starts, in the tidied text and in the output.
+    /// Where the present word starts in the tidied text.
     word_start: usize,
-    word_out: usize,
     /// The present word is a program's name.
     program: bool,
     /// The present command is `chmod`.
@@ -210,7 +149,6 @@ impl Scan<'_, '_> {
             {
                 self.copy_to(end);
                 self.word_start = self.at;
-                self.word_out = self.out.len();
                 if !self.quoted && !matches!(byte, b'<' | b'>' | b'0'..=b'9') {
                     self.program = true;
                     self.chmod = false;
@@ -277,7 +215,6 @@ impl Scan<'_, '_> {
         self.out.push(' ');
         self.at += 1;
         self.word_start = self.at;
-        self.word_out = self.out.len();
         if let Some(placeholder) = placeholder
             && !self.quoted
             && self
@@ -314,140 +251,6 @@ impl Scan<'_, '_> {
             self.emit(end, placeholder);
         }
         true
-    }
-
-    /// Temporary directories, UNC hosts, and the user's name in a home directory.
-    fn volatile_path(&mut self) -> bool {
-        let before = self.at.checked_sub(1).map_or(b' ', |i| self.bytes[i]);
-        let byte = self.bytes[self.at];
-        if self.at >= self.tmp_checked
-            && !before.is_ascii_alphanumeric()
-            && (byte.is_ascii_alphabetic() || matches!(byte, b'%' | b'$' | b'/' | b'\\'))
-        {
-            if let Some(length) = temporary_directory(&self.bytes[self.at..], before) {
-                self.temporary_path(length);
-                return true;
-            }
-            self.tmp_checked = self.at + 1;
-        }
-        if byte == b'\\'
-            && self.bytes.get(self.at + 1) == Some(&b'\\')
-            && matches!(before, b' ' | b'"' | b'\'' | b'=' | b':' | b',' | b'(')
-        {
-            let host = self.at + 2;
-            let length = self.bytes[host..]
-                .iter()
-                .take(256)
-                .take_while(|b| {
-                    b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'$' | b'@')
-                })
-                .count();
-            if length > 0 && length < 256 && self.bytes[host] != b'.' {
-                self.emit(host + length, "\\\\<host>");
-                return true;
-            }
-        }
-        if byte.is_ascii_alphabetic() && matches!(before, b'\\' | b'/') {
-            let end = run_end(self.bytes, self.at);
-            let root = &self.bytes[self.at..end];
-            let separator = self.bytes.get(end).copied().unwrap_or(0);
-            let home = root.eq_ignore_ascii_case(b"users")
-                || (root == b"home" && before == b'/' && self.at <= self.word_start + 2);
-            if home && matches!(separator, b'\\' | b'/') {
-                let start = end
-                    + 1
-                    + self.bytes[end + 1..]
-                        .iter()
-                        .take(3)
-                        .take_while(|b| **b == separator)
-                        .count();
-                let length = self.bytes[start..]
-                    .iter()
-                    .take(128)
-                    .take_while(|b| {
-                        !matches!(
-                            b,
-                            b'\\' | b'/' | b'"' | b'\'' | b';' | b'|' | b'&' | b'>' | b'<' | b')'
-                        ) && (**b != b' ' || self.quoted)
-                    })
-                    .count();
-                let name = self.bytes.get(start..start + length).unwrap_or_default();
-                let shared = [
-                    b"public".as_slice(),
-                    b"default",
-                    b"shared",
-                    b"all users",
-                    b"default user",
-                ]
-                .iter()
-                .any(|s| s.eq_ignore_ascii_case(name));
-                if length > 0
-                    && length < 128
-                    && !shared
-                    && !matches!(name[0], b'%' | b'$' | b'*' | b'<')
-                {
-                    self.copy_to(start);
-                    self.emit(start + length, "<user>");
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    fn temporary_path(&mut self, prefix: usize) {
-        let start = self.at + prefix;
-        let ends = |b: &u8| {
-            matches!(
-                b,
-                b'"' | b'\'' | b'|' | b';' | b'&' | b'<' | b'>' | b')' | b',' | b'`'
-            ) || (*b == b' ')
-        };
-        let end = start
-            + self
-                .bytes
-                .get(start..)
-                .unwrap_or_default()
-                .iter()
-                .take_while(|b| !ends(b))
-                .count();
-        let path = self.text.get(start..end).unwrap_or_default();
-        let name = path.rsplit(['\\', '/']).next().unwrap_or_default();
-        let lower = name.to_ascii_lowercase();
-        self.out.push_str("<tmp>");
-        let sensitive = SENSITIVE
-            .iter()
-            .any(|stem| stem.len() >= 4 && lower.contains(stem));
-        if (self.program || sensitive) && !name.is_empty() {
-            self.out.push('/');
-            let name_at = end - name.len();
-            self.at = name_at;
-            while self.at < end {
-                let at = self.at;
-                if self.bytes[at].is_ascii_alphanumeric() {
-                    self.alphanumeric();
-                } else {
-                    let c = self
-                        .text
-                        .get(at..)
-                        .and_then(|rest| rest.chars().next())
-                        .unwrap_or(' ');
-                    self.push(c);
-                    self.at += c.len_utf8();
-                }
-            }
-        } else {
-            if let Some((_, extension)) = lower.rsplit_once('.')
-                && (1..=5).contains(&extension.len())
-                && extension
-                    .bytes()
-                    .all(|b| b.is_ascii_alphabetic() || b == b'7')
-            {
-                self.out.push('.');
-                self.out.push_str(extension);
-            }
-            self.at = end;
-        }
     }
 
     fn alphanumeric(&mut self) {
@@ -570,70 +373,6 @@ impl Scan<'_, '_> {
         }
         self.at = path;
     }
-
-    /// A base64 blob at the present position.
-    fn blob(&mut self) -> bool {
-        let at = self.at;
-        let rest = &self.bytes[at..];
-        let body = rest
-            .iter()
-            .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
-            .count();
-        let padding = rest[body..]
-            .iter()
-            .take(2)
-            .take_while(|b| **b == b'=')
-            .count();
-        let end = at + body + padding;
-        let executed = self.decodes && self.executed_blob();
-        let least = if executed || (self.decodes && padding > 0) {
-            8
-        } else {
-            40
-        };
-        if body + padding < least {
-            return false;
-        }
-        let run = &rest[..body];
-        let mixed = run.iter().any(u8::is_ascii_uppercase)
-            && run.iter().any(u8::is_ascii_lowercase)
-            && (padding > 0 || run.iter().any(u8::is_ascii_digit));
-        let slashes = run.iter().filter(|b| **b == b'/').count();
-        if !(mixed || executed) || slashes * 16 > body + 15 || run.iter().all(u8::is_ascii_hexdigit)
-        {
-            return false;
-        }
-        let blob = self.text.get(at..end).unwrap_or_default();
-        let placeholder = match decode_blob(blob) {
-            Some(Blob::Text(inner)) if self.depth < super::decode::MAX_DEPTH => {
-                let mut nested = String::new();
-                canonical_at_depth(&inner, &mut nested, self.depth + 1);
-                format!("<enc:{}>", hash_hex(&nested))
-            }
-            Some(Blob::Binary(_)) if !executed => "<b64>".to_owned(),
-            None if !mixed || body < 40 => return false,
-            _ => format!("<enc:{}>", hash_hex(blob)),
-        };
-        self.emit(end, &placeholder);
-        true
-    }
-
-    /// Is the word before an encoded-command flag, or does a call that decodes end right here?
-    fn executed_blob(&self) -> bool {
-        let start = self.at.saturating_sub(24);
-        let before = self
-            .bytes
-            .get(start..self.at)
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        let tail = String::from_utf8_lossy(&before);
-        let tail = tail.trim_end_matches(['"', '\'', '(', ' ']);
-        tail.ends_with("base64string")
-            || tail.ends_with("b64decode")
-            || tail.rsplit(' ').next().is_some_and(|word| {
-                tail.len() < before.len() && is_encoded_flag(word) && self.windows
-            })
-    }
 }
 
 fn value_placeholder(flag: &str) -> Option<&'static str> {
@@ -648,42 +387,5 @@ fn value_placeholder(flag: &str) -> Option<&'static str> {
     }
 }
 
-/// Directories for temporary files, as they begin a path, longest first; matched without regard to case.
-const TEMPORARY: &[&[u8]] = &[
-    b"c:\\windows\\temp\\",
-    b"%systemroot%\\temp\\",
-    b"%windir%\\temp\\",
-    b"appdata\\local\\temp\\",
-    b"%localappdata%\\temp\\",
-    b"$env:localappdata\\temp\\",
-    b"c:\\temp\\",
-    b"c:\\tmp\\",
-    b"${env:temp}\\",
-    b"$env:temp\\",
-    b"$env:tmp\\",
-    b"%temp%\\",
-    b"%tmp%\\",
-    b"/private/tmp/",
-    b"/var/tmp/",
-    b"/tmp/",
-    b"/dev/shm/",
-    b"/var/folders/",
-    b"$tmpdir/",
-    b"${tmpdir}/",
-];
-
-fn temporary_directory(rest: &[u8], before: u8) -> Option<usize> {
-    TEMPORARY
-        .iter()
-        .find(|dir| {
-            rest.get(..dir.len())
-                .is_some_and(|head| head.eq_ignore_ascii_case(dir))
-                && (dir[0] != b'/'
-                    || !matches!(before, b'.' | b'}' | b'\\' | b'/' | b'*' | b'-' | b'_'))
-        })
-        .map(|dir| dir.len())
-}
-
 #[cfg(test)]
-#[path = "canonical_tests.rs"]
 mod tests;

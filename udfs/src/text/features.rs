@@ -290,13 +290,10 @@ impl Featurizer {
     }
 
     fn corpus(&mut self, line: &str, frequencies: &DocumentFrequencies, row: &mut Row) {
-        let words = &mut self.scan.words;
-        words.sort_unstable();
         let (mut distinct, mut unseen, mut rare) = (0_u32, 0, 0);
         let (mut lowest, mut sum, mut highest, mut squares) = (u32::MAX, 0.0_f64, 0.0_f32, 0.0_f64);
-        for run in words.chunk_by(|a, b| a == b) {
-            let Some(hash) = run.first() else { continue };
-            let frequency = frequencies.document_frequency(*hash);
+        each_distinct(&mut self.scan.words, |hash, count| {
+            let frequency = frequencies.document_frequency(hash);
             let idf = frequencies.idf(frequency);
             distinct += 1;
             unseen += u32::from(frequency == 0);
@@ -304,8 +301,9 @@ impl Featurizer {
             lowest = lowest.min(frequency);
             highest = highest.max(idf);
             sum += f64::from(idf);
-            squares += (run.len() as f64 * f64::from(idf)).powi(2);
-        }
+            let weight = count as f64 * f64::from(idf);
+            squares += weight * weight;
+        });
         row.set(
             Slot::transition_log2_mean,
             frequencies.transition_log2(line),
@@ -398,6 +396,28 @@ fn process(context: &Context<'_>, row: &mut Row) {
             .and_then(context::integrity)
             .unwrap_or(f32::NAN),
     );
+}
+
+/// Calls back with each distinct hash and how often it occurs. Few words are compared each with each, which has no
+/// branch that cannot be foretold, as sorting them has; many are sorted.
+fn each_distinct(words: &mut [u64], mut found: impl FnMut(u64, usize)) {
+    if words.len() > 64 {
+        words.sort_unstable();
+        for run in words.chunk_by(|a, b| a == b) {
+            if let Some(hash) = run.first() {
+                found(*hash, run.len());
+            }
+        }
+        return;
+    }
+    for (at, hash) in words.iter().enumerate() {
+        let occurrences =
+            |words: &[u64]| -> usize { words.iter().map(|other| usize::from(other == hash)).sum() };
+        let (before, after) = words.split_at(at);
+        if occurrences(before) == 0 {
+            found(*hash, occurrences(after));
+        }
+    }
 }
 
 /// log10(1 + x).

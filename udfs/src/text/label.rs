@@ -140,7 +140,7 @@ pub fn label(subject: &Subject<'_>, prevalence: &Prevalence, thresholds: &Thresh
     }
     let mut found = hits(&text);
     found.sort_by_key(|hit| std::cmp::Reverse(hit.rule.level));
-    let rules = found.iter().map(|hit| hit.rule.name).collect();
+    let rules: Vec<&'static str> = found.iter().map(|hit| hit.rule.name).collect();
     let evidence = found
         .first()
         .map_or_else(String::new, |hit| evidence(hit, line, &decoded));
@@ -162,94 +162,86 @@ pub fn label(subject: &Subject<'_>, prevalence: &Prevalence, thresholds: &Thresh
             confidence,
         };
     }
-    let not = |verdict, reason: String, evidence: String, confidence| Label {
-        verdict,
-        reason,
-        rules: Vec::new(),
-        evidence,
-        confidence,
-    };
-    if let Some(hidden) = line.chars().find(|c| is_hidden(*c)) {
-        return not(
-            Verdict::Suspicious,
-            "A control, bidirectional or zero-width character hides in the line.".to_owned(),
-            hidden.to_string(),
-            0.7,
-        );
+    let unlabelled = without_hits(subject, &decoded, cut);
+    if let Some((verdict, reason, evidence)) = unlabelled {
+        return Label {
+            verdict,
+            reason,
+            rules,
+            evidence,
+            confidence: 0.4,
+        };
     }
-    if cut {
-        return not(
-            Verdict::Uncertain,
-            "The line is too long to be read whole.".to_owned(),
-            String::new(),
-            0.3,
+    let Prevalence {
+        hosts, users, days, ..
+    } = *prevalence;
+    if !thresholds.met_by(prevalence) {
+        let reason = format!(
+            "Ordinary, but its template is too rare: {hosts} hosts, {users} users, {days} days."
         );
+        return Label {
+            verdict: Verdict::Uncertain,
+            reason,
+            rules,
+            evidence,
+            confidence: 0.2,
+        };
+    }
+    Label {
+        verdict: Verdict::Benign,
+        reason: format!(
+            "No rule hits, the context is ordinary and the template common: {hosts} hosts, {users} users, {days} days."
+        ),
+        rules,
+        // the first word is what the ordinary context was recognised by
+        evidence: line
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+        confidence: confidence(prevalence, thresholds),
+    }
+}
+
+/// What keeps a line that no rule hits from being benign, apart from its prevalence.
+fn without_hits(
+    subject: &Subject<'_>,
+    decoded: &Decoded,
+    cut: bool,
+) -> Option<(Verdict, String, String)> {
+    let line = subject.command_line;
+    if let Some(hidden) = line.chars().find(|c| is_hidden(*c)) {
+        let reason = "A control, bidirectional or zero-width character hides in the line.";
+        return Some((Verdict::Suspicious, reason.to_owned(), hidden.to_string()));
+    }
+    let uncertain = |reason: String| Some((Verdict::Uncertain, reason, String::new()));
+    if cut {
+        return uncertain("The line is too long to be read whole.".to_owned());
     }
     if decoded.undecoded {
         let why = decoded.reasons.first().copied().unwrap_or("encoded");
-        return not(
-            Verdict::Uncertain,
-            format!("A part of the line could not be decoded: {why}."),
-            String::new(),
-            0.5,
-        );
+        return uncertain(format!("A part of the line could not be decoded: {why}."));
     }
     if decoded.encoded {
-        return not(
-            Verdict::Uncertain,
-            "The line carries an encoded or disguised part.".to_owned(),
-            String::new(),
-            0.5,
-        );
+        return uncertain("The line carries an encoded or disguised part.".to_owned());
     }
     if let Some(parent) = subject.parent_command_line
         && let Some(hit) = hits(&normalised(&head(parent)))
             .iter()
             .find(|hit| hit.rule.level > Level::Low)
     {
-        return not(
-            Verdict::Uncertain,
-            format!("The parent's line hits rule {}.", hit.rule.name),
-            String::new(),
-            0.5,
-        );
+        return uncertain(format!("The parent's line hits rule {}.", hit.rule.name));
     }
-    if let Err(why) = ordinary(&Surroundings {
+    let surroundings = Surroundings {
         command_line: line,
         image: subject.image,
         parent_image: subject.parent_image,
         user: subject.user,
-    }) {
-        return not(
-            Verdict::Uncertain,
-            format!("No rule hits, but the context is not ordinary: {why}."),
-            String::new(),
-            0.3,
-        );
-    }
-    if !thresholds.met_by(prevalence) {
-        let reason = format!(
-            "Ordinary, but its template is too rare: {} hosts, {} users, {} days.",
-            prevalence.hosts, prevalence.users, prevalence.days
-        );
-        return not(Verdict::Uncertain, reason, String::new(), 0.2);
-    }
-    let reason = format!(
-        "No rule hits, the context is ordinary and the template common: {} hosts, {} users, {} days.",
-        prevalence.hosts, prevalence.users, prevalence.days
-    );
-    // the first word is what the ordinary context was recognised by
-    let evidence = line
-        .split_whitespace()
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    not(
-        Verdict::Benign,
-        reason,
-        evidence,
-        confidence(prevalence, thresholds),
-    )
+    };
+    let why = ordinary(&surroundings).err()?;
+    uncertain(format!(
+        "No rule hits, but the context is not ordinary: {why}."
+    ))
 }
 
 /// Grows with the number of machines, from 0.6 at the threshold to 0.95.
@@ -309,5 +301,4 @@ fn ends(line: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "label_tests.rs"]
 mod tests;

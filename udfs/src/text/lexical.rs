@@ -11,7 +11,7 @@
 //! Why lexical: measured on real pairs, this was as good as a small sentence transformer (AUC 0.993 to 0.984) once templates
 //! and guard keys had done their part, at a thousandth of the cost.
 //!
-//! Cost: linear, about 10 ns a byte; one sort of the feature hashes to count them. Hostile lines are cut at [`MAX_BYTES`].
+//! Cost: linear, about 70 ns a byte; most of it one sort of the feature hashes to count them. Hostile lines are cut at [`MAX_BYTES`].
 
 /// Length of the vector.
 pub const DIM: usize = 512;
@@ -123,7 +123,7 @@ mod tests {
     fn an_empty_text_is_the_zero_vector() {
         let mut out = [1.0; DIM];
         Lexical::default().embed("  ", &mut out);
-        assert!(out.iter().all(|v| *v == 0.0));
+        assert!(out.iter().all(|v| v.abs() < f32::EPSILON));
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
         // history is compared with vectors of earlier years
         let mut out = [0.0; DIM];
         Lexical::default().embed("a", &mut out);
-        let used: Vec<usize> = (0..DIM).filter(|i| out[*i] != 0.0).collect();
+        let used: Vec<usize> = (0..DIM).filter(|i| out[*i].abs() > 0.0).collect();
         assert_eq!(used, [77, 107]);
     }
 
@@ -141,7 +141,7 @@ mod tests {
         let (mut x, mut y) = ([0.0; DIM], [0.0; DIM]);
         embedder.embed("abc def", &mut x);
         Lexical::default().embed("abc def", &mut y);
-        assert_eq!(x, y);
+        assert!(x.iter().zip(&y).all(|(a, b)| a.to_bits() == b.to_bits()));
     }
 
     #[test]

@@ -18,14 +18,9 @@ pub mod scan;
 mod summary;
 pub mod tokens;
 
-mod ordinary;
-mod ordinary_programs;
-mod rules;
-mod rules_common;
-mod rules_unix;
-mod rules_windows;
-mod volatile;
-mod words;
+pub(crate) mod ordinary;
+pub mod rules;
+pub(crate) mod words;
 
 pub mod canonical;
 pub mod decode;

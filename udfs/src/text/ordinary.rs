@@ -9,11 +9,13 @@
 //!
 //! Cost: one split of the line, one look-up for each command and one automaton pass over its arguments.
 
-use super::ordinary_programs::{
-    CLOUD_VERBS, CMDLETS, PROGRAMS, ROOT_PROGRAMS, SENSITIVE_CLOUD, SYSTEM_PROCESSES,
-};
+mod arguments;
+mod programs;
+
+use self::arguments::{cloud, cmdlet, known_program, system_process, vendor_program, writes};
+use self::programs::{CMDLETS, PROGRAMS, ROOT_PROGRAMS, SYSTEM_PROCESSES};
 use super::words::{
-    Piece, Word, base_name, is_cmdlet, looks_windows, split, strip_suffix_ignore_case,
+    Piece, Word, base_name, is_cmdlet, listed, looks_windows, split, strip_suffix_ignore_case,
 };
 
 /// What the context is judged on.
@@ -55,7 +57,10 @@ pub(crate) fn ordinary(subject: &Surroundings<'_>) -> Result<(), &'static str> {
     }
     if let Some(image) = subject.image.filter(|image| !image.is_empty()) {
         let image = image.to_lowercase();
-        if USER_WRITABLE.iter().any(|dir| image.contains(dir)) {
+        if USER_WRITABLE
+            .split_ascii_whitespace()
+            .any(|dir| image.contains(dir))
+        {
             return Err("the program lies in a directory that users can write to");
         }
         if !names_agree(line, &image) {
@@ -82,93 +87,33 @@ fn looks_like_alias(name: &str, image: &str) -> bool {
     short(name) == short(image)
 }
 
-const USER_WRITABLE: &[&str] = &[
-    "\\temp\\",
-    "\\tmp\\",
-    "\\appdata\\",
-    "\\downloads\\",
-    "\\desktop\\",
-    "\\documents\\",
-    "\\users\\public",
-    "\\programdata\\",
-    "\\perflogs\\",
-    "\\$recycle.bin\\",
-    "\\windows\\tasks\\",
-    "\\windows\\debug\\",
-    "\\windows\\tracing\\",
-    "\\spool\\drivers\\color",
-    "\\intel\\logs",
-    "/tmp/",
-    "/var/tmp/",
-    "/dev/shm/",
-    "/home/",
-    "/users/",
-    "/run/user/",
-    "/downloads/",
-    "/mnt/",
-    "/media/",
-    "/.",
-    "\\atomic",
-    "c:\\users\\",
-];
+const USER_WRITABLE: &str = "\
+    \\temp\\ \\tmp\\ \\appdata\\ \\downloads\\ \\desktop\\ \\documents\\ \\users\\public \
+    \\programdata\\ \\perflogs\\ \\$recycle.bin\\ \\windows\\tasks\\ \\windows\\debug\\ \
+    \\windows\\tracing\\ \\spool\\drivers\\color \\intel\\logs /tmp/ /var/tmp/ /dev/shm/ /home/ \
+    /users/ /run/user/ /downloads/ /mnt/ /media/ /. \\atomic c:\\users\\";
 
 fn parent(parent: Option<&str>) -> Result<(), &'static str> {
-    const ODD: &[&str] = &[
-        "winword",
-        "excel",
-        "powerpnt",
-        "outlook",
-        "msaccess",
-        "mspub",
-        "visio",
-        "onenote",
-        "acrord32",
-        "acrobat",
-        "wscript",
-        "cscript",
-        "mshta",
-        "rundll32",
-        "regsvr32",
-        "wmiprvse",
-        "wsmprovhost",
-        "winrshost",
-        "psexesvc",
-        "installutil",
-        "msbuild",
-        "w3wp",
-        "httpd",
-        "nginx",
-        "apache2",
-        "apache",
-        "php-fpm",
-        "php",
-        "php-cgi",
-        "tomcat",
-        "java",
-        "sqlservr",
-        "mysqld",
-        "postgres",
-        "lsass",
-        "spoolsv",
-        "hh",
-        "eqnedt32",
-        "chrome",
-        "firefox",
-        "msedge",
-        "iexplore",
-    ];
+    const ODD: &str = "\
+        winword excel powerpnt outlook msaccess mspub visio onenote acrord32 acrobat wscript \
+        cscript mshta rundll32 regsvr32 wmiprvse wsmprovhost winrshost psexesvc installutil \
+        msbuild w3wp httpd nginx apache2 apache php-fpm php php-cgi tomcat java sqlservr mysqld \
+        postgres lsass spoolsv hh eqnedt32 chrome firefox msedge iexplore";
     let Some(parent) = parent.filter(|p| !p.is_empty()) else {
         return Ok(());
     };
     let lower = parent.to_lowercase();
     let name = base_name(&lower);
     // a browser's children are browsers; the list is for what they start otherwise, and costs only yield
-    if ODD.contains(&name) {
+    if listed(ODD, name) {
         return Err(
             "its parent is a document reader, a script host, a web server or a remote-execution host",
         );
     }
-    if USER_WRITABLE.iter().any(|dir| lower.contains(dir)) {
+    if USER_WRITABLE
+        .split_ascii_whitespace()
+        .any(|dir| lower.contains(dir))
+    {
         return Err("its parent lies in a directory that users can write to");
     }
     Ok(())
@@ -238,6 +183,10 @@ fn script(line: &str, depth: usize) -> Result<(), &'static str> {
     Ok(())
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one decision for each kind of program, in the order in which they win"
+)]
 fn command(command: &Command<'_>, windows: bool, depth: usize) -> Result<(), &'static str> {
     let mut words = command.words.as_slice();
     let as_root = words.first().is_some_and(|first| first.text == "sudo");
@@ -278,7 +227,7 @@ fn command(command: &Command<'_>, windows: bool, depth: usize) -> Result<(), &'s
         );
     }
     let bare = !path.contains(['\\', '/']);
-    if windows && (is_cmdlet(name) || CMDLETS.binary_search(&name).is_ok()) {
+    if windows && (is_cmdlet(name) || listed(CMDLETS, name)) {
         return cmdlet(name, arguments);
     }
     if windows && path.starts_with("c:\\program files") {
@@ -333,7 +282,7 @@ fn command(command: &Command<'_>, windows: bool, depth: usize) -> Result<(), &'s
     if matches!(name, "az" | "gcloud") {
         return cloud(arguments);
     }
-    if as_root && ROOT_PROGRAMS.binary_search(&name).is_err() {
+    if as_root && !listed(ROOT_PROGRAMS, name) {
         return Err("the program runs as root and could be left for a shell");
     }
     let Ok(at) = PROGRAMS.binary_search_by(|(program, _)| (*program).cmp(name)) else {
@@ -382,590 +331,5 @@ fn shell_argument(
     }
 }
 
-fn writes(target: &str, program: &str) -> Result<(), &'static str> {
-    if matches!(target, "/dev/null" | "nul" | "$null") {
-        return Ok(());
-    }
-    let data = [
-        ".txt", ".log", ".csv", ".json", ".out", ".md", ".xml", ".html", ".tsv", ".yaml", ".yml",
-    ]
-    .iter()
-    .any(|e| target.ends_with(e));
-    if !data || matches!(program, "echo" | "printf" | "cat" | "type") {
-        return Err("it writes a file that may be run or read by another program");
-    }
-    clean(target)
-}
-
-/// Nothing that an attacker reaches for, and nothing that runs other code.
-fn clean(argument: &str) -> Result<(), &'static str> {
-    const TEXTS: &[&str] = &[
-        "/etc",
-        "/root",
-        "/tmp",
-        "/var/tmp",
-        "/dev/",
-        "/proc",
-        "/sys/",
-        "/boot",
-        "/var/log",
-        "/var/www",
-        "/var/spool",
-        "/var/run",
-        "/run/",
-        ".ssh",
-        ".aws",
-        ".kube",
-        ".gnupg",
-        ".docker",
-        ".azure",
-        "id_rsa",
-        "id_ed25519",
-        "passw",
-        "pwd=",
-        "secret",
-        "token",
-        "credential",
-        "shadow",
-        "sudoers",
-        ".pem",
-        ".key",
-        ".pfx",
-        ".p12",
-        ".kdbx",
-        ".jks",
-        "history",
-        "://",
-        "\\\\",
-        "`",
-        "$(",
-        "${",
-        "<(",
-        "eval",
-        "exec",
-        "system(",
-        "spawn",
-        "popen",
-        "/bin/",
-        "\\temp",
-        "%temp",
-        "appdata",
-        "\\downloads",
-        "\\public",
-        "programdata",
-        "$env:",
-        "base64",
-        "\\x",
-        "hklm",
-        "hkcu",
-        "hkey",
-        "regist",
-        "payload",
-        "exploit",
-        "inject",
-        "backdoor",
-        "revers",
-        "malware",
-        "evil",
-        "hack",
-        "attack",
-        "shell",
-        "atomic",
-        "rootkit",
-        "beacon",
-        "lsass",
-        "ntds",
-        "mimi",
-        "dump",
-        "keychain",
-        "cookie",
-        "wallet",
-        "crontab",
-        "cron.",
-        "/cron",
-        "authorized",
-        ".bashrc",
-        ".profile",
-        ".zshrc",
-        "bash_",
-        "startup",
-        "autorun",
-        "launchagent",
-        "launchdaemon",
-        "pam.d",
-        "ld_preload",
-        "ld.so",
-        "admin",
-        "suid",
-        "setuid",
-        "4000",
-        "u=s",
-        "u+s",
-        "g+s",
-        "+s",
-        "c2",
-        "msf",
-        "vuln",
-        "cve-",
-        ".hta",
-        ".sct",
-        ".vbs",
-        ".ps1",
-        ".bat",
-        ".scr",
-        ".jse",
-        ".wsf",
-        "javascript:",
-        "vbscript:",
-        "proxy",
-        "sam",
-        "drivers\\",
-        "/inet",
-        "getline",
-        "command=",
-        "cmd=",
-        "program=",
-        "script=",
-        "pager",
-        "editor",
-        "-oproxy",
-        "hook",
-        "plugin",
-        "preload",
-        "rpath",
-        "loader",
-        "debug",
-        "regserver",
-        "defender",
-        "bypass",
-        "disable",
-        "antivirus",
-        "delegation",
-        "c:\\users",
-        "c:/users",
-        "$home",
-        "~",
-        "%",
-    ];
-    const SHELLS: &[&str] = &[
-        "sh",
-        "bash",
-        "zsh",
-        "dash",
-        "ksh",
-        "fish",
-        "csh",
-        "cmd",
-        "cmd.exe",
-        "powershell",
-        "powershell.exe",
-        "pwsh",
-        "python",
-        "python3",
-        "perl",
-        "ruby",
-        "php",
-        "node",
-        "nc",
-        "ncat",
-        "socat",
-        "telnet",
-        "curl",
-        "wget",
-        "sudo",
-        "su",
-    ];
-    let lower = argument.to_lowercase();
-    let percent = lower.contains('%') && !lower.starts_with('+'); // `date +%F`
-    if lower != "/dev/null"
-        && TEXTS
-            .iter()
-            .any(|text| lower.contains(text) && (*text != "%" || percent))
-    {
-        return Err("an argument names something sensitive, remote or executable");
-    }
-    if SHELLS.contains(&lower.as_str())
-        || lower
-            .rsplit(['/', '\\'])
-            .next()
-            .is_some_and(|name| SHELLS.contains(&name))
-    {
-        return Err("an argument is a shell or an interpreter");
-    }
-    if address(&lower) {
-        return Err("an argument is a network address");
-    }
-    if argument.len() > 160 || argument.bytes().filter(|b| *b == b'\\').count() > 24 {
-        return Err("an argument is very long");
-    }
-    if argument
-        .split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '='))
-        .any(|run| run.len() >= 40)
-    {
-        return Err("an argument looks encoded");
-    }
-    Ok(())
-}
-
-/// An IPv4 address anywhere in the argument.
-fn address(argument: &str) -> bool {
-    argument
-        .split(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .any(|part| {
-            let numbers: Vec<&str> = part.split('.').collect();
-            numbers.len() == 4 && numbers.iter().all(|n| !n.is_empty() && n.len() <= 3)
-        })
-}
-
-/// `shape`: `*` any clean arguments; words: the allowed sub-commands (`a.b` for two levels); `!x`: forbidden in any argument;
-/// `0`: no arguments at all is fine too; `--x`: a flag that is allowed as the first argument; `?`: help and version only.
-fn known_program(shape: &str, arguments: &[Word<'_>], windows: bool) -> Result<(), &'static str> {
-    for word in arguments {
-        clean(&word.text)?;
-    }
-    let texts: Vec<&str> = arguments.iter().map(|w| w.text.as_ref()).collect();
-    let asks = |word: &str| {
-        matches!(
-            word,
-            "--help"
-                | "--version"
-                | "-h"
-                | "-V"
-                | "help"
-                | "version"
-                | "/?"
-                | "-?"
-                | "-help"
-                | "-version"
-        )
-    };
-    if let [only] = texts.as_slice()
-        && asks(only)
-    {
-        return Ok(());
-    }
-    let parts: Vec<&str> = shape.split(' ').collect();
-    for forbidden in parts.iter().filter_map(|part| part.strip_prefix('!')) {
-        let hit = texts.iter().any(|word| {
-            let cluster = forbidden.len() == 2
-                && forbidden.starts_with('-')
-                && word.starts_with('-')
-                && !word.starts_with("--")
-                && word.len() <= 6
-                && word.contains(forbidden.get(1..).unwrap_or("-"));
-            word.starts_with(forbidden)
-                || cluster
-                || (!forbidden.starts_with('-') && word.contains(forbidden))
-        });
-        if hit {
-            return Err("an option that runs, writes or hides something");
-        }
-    }
-    if parts.contains(&"*") {
-        // what lies outside the working directory may be anything
-        let outside =
-            |word: &str| word.starts_with('/') && word.len() > 2 && !windows && word != "/dev/null";
-        if texts.iter().any(|word| {
-            outside(word)
-                || word.split('=').nth(1).is_some_and(outside)
-                || word.starts_with("../..")
-        }) {
-            return Err("an argument lies outside the working directory");
-        }
-        return Ok(());
-    }
-    if texts.is_empty() {
-        return if parts.contains(&"0") {
-            Ok(())
-        } else {
-            Err("the program without a sub-command")
-        };
-    }
-    let bare: Vec<&str> = texts
-        .iter()
-        .copied()
-        .filter(|w| !w.starts_with('-') && !(windows && w.starts_with('/')))
-        .collect();
-    let first_is_flag = texts
-        .first()
-        .is_some_and(|w| w.starts_with('-') || (windows && w.starts_with('/')));
-    if first_is_flag {
-        return if parts.contains(&texts[0].to_lowercase().as_str()) {
-            Ok(())
-        } else {
-            Err("an option before the sub-command")
-        };
-    }
-    let verb = bare.first().copied().unwrap_or("").to_lowercase();
-    let two = format!(
-        "{verb}.{}",
-        bare.get(1).copied().unwrap_or("").to_lowercase()
-    );
-    if parts.contains(&verb.as_str()) || parts.contains(&two.as_str()) {
-        Ok(())
-    } else {
-        Err("the sub-command is not among the known ordinary ones")
-    }
-}
-
-fn cloud(arguments: &[Word<'_>]) -> Result<(), &'static str> {
-    let verbs: Vec<&str> = arguments
-        .iter()
-        .map(|w| w.text.as_ref())
-        .take_while(|w| !w.starts_with('-'))
-        .collect();
-    for word in arguments {
-        let text = word.text.to_lowercase();
-        // resource ids are paths, and ids of ours are no secrets
-        if [
-            "://",
-            "`",
-            "$(",
-            "passw",
-            "secret",
-            "token",
-            "@",
-            "payload",
-            "script",
-            "command",
-            "key",
-            "sas",
-            "exploit",
-            "reverse",
-            "shell",
-            "base64",
-            "admin",
-            "/etc",
-            "/tmp",
-            "identity",
-            "credential",
-            "cert",
-            "run-",
-            "custom-data",
-            "user-data",
-            "role",
-            "scope",
-        ]
-        .iter()
-        .any(|bad| text.contains(bad))
-        {
-            return Err("an argument names something sensitive, remote or executable");
-        }
-    }
-    if verbs.iter().any(|verb| SENSITIVE_CLOUD.contains(verb)) {
-        return Err("the cloud service is a sensitive one");
-    }
-    let Some(last) = verbs.last().filter(|_| verbs.len() >= 2) else {
-        return Err("the program without a sub-command");
-    };
-    if CLOUD_VERBS.contains(last) {
-        Ok(())
-    } else {
-        Err("the sub-command is not among the known ordinary ones")
-    }
-}
-
-fn cmdlet(name: &str, arguments: &[Word<'_>]) -> Result<(), &'static str> {
-    if CMDLETS.binary_search(&name).is_err() {
-        return Err("the cmdlet is not among the known ordinary ones");
-    }
-    for word in arguments {
-        clean(&word.text)?;
-        let text = word.text.as_ref();
-        let variable = text.starts_with("$_") || text.starts_with("{$_");
-        if text.contains(['(', '[', '@', '=', '}', '{', '$'])
-            && !variable
-            && !matches!(text, "{" | "}")
-        {
-            return Err("an expression among the arguments");
-        }
-        if text.to_lowercase().starts_with("-comp")
-            || text.to_lowercase().starts_with("-cim")
-            || text.to_lowercase().starts_with("-cred")
-        {
-            return Err("a remote machine or an account among the arguments");
-        }
-        if is_cmdlet(text) && text != name {
-            return Err("a cmdlet among the arguments");
-        }
-    }
-    // a script block may only look at the object: `{ $_.x -eq y }`
-    for pair in arguments.windows(2) {
-        if pair[0].text == "{" && !pair[1].text.starts_with("$_") {
-            return Err("a script block");
-        }
-    }
-    Ok(())
-}
-
-/// A program that an administrator installed: its own executable with plain arguments.
-fn vendor_program(path: &str, name: &str, arguments: &[Word<'_>]) -> Result<(), &'static str> {
-    const HOSTS: &[&str] = &[
-        "7z",
-        "7za",
-        "winrar",
-        "rar",
-        "python",
-        "pythonw",
-        "node",
-        "java",
-        "javaw",
-        "javaws",
-        "ruby",
-        "perl",
-        "php",
-        "bash",
-        "sh",
-        "git",
-        "ssh",
-        "scp",
-        "sftp",
-        "nmap",
-        "ncat",
-        "wireshark",
-        "dumpcap",
-        "tshark",
-        "procdump",
-        "psexec",
-        "powershell",
-        "pwsh",
-        "cmd",
-        "mimikatz",
-        "winscp",
-        "plink",
-        "putty",
-        "pscp",
-        "rclone",
-        "code",
-        "msbuild",
-        "dotnet",
-        "devenv",
-        "vmware-vmx",
-        "vboxmanage",
-        "anydesk",
-        "teamviewer",
-        "vncviewer",
-        "tvnserver",
-        "curl",
-        "wget",
-        "openssl",
-        "gpg",
-        "sqlcmd",
-        "mysql",
-        "mysqldump",
-        "psql",
-        "mpcmdrun",
-        "configsecuritypolicy",
-        "offlinescannershell",
-        "winword",
-        "excel",
-        "powerpnt",
-        "msaccess",
-        "outlook",
-        "appvlp",
-        "msoxmled",
-        "protocolhandler",
-        "createdump",
-        "dump64",
-        "sqldumper",
-        "sqlps",
-        "sqltoolsps",
-        "tracker",
-        "vsjitdebugger",
-        "wsl",
-        "wt",
-        "iexplore",
-        "setup",
-        "update",
-        "installer",
-        "wfica32",
-        "netsh",
-        "reg",
-        "bginfo",
-    ];
-    let parts = path.split('\\').count();
-    if parts < 4 || !path.ends_with(".exe") || path.contains("..") || path.contains('%') {
-        return Err("the program lies outside a vendor's directory");
-    }
-    if HOSTS.contains(&name) || path.contains("windowsapps\\python") {
-        return Err("the program runs what its arguments say");
-    }
-    let prefix = [
-        "renderer-cmd",
-        "gpu-launcher",
-        "utility-cmd",
-        "load-extension",
-        "remote-debugging",
-        "headless",
-        "no-sandbox",
-        "dump-dom",
-        "disable-web-security",
-        "user-data-dir",
-        "load-and-launch",
-        "uninstall",
-        "username",
-        "install",
-    ];
-    for word in arguments {
-        let text = word.text.to_lowercase();
-        if prefix.iter().any(|p| text.contains(p)) {
-            return Err("an option that runs, writes or hides something");
-        }
-        if text.starts_with("--")
-            && !text.contains("://")
-            && !text.contains(".exe")
-            && !text.contains(".dll")
-            && !text.contains('\\')
-        {
-            continue; // switches of browsers and agents: values without a path or a URL
-        }
-        clean(&text)?;
-        if text.contains(".exe") || text.contains(".dll") || text.contains(".js") {
-            return Err("an argument names something sensitive, remote or executable");
-        }
-    }
-    Ok(())
-}
-
-/// `shape`: the allowed arguments, `#` for a number, `{}` for a GUID, `w` for a plain word after a flag; empty: none.
-fn system_process(shape: &str, arguments: &[Word<'_>]) -> Result<(), &'static str> {
-    let allowed: Vec<&str> = shape.split(' ').collect();
-    for word in arguments {
-        let text = word.text.to_lowercase();
-        let number = text.bytes().all(|b| b.is_ascii_digit())
-            || text
-                .strip_prefix("0x")
-                .is_some_and(|h| h.bytes().all(|b| b.is_ascii_hexdigit()));
-        let plain = text.len() <= 48
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b':'));
-        let guid = text.strip_prefix("/processid:").unwrap_or(&text);
-        let guid = guid.starts_with('{')
-            && guid.ends_with('}')
-            && guid.len() <= 64
-            && !guid.contains(['\\', '/', '%']);
-        let fits = allowed.iter().any(|shape| match *shape {
-            "#" => number,
-            "{}" => guid,
-            "w" => {
-                plain && !text.starts_with('-') && !text.contains(".exe") && !text.contains(".dll")
-            }
-            prefix if prefix.ends_with(':') => text
-                .strip_prefix(prefix)
-                .is_some_and(|value| value.len() <= 96 && !value.contains(['\\', '/', '%'])),
-            exact => text == exact,
-        });
-        if !fits {
-            return Err("a system process with unusual arguments");
-        }
-    }
-    if shape.starts_with("-k") && !arguments.first().is_some_and(|w| w.text == "-k") {
-        return Err("a system process with unusual arguments");
-    }
-    Ok(())
-}
-
 #[cfg(test)]
-#[path = "ordinary_tests.rs"]
 mod tests;

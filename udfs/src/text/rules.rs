@@ -2,7 +2,7 @@
 //!
 //! What: a rule is a conjunction of alternatives over literals: every group of `all` must have one literal present, none of
 //! `none` may be. Each carries a name, a level, an ATT&CK technique, one line of meaning, an example and a near-miss; a
-//! test walks the whole table, so a rule without both cannot exist. The tables are `rules_windows`, `rules_unix` and `rules_common`.
+//! test walks the whole table, so a rule without both cannot exist. One file a tactic, for all systems.
 //!
 //! Why literals and not regular expressions or Sigma: all literals of all rules are found in *one* Aho–Corasick pass over the line and
 //! its decoded payloads, linear whatever the text, and a rule stays readable to whoever must defend its verdict. Sigma rules
@@ -14,9 +14,14 @@
 //!
 //! Cost: one automaton pass over the text, about 5 ns a byte, plus one look at each group of each rule.
 
-use super::rules_common::COMMON;
-use super::rules_unix::UNIX;
-use super::rules_windows::WINDOWS;
+mod credentials;
+mod discovery;
+mod evasion;
+mod execution;
+mod impact;
+mod persistence;
+mod transfer;
+
 use aho_corasick::{AhoCorasick, MatchKind};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -43,10 +48,11 @@ pub struct Rule {
     pub technique: &'static str,
     /// One line for the reason of a label.
     pub description: &'static str,
-    /// Of every group one literal must occur; lower case, single spaces, no quotes.
-    pub all: &'static [&'static [&'static str]],
-    /// None of these may occur.
-    pub none: &'static [&'static str],
+    /// Of every group one literal must occur. A group is one string, its literals separated by `;;`; lower case, single
+    /// spaces, no quotes. (One string, because a literal a line would bury the rules.)
+    pub all: &'static [&'static str],
+    /// None of these literals may occur; empty for none.
+    pub none: &'static str,
     /// A line that it hits.
     pub example: &'static str,
     /// A line that looks alike and that it does not hit.
@@ -64,44 +70,65 @@ pub struct Hit {
 
 /// All rules, in the order of the tables.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    WINDOWS.iter().chain(UNIX).chain(COMMON)
+    [
+        credentials::RULES,
+        execution::RULES,
+        persistence::RULES,
+        evasion::RULES,
+        discovery::RULES,
+        transfer::RULES,
+        impact::RULES,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The literals of a group.
+fn literals(group: &'static str) -> impl Iterator<Item = &'static str> {
+    group.split(";;").filter(|literal| !literal.is_empty())
+}
+
+/// A rule with the indices of its literals.
+struct Compiled {
+    rule: &'static Rule,
+    all: Vec<Vec<usize>>,
+    none: Vec<usize>,
 }
 
 struct Matcher {
     automaton: Option<AhoCorasick>,
     literals: Vec<&'static str>,
-    /// For each rule: the indices of its literals, group by group, then those of `none`.
-    compiled: Vec<(&'static Rule, Vec<Vec<usize>>, Vec<usize>)>,
+    compiled: Vec<Compiled>,
 }
 
 static MATCHER: LazyLock<Matcher> = LazyLock::new(|| {
     let mut index: BTreeMap<&'static str, usize> = BTreeMap::new();
-    let mut literals = Vec::new();
+    let mut found = Vec::new();
     let mut number = |literal: &'static str| {
         *index.entry(literal).or_insert_with(|| {
-            literals.push(literal);
-            literals.len() - 1
+            found.push(literal);
+            found.len() - 1
         })
     };
     let compiled = rules()
-        .map(|rule| {
-            let all = rule
+        .map(|rule| Compiled {
+            rule,
+            all: rule
                 .all
                 .iter()
-                .map(|group| group.iter().map(|l| number(l)).collect())
-                .collect();
-            let none = rule.none.iter().map(|l| number(l)).collect();
-            (rule, all, none)
+                .map(|group| literals(group).map(&mut number).collect())
+                .collect(),
+            none: literals(rule.none).map(&mut number).collect(),
         })
         .collect();
-    let patterns = literals.iter().map(|literal| plain(literal));
+    let patterns = found.iter().map(|literal| plain(literal));
     let automaton = AhoCorasick::builder()
         .match_kind(MatchKind::Standard)
         .build(patterns)
         .ok();
     Matcher {
         automaton,
-        literals,
+        literals: found,
         compiled,
     }
 });
@@ -152,7 +179,7 @@ pub fn hits(text: &str) -> Vec<Hit> {
         }
     }
     let mut out = Vec::new();
-    for (rule, all, none) in &matcher.compiled {
+    for Compiled { rule, all, none } in &matcher.compiled {
         if all.iter().all(|group| group.iter().any(|l| present[*l]))
             && !none.iter().any(|l| present[*l])
         {
@@ -251,12 +278,17 @@ mod tests {
             assert!(
                 rule.description.len() > 10
                     && !rule.all.is_empty()
-                    && rule.all.iter().all(|group| !group.is_empty()),
+                    && rule.all.iter().all(|group| literals(group).count() > 0),
                 "{}",
                 rule.name
             );
-            for literal in rule.all.iter().copied().flatten().chain(rule.none) {
-                assert_eq!(*literal, literal.to_lowercase(), "{}", rule.name);
+            for literal in rule
+                .all
+                .iter()
+                .flat_map(|group| literals(group))
+                .chain(literals(rule.none))
+            {
+                assert_eq!(literal, literal.to_lowercase(), "{}", rule.name);
                 assert!(
                     !literal.contains(['"', '\'', '^'])
                         && !literal.contains("  ")

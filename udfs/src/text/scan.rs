@@ -79,6 +79,8 @@ pub(crate) struct Scan {
     pub(crate) first_argument: Range<usize>,
     /// Hashes of the words, in order.
     pub(crate) words: Vec<u64>,
+    /// A bit for each ASCII character that occurs.
+    present: [u64; 2],
     argument: Argument,
     logs: Box<[f64]>,
 }
@@ -118,6 +120,7 @@ impl Scan {
             longest_entropy: 0.0,
             first_argument: 0..0,
             words: Vec::new(),
+            present: [0; 2],
             argument: Argument {
                 histogram: [0; 128],
                 present: [0; 2],
@@ -153,10 +156,15 @@ impl Scan {
         self.longest_entropy = 0.0;
         self.first_argument = 0..0;
         self.words.clear();
+        self.present = [0; 2];
         self.argument.wide_from = 0;
     }
 
     /// Reads a line. Time: linear in its bytes, but for sorting what is beyond ASCII.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one pass: to split it is to pass its dozen states around"
+    )]
     pub(crate) fn run(&mut self, line: &str) {
         self.clear();
         let mut word = WordHasher::NEW;
@@ -244,9 +252,11 @@ impl Scan {
                     self.argument_ends(at);
                 }
                 self.chars += 1;
-                match self.histogram.get_mut(c as usize) {
-                    Some(count) => *count += 1,
-                    None => self.wide_space(c),
+                if let Some(count) = self.histogram.get_mut(c as usize) {
+                    *count += 1;
+                    self.present[0] |= 1 << (c as u32 & 63);
+                } else {
+                    self.wide_space(c);
                 }
             } else {
                 self.argument_takes(at, c, space);
@@ -296,6 +306,7 @@ impl Scan {
         let (mut logs, mut upper, mut spaces) = (0.0, 0, argument.wide_spaces);
         for half in 0..2 {
             let mut present = argument.present[half];
+            self.present[half] |= present;
             while present != 0 {
                 let code = half * 64 + present.trailing_zeros() as usize;
                 present &= present - 1;
@@ -313,7 +324,7 @@ impl Scan {
                 .map(|count| look_up(&self.logs, count))
                 .sum::<f64>();
         }
-        let entropy = entropy_of(chars, logs);
+        let entropy = entropy_of(chars, look_up(&self.logs, chars), logs);
         if self.lengths.is_empty() {
             self.first_argument = argument.start..end;
         }
@@ -350,17 +361,21 @@ impl Scan {
     /// Shannon entropy of the line in bits a character, and its number of distinct characters.
     pub(crate) fn entropy_and_distinct(&self) -> (f32, u32) {
         let (mut logs, mut distinct) = (0.0, 0);
-        for count in self
-            .histogram
-            .iter()
-            .copied()
-            .filter(|count| *count > 0)
-            .chain(runs(&self.wide))
-        {
+        for half in 0..2 {
+            let mut present = self.present[half];
+            while present != 0 {
+                let code = half * 64 + present.trailing_zeros() as usize;
+                present &= present - 1;
+                logs += look_up(&self.logs, self.histogram[code & 127]);
+                distinct += 1;
+            }
+        }
+        for count in runs(&self.wide) {
             logs += look_up(&self.logs, count);
             distinct += 1;
         }
-        (entropy_of(self.chars, logs), distinct)
+        let whole = look_up(&self.logs, self.chars);
+        (entropy_of(self.chars, whole, logs), distinct)
     }
 
     /// Sum of the characters' code points.
@@ -403,13 +418,12 @@ impl Scan {
     }
 }
 
-/// H = log2 n - (sum of c log2 c) / n, in bits; never below 0, where rounding would take a constant string.
-fn entropy_of(chars: u32, logs: f64) -> f32 {
+/// H = (n log2 n - sum of c log2 c) / n, in bits; never below 0, where rounding would take a constant string.
+fn entropy_of(chars: u32, whole: f64, parts: f64) -> f32 {
     if chars == 0 {
         return 0.0;
     }
-    let chars = f64::from(chars);
-    (chars.log2() - logs / chars).max(0.0) as f32
+    ((whole - parts) / f64::from(chars)).max(0.0) as f32
 }
 
 fn x_log2_x(count: u32) -> f64 {
@@ -455,7 +469,7 @@ pub fn entropy(line: &str) -> f32 {
     }
     wide.sort_unstable();
     let logs = histogram.into_iter().chain(runs(&wide)).map(x_log2_x).sum();
-    entropy_of(chars, logs)
+    entropy_of(chars, x_log2_x(chars), logs)
 }
 
 #[cfg(test)]

@@ -57,12 +57,13 @@ pub fn normalise(vector: &mut [f32]) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "the numbers are exact in f32")]
 mod tests {
     use super::*;
 
     #[test]
     fn the_dot_product_is_the_hand_computed_one() {
-        let a: Vec<f32> = (1..=37).map(|i| i as f32).collect();
+        let a: Vec<f32> = (1..=37_u8).map(f32::from).collect();
         let b = vec![2.0; 37];
         assert_eq!(dot(&a, &b), 2.0 * (37.0 * 38.0 / 2.0));
         assert_eq!(dot(&a[..20], &b[..3]), 2.0 * 6.0);

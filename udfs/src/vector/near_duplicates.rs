@@ -93,6 +93,10 @@ pub fn near_duplicates(
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::float_cmp,
+    reason = "both sides are computed by the same function"
+)]
 mod tests {
     use super::super::cosine::normalise;
     use super::*;
@@ -112,7 +116,7 @@ mod tests {
         (0..count)
             .map(|_| {
                 let mut v: Vec<f32> = (0..6)
-                    .map(|_| (next() % 1000) as f32 / 500.0 - 0.6)
+                    .map(|_| f32::from(u16::try_from(next() % 1000).unwrap_or(0)) / 500.0 - 0.6)
                     .collect();
                 normalise(&mut v);
                 v

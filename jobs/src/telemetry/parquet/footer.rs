@@ -6,10 +6,11 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{FileMetaData, ParquetMetaData};
+use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
+use super::depth::nests_at_most;
 use super::source::Shared;
 use super::{Fault, MAX_DEPTH, guarded};
 use crate::telemetry::reason::Reason;
@@ -19,21 +20,43 @@ pub(super) fn open<R: ChunkReader + 'static>(
     source: &Shared<R>,
 ) -> Result<ArrowReaderMetadata, Fault> {
     let length = source.len();
-    // "PAR1", a footer length and "PAR1": nothing shorter can be Parquet.
-    let ends_well = length >= 12
-        && guarded(|| source.get_bytes(length - 4, 4))
-            .is_ok_and(|tail| tail.as_ref() == b"PAR1" || tail.as_ref() == b"PARE");
-    if !ends_well {
+    // "PAR1", the footer, its length and "PAR1": nothing shorter can be Parquet. "PARE" ends an encrypted footer.
+    let tail = length
+        .checked_sub(8)
+        .filter(|at| *at >= 4)
+        .map(|at| guarded(|| source.get_bytes(at, 8)));
+    let footer_bytes = match tail {
+        Some(Ok(tail)) if tail.ends_with(b"PAR1") => {
+            let bytes = tail.first_chunk().copied().map_or(0, u32::from_le_bytes);
+            Some(u64::from(bytes)).filter(|bytes| *bytes <= length - 12)
+        }
+        Some(Ok(tail)) if tail.ends_with(b"PARE") => {
+            let detail = "the footer is encrypted".to_owned();
+            return Err(Fault {
+                reason: Reason::ParquetCorrupt,
+                detail,
+            });
+        }
+        _ => None,
+    };
+    let Some(footer_bytes) = footer_bytes else {
         let detail = format!("no footer at the end of {length} bytes");
         return Err(Fault {
             reason: Reason::ParquetTruncated,
             detail,
         });
-    }
+    };
     guarded(|| {
         let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let loaded = ArrowReaderMetadata::load(source, plain.clone())?;
-        let metadata = without_text_annotation(loaded.metadata())?;
+        let footer = source.get_bytes(
+            length - 8 - footer_bytes,
+            usize::try_from(footer_bytes).unwrap_or(usize::MAX),
+        )?;
+        if nests_at_most(&footer, MAX_DEPTH) != Some(true) {
+            return Err(too_deep());
+        }
+        let loaded = ParquetMetaDataReader::decode_metadata(&footer)?;
+        let metadata = without_text_annotation(&loaded)?;
         let loaded = ArrowReaderMetadata::try_new(Arc::new(metadata), plain.clone())?;
         let fields = loaded
             .schema()
@@ -60,11 +83,15 @@ fn without_text_annotation(metadata: &ParquetMetaData) -> Result<ParquetMetaData
     Ok(ParquetMetaData::new(file, metadata.row_groups().to_vec()))
 }
 
+fn too_deep() -> ParquetError {
+    ParquetError::General(format!(
+        "a schema that is unreadable or has over {MAX_DEPTH} levels"
+    ))
+}
+
 fn plain_type(given: TypePtr, depth: usize) -> Result<TypePtr, ParquetError> {
     if depth > MAX_DEPTH {
-        return Err(ParquetError::General(format!(
-            "a schema of more than {MAX_DEPTH} levels"
-        )));
+        return Err(too_deep());
     }
     let info = given.get_basic_info();
     let id = info.has_id().then(|| info.id());

@@ -2,13 +2,15 @@
 //!
 //! Each page's checksum is verified. A row group that does not decode is left at the failure: its rows not yet handed on
 //! are known from the footer and written off in one quarantine row, and the next row group is read. The parquet crate
-//! panics on some corrupt input, so each step runs under `catch_unwind`.
+//! panics on some corrupt input, so each step runs under `catch_unwind`; a schema deep enough to overflow its stack, which
+//! cannot be caught, is refused first.
 //!
 //! Two changes to a file's schema before it is read: text columns lose their UTF-8 annotation, so that one bad byte costs
 //! its row and not its row group; and byte arrays are read as views, so that 8192 references to one long dictionary
 //! entry are not 8192 copies of it. The embedded Arrow schema, which may say anything, is ignored. Only the columns that
 //! the mapping reads are decoded.
 
+mod depth;
 mod footer;
 mod rows;
 mod source;
@@ -213,8 +215,10 @@ impl Group<'_> {
 
     fn named(&self, fault: &Fault) -> Fault {
         let detail = format!("row group {}: {}", self.index, fault.detail);
-        Fault { reason: fault.reason, detail }
-    }
+        Fault {
+            reason: fault.reason,
+            detail,
+        }
     }
 }
 

@@ -71,7 +71,7 @@ fn an_open_quote_is_given_up_at_the_longest_record() {
         ..options()
     };
     let mut rows = vec!["@,\"open,h\n"];
-    rows.extend(["@,b,h\n"; 5000]);
+    rows.extend(std::iter::repeat_n("@,b,h\n", 5000));
     rows.push("@,\"open,h\n");
     rows.push("@,\"last\",h\n");
     let seen = read_as("a.csv", table(&rows).as_bytes(), &options);

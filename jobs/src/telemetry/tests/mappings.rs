@@ -3,7 +3,8 @@ use serde_json::{Value, json};
 use super::*;
 
 fn read_records(records: &[Value]) -> Seen {
-    let text: String = records.iter().map(|record| format!("{record}\n")).collect();
+    let lines: Vec<String> = records.iter().map(Value::to_string).collect();
+    let text = lines.join("\n");
     read("a.json", text)
 }
 

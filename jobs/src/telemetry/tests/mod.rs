@@ -2,6 +2,7 @@
 //! it: the account balances, the rows of the stream add up to it, the last row is the file's.
 
 mod archives;
+mod checksums;
 mod csv;
 mod json;
 mod mappings;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::errors::ParquetError;
-use ::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, ParquetMetaDataWriter};
+use ::parquet::file::metadata::ParquetMetaDataReader;
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::reader::Length;
 use datafusion::arrow::array::{
@@ -12,6 +12,7 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::{Field, Int32Type};
 
+use super::checksums::checksummed;
 use super::*;
 
 const NOON_SECS: i64 = 1_735_732_800;
@@ -31,96 +32,6 @@ pub(super) fn write(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
         ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties.build())).unwrap();
     writer.write(&batch).unwrap();
     checksummed(&writer.into_inner().unwrap())
-}
-
-fn varint(bytes: &[u8], at: &mut usize) -> usize {
-    let (mut value, mut shift) = (0, 0);
-    loop {
-        value |= usize::from(bytes[*at] & 0x7f) << shift;
-        *at += 1;
-        if bytes[*at - 1] < 0x80 {
-            return value;
-        }
-        shift += 7;
-    }
-}
-
-/// The file with a checksum in each page header, as parquet-mr writes them and the parquet crate does not. A header is
-/// Thrift compact: fields 1 to 3 are `i32`s (type, unpacked and packed size), the checksum is field 4, and the next
-/// field's first byte holds its distance from the one before.
-fn checksummed(bytes: &[u8]) -> Vec<u8> {
-    let metadata = ParquetMetaDataReader::new()
-        .parse_and_finish(&Bytes::copy_from_slice(bytes))
-        .unwrap();
-    let mut out = b"PAR1".to_vec();
-    let mut groups = Vec::new();
-    for group in metadata.row_groups() {
-        let mut columns = Vec::new();
-        for column in group.columns() {
-            let (start, length) = column.byte_range();
-            let (mut at, length) = (
-                usize::try_from(start).unwrap(),
-                usize::try_from(length).unwrap(),
-            );
-            let (end, begins) = (at + length, out.len());
-            while at < end {
-                let header = at;
-                let mut packed = 0;
-                for _ in 0..3 {
-                    assert_eq!(bytes[at], 0x15);
-                    at += 1;
-                    packed = varint(bytes, &mut at) >> 1;
-                }
-                out.extend(&bytes[header..at]);
-                // The rest of the header ends where the page begins: found by trying, since pages follow each other.
-                let body = (at..end).find(|body| {
-                    let next = body + packed;
-                    let one_more = next == end
-                        || (next < end && bytes[next..].starts_with(&[0x15, 0x00, 0x15]));
-                    one_more && bytes[body - 1] == 0
-                });
-                let body = body.unwrap();
-                let mut crc = flate2::Crc::new();
-                crc.update(&bytes[body..body + packed]);
-                let signed = i64::from(i32::from_ne_bytes(crc.sum().to_ne_bytes()));
-                let mut zigzag =
-                    u32::try_from(((signed << 1) ^ (signed >> 31)) & 0xffff_ffff).unwrap();
-                out.push(0x15);
-                while zigzag >= 0x80 {
-                    out.push(u8::try_from(zigzag & 0x7f).unwrap() | 0x80);
-                    zigzag >>= 7;
-                }
-                out.push(u8::try_from(zigzag).unwrap());
-                out.push(bytes[at] - 0x10);
-                out.extend(&bytes[at + 1..body + packed]);
-                at = body + packed;
-            }
-            let grown = out.len() - begins;
-            let column = column.clone().into_builder();
-            let column = column.set_data_page_offset(i64::try_from(begins).unwrap());
-            let column = column.set_total_compressed_size(i64::try_from(grown).unwrap());
-            columns.push(
-                column
-                    .set_offset_index_offset(None)
-                    .set_column_index_offset(None)
-                    .build()
-                    .unwrap(),
-            );
-        }
-        groups.push(
-            group
-                .clone()
-                .into_builder()
-                .set_column_metadata(columns)
-                .build()
-                .unwrap(),
-        );
-    }
-    let metadata = ParquetMetaData::new(metadata.file_metadata().clone(), groups);
-    ParquetMetaDataWriter::new(&mut out, &metadata)
-        .finish()
-        .unwrap();
-    out
 }
 
 fn noons(count: usize) -> ArrayRef {
@@ -474,4 +385,79 @@ fn an_io_error_of_the_source_is_an_error_and_not_a_corrupt_file() {
         };
         assert_eq!(source.kind(), io::ErrorKind::TimedOut);
     }
+}
+
+/// The first bytes of a footer whose schema nests `levels` deep: Thrift compact, by hand.
+fn nested_footer(levels: usize) -> Vec<u8> {
+    let mut footer = vec![0x15, 0x02, 0x19, 0xfc]; // version 1; list of structs, long form
+    let mut count = levels + 1;
+    while count >= 0x80 {
+        footer.push(u8::try_from(count & 0x7f).unwrap() | 0x80);
+        count >>= 7;
+    }
+    footer.push(u8::try_from(count).unwrap());
+    for _ in 0..levels {
+        // repetition required (3), name "a" (4), one child (5)
+        footer.extend([0x35, 0x00, 0x18, 0x01, b'a', 0x15, 0x02, 0x00]);
+    }
+    footer.extend([0x15, 0x02, 0x25, 0x00, 0x18, 0x01, b'a', 0x00]); // an int32 leaf
+    footer.extend([0x16, 0x00, 0x19, 0x0c, 0x00]); // no rows, no row groups
+    let length = u32::try_from(footer.len()).unwrap();
+    [b"PAR1".as_slice(), &footer, &length.to_le_bytes(), b"PAR1"].concat()
+}
+
+#[test]
+fn a_schema_that_nests_without_end_is_refused_before_it_overflows_the_stack() {
+    assert_eq!(read("a.parquet", nested_footer(3)).account.rows_read, 0);
+    for levels in [100, 5_000, 200_000] {
+        assert_eq!(
+            read("a.parquet", nested_footer(levels)).reasons(),
+            ["parquet_corrupt@0"],
+            "{levels}"
+        );
+    }
+}
+
+/// A source under which the reader panics once it leaves the footer.
+struct Panicking(Bytes, u64);
+
+impl Length for Panicking {
+    fn len(&self) -> u64 {
+        Length::len(&self.0)
+    }
+}
+
+impl ChunkReader for Panicking {
+    type T = <Bytes as ChunkReader>::T;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        assert!(start >= self.1, "secret");
+        self.0.get_read(start)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        assert!(start >= self.1, "secret");
+        self.0.get_bytes(start, length)
+    }
+}
+
+#[test]
+fn a_panic_of_the_parquet_crate_costs_the_row_group() {
+    let (bytes, _) = big_file();
+    let (start, _) = chunk(&bytes, 1, 0);
+    let source = Panicking(Bytes::from(bytes), u64::try_from(start).unwrap());
+    let mut batches = Vec::new();
+    let account = read_parquet("f", source, &options(), &mut |batch| {
+        batches.push(batch);
+        Ok(())
+    });
+    let seen = held_to_the_laws(
+        Seen {
+            account: account.unwrap(),
+            batches,
+        },
+        &options(),
+    );
+    assert_eq!((seen.account.kept, seen.account.quarantined), (4000, 1000));
+    assert_eq!(seen.reasons(), ["parquet_corrupt@0"]);
 }

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use chrono::TimeDelta;
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Date32Type};
+use datafusion::arrow::datatypes::TimestampMillisecondType;
 
 use super::*;
 
@@ -34,14 +33,23 @@ fn read_recorded(name: &str, options: &ReadOptions) -> Option<Seen> {
 
 /// The days on which events were recorded, read the plain way.
 fn days_of(name: &str) -> BTreeSet<NaiveDate> {
-    let Some(path) = recorded(name) else { return BTreeSet::new() };
+    let Some(path) = recorded(name) else {
+        return BTreeSet::new();
+    };
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
     let mut days = BTreeSet::new();
     for batch in reader.build().unwrap() {
         let batch = batch.unwrap();
-        let times = cast(batch.column_by_name("event_time").unwrap(), &DataType::Date32).unwrap();
-        let times = times.as_primitive::<Date32Type>();
-        days.extend(times.iter().flatten().map(|day| NaiveDate::default() + TimeDelta::days(day.into())));
+        let column = batch.column_by_name("event_time").unwrap();
+        let millis = column
+            .as_primitive::<TimestampMillisecondType>()
+            .iter()
+            .flatten();
+        days.extend(
+            millis.map(|millis| {
+                NaiveDate::default() + TimeDelta::days(millis.div_euclid(86_400_000))
+            }),
+        );
     }
     days
 }
@@ -64,7 +72,10 @@ fn the_days_of_the_recorded_events_add_up_to_all_of_them() {
         );
         kept += account.kept;
     }
-    assert!(kept == 4926 || recorded("process_events.parquet").is_none(), "{kept}");
+    assert!(
+        kept == 4926 || recorded("process_events.parquet").is_none(),
+        "{kept}"
+    );
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn sysmon_like(index: u64) -> String {
     )
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a rate to print")]
 fn rate(name: &str, bytes: &Bytes, rows: f64) {
     let mut best = f64::MAX;
     for _ in 0..3 {
@@ -58,22 +59,24 @@ fn rates() {
     let mut csv =
         "event_time,host,user,image,command_line,parent_image,parent_command_line\n".to_owned();
     for index in 0..rows {
-        csv.push_str(&format!(
+        let row = format!(
             "2025-01-01T12:00:00.{:03}Z,host-{},u,C:\\Windows\\svchost.exe,\"svchost -k \"\"netsvcs\"\", {index:x}\",p,pc\n",
-            index % 1000, index % 1000,
-        ));
+            index % 1000,
+            index % 1000,
+        );
+        csv.push_str(&row);
     }
     rate("native.csv", &Bytes::from(csv), count);
-    let ecs: String = (0..rows)
+    let ecs: Vec<String> = (0..rows)
         .map(|index| {
             let record = serde_json::json!({"@timestamp": "2025-01-01T12:00:00.5Z", "event": {"category": ["process"],
                 "type": ["start"]}, "host": {"name": "pc-1", "os": {"type": "linux"}}, "user": {"name": "eve"},
                 "process": {"command_line": format!("git log -{index}"), "executable": "/usr/bin/git",
                 "parent": {"command_line": "zsh", "executable": "/bin/zsh"}}});
-            format!("{record}\n")
+            record.to_string()
         })
         .collect();
-    rate("ecs.json", &Bytes::from(ecs), count);
+    rate("ecs.json", &Bytes::from(ecs.join("\n")), count);
     let lines: Vec<String> = (0..rows)
         .map(|index| format!("svchost -k netsvcs -p -s Schedule {index:x}"))
         .collect();

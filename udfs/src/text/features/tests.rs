@@ -258,3 +258,17 @@ fn a_short_row_takes_what_fits() {
     Featurizer::new().compute("abc", &Context::default(), None, &mut out);
     assert!((out[0] - 3.0).abs() < f32::EPSILON);
 }
+
+#[test]
+fn distinct_words_are_the_same_for_few_and_for_many() {
+    let distinct = |words: &mut [u64]| {
+        let mut found = Vec::new();
+        each_distinct(words, |hash, count| found.push((hash, count)));
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(distinct(&mut [3, 1, 3, 3, 1, 2]), [(1, 2), (2, 1), (3, 3)]);
+    let mut many: Vec<u64> = (0..100).map(|n| n % 40).collect();
+    let expected: Vec<_> = (0..40).map(|n| (n, if n < 20 { 3 } else { 2 })).collect();
+    assert_eq!(distinct(&mut many), expected);
+}

@@ -1,9 +1,9 @@
-//! The allow-lists behind [`super::ordinary`]: data only, sorted, each with its meaning.
+//! The allow-lists behind [`super`]: data only, each with its meaning; long lists are one string.
 //!
 //! An entry earns its place when neither the program nor the named sub-command can run other code, change who may do what, or
 //! carry data away, once its arguments have passed the general check. Whoever adds one answers that question.
 
-/// Programs and their shapes (see `ordinary::known_program`), sorted.
+/// Programs and their shapes (see `super::known_program`), sorted.
 pub(super) const PROGRAMS: &[(&str, &str)] = &[
     ("ansible-doc", "*"),
     ("ansible-lint", "*"),
@@ -423,95 +423,23 @@ pub(super) const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// Cmdlets that only look, format or wait, with their aliases, sorted.
-pub(super) const CMDLETS: &[&str] = &[
-    "compare-object",
-    "convertfrom-csv",
-    "convertfrom-json",
-    "convertto-csv",
-    "convertto-html",
-    "convertto-json",
-    "convertto-xml",
-    "format-custom",
-    "format-hex",
-    "format-list",
-    "format-table",
-    "format-wide",
-    "get-alias",
-    "get-childitem",
-    "get-command",
-    "get-counter",
-    "get-culture",
-    "get-date",
-    "get-error",
-    "get-eventsubscriber",
-    "get-experimentalfeature",
-    "get-filehash",
-    "get-formatdata",
-    "get-help",
-    "get-host",
-    "get-hotfix",
-    "get-installedmodule",
-    "get-item",
-    "get-job",
-    "get-jobtrigger",
-    "get-location",
-    "get-member",
-    "get-module",
-    "get-package",
-    "get-packageprovider",
-    "get-packagesource",
-    "get-psbreakpoint",
-    "get-pscallstack",
-    "get-psdrive",
-    "get-psprovider",
-    "get-psrepository",
-    "get-pssession",
-    "get-psversiontable",
-    "get-random",
-    "get-runspace",
-    "get-scheduledjob",
-    "get-timezone",
-    "get-tracesource",
-    "get-typedata",
-    "get-uiculture",
-    "get-unique",
-    "get-uptime",
-    "get-verb",
-    "get-windowsfeature",
-    "group-object",
-    "join-path",
-    "measure-command",
-    "measure-object",
-    "out-gridview",
-    "out-host",
-    "out-null",
-    "out-string",
-    "pop-location",
-    "push-location",
-    "receive-job",
-    "resolve-path",
-    "select-object",
-    "select-string",
-    "set-location",
-    "show-command",
-    "sort-object",
-    "split-path",
-    "start-sleep",
-    "tee-object",
-    "test-connection",
-    "test-path",
-    "update-help",
-    "wait-job",
-    "where-object",
-    "write-host",
-    "write-information",
-    "write-output",
-    "write-progress",
-    "write-verbose",
-    "write-warning",
-];
+pub(super) const CMDLETS: &str = "\
+    compare-object convertfrom-csv convertfrom-json convertto-csv convertto-html convertto-json \
+    convertto-xml format-custom format-hex format-list format-table format-wide get-alias \
+    get-childitem get-command get-counter get-culture get-date get-error get-eventsubscriber \
+    get-experimentalfeature get-filehash get-formatdata get-help get-host get-hotfix \
+    get-installedmodule get-item get-job get-jobtrigger get-location get-member get-module \
+    get-package get-packageprovider get-packagesource get-psbreakpoint get-pscallstack \
+    get-psdrive get-psprovider get-psrepository get-pssession get-psversiontable get-random \
+    get-runspace get-scheduledjob get-timezone get-tracesource get-typedata get-uiculture \
+    get-unique get-uptime get-verb get-windowsfeature group-object join-path measure-command \
+    measure-object out-gridview out-host out-null out-string pop-location push-location \
+    receive-job resolve-path select-object select-string set-location show-command sort-object \
+    split-path start-sleep tee-object test-connection test-path update-help wait-job \
+    where-object write-host write-information write-output write-progress write-verbose \
+    write-warning";
 
-/// Processes that Windows starts by itself, and the arguments it gives them (see `ordinary::system_process`).
+/// Processes that Windows starts by itself, and the arguments it gives them (see `super::system_process`).
 pub(super) const SYSTEM_PROCESSES: &[(&str, &str)] = &[
     ("svchost", "-k w -p -s"),
     ("conhost", "# -forcev1"),
@@ -584,151 +512,26 @@ pub(super) const SYSTEM_PROCESSES: &[(&str, &str)] = &[
 ];
 
 /// Last words of cloud commands that read or describe, or that set up ordinary resources.
-pub(super) const CLOUD_VERBS: &[&str] = &[
-    "list",
-    "show",
-    "wait",
-    "list-locations",
-    "list-skus",
-    "list-sizes",
-    "list-usage",
-    "list-versions",
-    "list-offers",
-    "list-publishers",
-    "check-name",
-    "check-name-availability",
-    "check-availability",
-    "describe",
-    "create",
-    "update",
-    "usage",
-    "show-status",
-    "list-supported-versions",
-    "get-versions",
-    "list-runtimes",
-    "validate",
-    "restart",
-    "start",
-    "tag",
-    "version",
-    "list-available",
-    "list-kinds",
-    "show-details",
-    "show-stats",
-    "get-instance-view",
-    "list-status",
-    "list-metrics",
-];
+pub(super) const CLOUD_VERBS: &str = "\
+    list show wait list-locations list-skus list-sizes list-usage list-versions list-offers \
+    list-publishers check-name check-name-availability check-availability describe create update \
+    usage show-status list-supported-versions get-versions list-runtimes validate restart start \
+    tag version list-available list-kinds show-details show-stats get-instance-view list-status \
+    list-metrics";
 
 /// Services and sub-commands through which accounts, secrets, code execution, logs or defences are reached.
-pub(super) const SENSITIVE_CLOUD: &[&str] = &[
-    "ad",
-    "role",
-    "account",
-    "login",
-    "keyvault",
-    "vm",
-    "vmss",
-    "run-command",
-    "ssh",
-    "sshkey",
-    "webapp",
-    "functionapp",
-    "logicapp",
-    "automation",
-    "acr",
-    "container",
-    "containerapp",
-    "aks",
-    "storage",
-    "snapshot",
-    "disk",
-    "rest",
-    "deployment",
-    "policy",
-    "lock",
-    "monitor",
-    "security",
-    "sentinel",
-    "firewall",
-    "nsg",
-    "identity",
-    "managedapp",
-    "extension",
-    "devops",
-    "pipelines",
-    "backup",
-    "recovery",
-    "site-recovery",
-    "log-analytics",
-    "diagnostic-settings",
-    "auth",
-    "iam",
-    "compute",
-    "secrets",
-    "kms",
-    "functions",
-    "run",
-    "projects",
-    "organizations",
-    "logging",
-    "services",
-    "service-accounts",
-    "access-context-manager",
-    "connectedmachine",
-    "arc",
-    "connectedk8s",
-    "k8s-extension",
-    "k8s-configuration",
-    "credential",
-    "self-test",
-    "interactive",
-    "configure",
-    "config",
-    "cloud",
-    "upgrade",
-    "firewall-rule",
-    "firewall-policy",
-    "application-rule",
-    "vpn-connection",
-    "bastion",
-    "watcher",
-    "ad-admin",
-    "active-directory-admin",
-    "jit-policy",
-    "sas-policy",
-    "local-user",
-    "policy-assignment",
-    "policy-definition",
-];
+pub(super) const SENSITIVE_CLOUD: &str = "\
+    ad role account login keyvault vm vmss run-command ssh sshkey webapp functionapp logicapp \
+    automation acr container containerapp aks storage snapshot disk rest deployment policy lock \
+    monitor security sentinel firewall nsg identity managedapp extension devops pipelines backup \
+    recovery site-recovery log-analytics diagnostic-settings auth iam compute secrets kms \
+    functions run projects organizations logging services service-accounts \
+    access-context-manager connectedmachine arc connectedk8s k8s-extension k8s-configuration \
+    credential self-test interactive configure config cloud upgrade firewall-rule \
+    firewall-policy application-rule vpn-connection bastion watcher ad-admin \
+    active-directory-admin jit-policy sas-policy local-user policy-assignment policy-definition";
 
 /// Programs that may run as root: they read or keep packages, and open no pager, editor or shell. Sorted.
-pub(super) const ROOT_PROGRAMS: &[&str] = &[
-    "apk",
-    "apt",
-    "apt-get",
-    "apt-mark",
-    "blkid",
-    "btrfs",
-    "chkdsk",
-    "dnf",
-    "docker",
-    "docker-compose",
-    "dpkg-query",
-    "flatpak",
-    "fsck",
-    "kubeadm",
-    "lsblk",
-    "lshw",
-    "lspci",
-    "lsusb",
-    "lvs",
-    "pacman",
-    "podman",
-    "pvs",
-    "repquota",
-    "snap",
-    "vgs",
-    "yum",
-    "zypper",
-];
+pub(super) const ROOT_PROGRAMS: &str = "\
+    apk apt apt-get apt-mark blkid btrfs chkdsk dnf docker docker-compose dpkg-query flatpak \
+    fsck kubeadm lsblk lshw lspci lsusb lvs pacman podman pvs repquota snap vgs yum zypper";
