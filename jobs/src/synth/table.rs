@@ -111,7 +111,7 @@ impl ParquetFile {
         Ok(self.writer.write(&batch)?)
     }
 
-    pub(super) fn finish(mut self) -> Result<SynthFile, SynthError> {
+    pub(super) fn finish(self) -> Result<SynthFile, SynthError> {
         let rows = self.rows;
         let mut file = self.writer.into_inner()?;
         file.flush().map_err(|source| SynthError::Io { path: file.path().to_owned(), source })?;
