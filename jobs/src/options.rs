@@ -69,7 +69,7 @@ impl FromStr for Quotas {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if !text.contains('=') {
-            return Ok(Self([text.parse()?; 3]));
+            return Ok(Self::all(text.parse()?));
         }
         let mut given = BTreeMap::new();
         for part in text.split(',') {
@@ -92,6 +92,12 @@ impl FromStr for Quotas {
 }
 
 impl Quotas {
+    /// One quota for every detector.
+    #[must_use]
+    pub fn all(quota: Quota) -> Self {
+        Self([quota; 3])
+    }
+
     /// The number of lines each detector may choose, by [`DETECTORS`].
     #[must_use]
     pub fn of(&self, lines: u64) -> [u64; 3] {

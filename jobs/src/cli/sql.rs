@@ -87,7 +87,11 @@ pub async fn tables(ctx: &SessionContext, warehouse: &Warehouse) -> Result<Vec<S
     Ok(names)
 }
 
-async fn run(ctx: &SessionContext, query: &str) -> Result<Vec<RecordBatch>, JobError> {
+/// Runs a statement.
+///
+/// # Errors
+/// When it is wrong, or fails.
+pub async fn run(ctx: &SessionContext, query: &str) -> Result<Vec<RecordBatch>, JobError> {
     let frame = ctx.sql(query).await?;
     let schema = frame.schema().as_arrow().clone();
     let batches = frame.collect().await?;

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::{Float64Type, Int64Type};
 use serde_json::{Value, json};
 
 use super::{output, progress};
-use crate::engine::{Engine, Source, Task};
+use crate::engine::{Engine, Task};
 use crate::error::JobError;
 use crate::plan::write::Digest;
 use crate::stages::{STAGES, StageRecord};
@@ -50,8 +50,8 @@ pub async fn days(warehouse: &Warehouse) -> Result<Vec<(String, Vec<StageRecord>
     let Some(source) = warehouse.source(&RUNS, None).await? else { return Ok(vec![]) };
     let task = Task {
         name: "status".to_owned(),
-        sql: "SELECT CAST(day AS VARCHAR), stage, rows_in, rows_kept, rows_quarantined, rows_dropped, secs, bytes, \
-              fingerprint, digest FROM runs ORDER BY day"
+        sql: "SELECT CAST(day AS VARCHAR) AS date, stage, rows_in, rows_kept, rows_quarantined, rows_dropped, secs, bytes, \
+              fingerprint, digest FROM runs ORDER BY date"
             .to_owned(),
         tables: BTreeMap::from([("runs".to_owned(), source)]),
         write: None,
