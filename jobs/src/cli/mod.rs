@@ -39,10 +39,14 @@ enum Command {
     Demo(demo::Args),
 }
 
-/// Runs the command; returns the process's exit code: 0 done, 2 error.
+/// Runs the command line of this process; returns the exit code: 0 done, 2 error.
 pub async fn main() -> u8 {
-    let cli = Cli::parse();
-    let result = match cli.command {
+    run(std::env::args_os()).await
+}
+
+/// Runs a command line, the program's name first. Wrong flags end the process with code 2, as `clap` does.
+pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>) -> u8 {
+    let result = match Cli::parse_from(args).command {
         Command::Run(args) => run::main(args).await,
         Command::Sql(args) => sql::main(args).await,
         Command::Status(args) => status::main(args).await,

@@ -124,7 +124,12 @@ pub(super) fn activity(role: Role, hour: u32, weekend: bool) -> f64 {
         Role::WindowsServer | Role::LinuxServer | Role::KubeNode => (0.15, 0.45, 0.92),
     };
     // Backups and patching run at night.
-    let night = if matches!(role, Role::WindowsServer | Role::LinuxServer) && (1..4).contains(&hour) { 0.2 } else { 0.0 };
+    let night = if matches!(role, Role::WindowsServer | Role::LinuxServer) && (1..4).contains(&hour)
+    {
+        0.2
+    } else {
+        0.0
+    };
     (people * office + rest + night) * if weekend { weekend_share } else { 1.0 }
 }
 
@@ -135,11 +140,14 @@ pub(super) fn drift(template: u64, day: i64, seasonal: bool) -> f64 {
     if seasonal {
         // Blocks of five days, each template with its own start: in season in a third of them.
         let block = (day + i64::from(u32::try_from(key % 5).unwrap_or(0))).div_euclid(5);
-        if mix2(key, block.cast_unsigned()) % 3 != 0 {
+        if !mix2(key, block.cast_unsigned()).is_multiple_of(3) {
             return 0.0;
         }
     }
-    #[expect(clippy::cast_precision_loss, reason = "days since 1970 are exact in an f64")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "days since 1970 are exact in an f64"
+    )]
     let day_f = day as f64;
     let wave = |salt: u64, period: f64| {
         let phase = unit_of(mix2(key, salt));
@@ -159,8 +167,16 @@ mod tests {
 
     #[test]
     fn versions_rise_with_the_calendar() {
-        let chrome = Product { form: "{M}.0.{B}.{P}".into(), major: 131, cadence_days: 28 };
-        let at = |d| Day::new(d, std::slice::from_ref(&chrome), 1).version(0, 0).to_owned();
+        let chrome = Product {
+            form: "{M}.0.{B}.{P}".into(),
+            major: 131,
+            cadence_days: 28,
+        };
+        let at = |d| {
+            Day::new(d, std::slice::from_ref(&chrome), 1)
+                .version(0, 0)
+                .to_owned()
+        };
         assert!(at(date(2025, 1, 1)).starts_with("131.0.6778."));
         assert!(at(date(2025, 3, 1)).starts_with("133.0."));
         assert_eq!(at(date(2025, 1, 1)), at(date(2025, 1, 2)));
@@ -170,7 +186,10 @@ mod tests {
     fn people_rest_at_weekends_and_at_night_more_than_servers() {
         let ratio = |role| activity(role, 14, true) / activity(role, 14, false);
         assert!(ratio(Role::WindowsWorkstation) < 0.3 && ratio(Role::LinuxServer) > 0.8);
-        assert!(activity(Role::WindowsWorkstation, 2, false) < 0.5 * activity(Role::WindowsWorkstation, 14, false));
+        assert!(
+            activity(Role::WindowsWorkstation, 2, false)
+                < 0.5 * activity(Role::WindowsWorkstation, 14, false)
+        );
     }
 
     #[test]

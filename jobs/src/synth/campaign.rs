@@ -36,27 +36,88 @@ pub(super) struct Slot {
 }
 
 const WORDS: &[&str] = &[
-    "cdn", "static", "update", "sync", "telemetry", "api", "assets", "mail", "cloud", "edge", "metrics", "img", "portal", "node",
-    "files", "status", "relay", "cache", "login", "docs",
+    "cdn",
+    "static",
+    "update",
+    "sync",
+    "telemetry",
+    "api",
+    "assets",
+    "mail",
+    "cloud",
+    "edge",
+    "metrics",
+    "img",
+    "portal",
+    "node",
+    "files",
+    "status",
+    "relay",
+    "cache",
+    "login",
+    "docs",
 ];
 const WINDOWS_TOOLS: &[&str] = &[
-    "update.exe", "svchosts.exe", "m64.exe", "RuntimeBrokers.exe", "onedrv.exe", "ch.exe", "beacon.exe", "gt.exe", "winlogson.exe",
-    "intelaudio.exe", "a.exe", "Teams_x64.exe", "vmtoolsd32.exe", "dllhst3g.exe",
+    "update.exe",
+    "svchosts.exe",
+    "m64.exe",
+    "RuntimeBrokers.exe",
+    "onedrv.exe",
+    "ch.exe",
+    "beacon.exe",
+    "gt.exe",
+    "winlogson.exe",
+    "intelaudio.exe",
+    "a.exe",
+    "Teams_x64.exe",
+    "vmtoolsd32.exe",
+    "dllhst3g.exe",
 ];
 const WINDOWS_STAGES: &[&str] = &[
-    r"C:\Users\Public", r"C:\ProgramData", r"C:\Windows\Temp", r"C:\PerfLogs", r"C:\Users\Public\Music", r"C:\ProgramData\Intel",
-    r"C:\Windows\Tasks", r"C:\Users\Public\Libraries", r"C:\Intel\Logs",
+    r"C:\Users\Public",
+    r"C:\ProgramData",
+    r"C:\Windows\Temp",
+    r"C:\PerfLogs",
+    r"C:\Users\Public\Music",
+    r"C:\ProgramData\Intel",
+    r"C:\Windows\Tasks",
+    r"C:\Users\Public\Libraries",
+    r"C:\Intel\Logs",
 ];
-const UNIX_TOOLS: &[&str] =
-    &["kworkerds", ".sshd", "xrun", "dbused", "ld-musl", "update", ".cache-d", "netns", "systemd-helperd", "p2", "linux64", "chisel"];
-const UNIX_STAGES: &[&str] = &["/tmp", "/dev/shm", "/var/tmp", "/tmp/.X11-unix", "/var/tmp/.cache", "/tmp/.ICE-unix", "/dev/shm/.x"];
+const UNIX_TOOLS: &[&str] = &[
+    "kworkerds",
+    ".sshd",
+    "xrun",
+    "dbused",
+    "ld-musl",
+    "update",
+    ".cache-d",
+    "netns",
+    "systemd-helperd",
+    "p2",
+    "linux64",
+    "chisel",
+];
+const UNIX_STAGES: &[&str] = &[
+    "/tmp",
+    "/dev/shm",
+    "/var/tmp",
+    "/tmp/.X11-unix",
+    "/var/tmp/.cache",
+    "/tmp/.ICE-unix",
+    "/dev/shm/.x",
+];
 
 impl Campaign {
     pub(super) fn new(key: u64, host: &Host, fleet: &Fleet) -> Self {
         let mut rng = Prng::new(key);
         let pick = |list: &'static [&'static str], rng: &mut Prng| list[rng.index(list.len())];
         let r = rng.next();
-        let mut ip = String::from(if r % 2 == 0 { "198.18." } else { "198.19." });
+        let mut ip = String::from(if r.is_multiple_of(2) {
+            "198.18."
+        } else {
+            "198.19."
+        });
         decimal((r >> 8) % 255, &mut ip);
         ip.push('.');
         decimal(1 + (r >> 24) % 253, &mut ip);
@@ -67,7 +128,10 @@ impl Campaign {
             decimal(rng.below(99), &mut domain);
         }
         domain.push_str(".example");
-        let port = ["443", "4444", "8443", "8080", "53", "9001", "1337", "4443", "8888", "80"][rng.skewed(10)].to_owned();
+        let port = [
+            "443", "4444", "8443", "8080", "53", "9001", "1337", "4443", "8888", "80",
+        ][rng.skewed(10)]
+        .to_owned();
         let (tools, stages) = match host.os {
             Os::Windows => (WINDOWS_TOOLS, WINDOWS_STAGES),
             Os::Linux | Os::Macos => (UNIX_TOOLS, UNIX_STAGES),
@@ -76,7 +140,9 @@ impl Campaign {
         if rng.chance(30) {
             // A random name, as packers and droppers give.
             let word = rng.next();
-            tool = (0..6).map(|k| char::from(b'a' + u8::try_from((word >> (8 * k)) % 26).unwrap_or(0))).collect();
+            tool = (0..6)
+                .map(|k| char::from(b'a' + u8::try_from((word >> (8 * k)) % 26).unwrap_or(0)))
+                .collect();
             if host.os == Os::Windows {
                 tool.push_str(".exe");
             }
@@ -105,7 +171,12 @@ pub(super) fn slots(lines: u64, attacks: u64, seed: u64) -> Vec<Slot> {
         let steps = (5 + rng.below(14)).min(left);
         let mut row = rng.below(lines);
         for step in 0..steps {
-            slots.push(Slot { row, campaign, step, steps });
+            slots.push(Slot {
+                row,
+                campaign,
+                step,
+                steps,
+            });
             row = row.saturating_add(1 + rng.below(minute * 8)).min(lines - 1);
         }
         left -= steps;
@@ -145,7 +216,10 @@ mod tests {
         let slots = slots(1_000_000, 1_000, 4);
         let mut last = std::collections::HashMap::new();
         for s in slots {
-            assert!(last.insert(s.campaign, s.step).is_none_or(|before| before < s.step));
+            assert!(
+                last.insert(s.campaign, s.step)
+                    .is_none_or(|before| before < s.step)
+            );
         }
     }
 }

@@ -26,12 +26,16 @@ use std::collections::HashMap;
 use super::SynthError;
 use super::calendar::Product;
 use super::fleet::{Os, ROLES};
-use super::pattern::{self, Names, Op, Seq, Value};
+use super::image::original_name;
+use super::pattern::{self, Names, Op, Rule, Seq, Value};
 use super::prng::hash_bytes;
 
 const RULES: &[(&str, &str)] = &[
     ("rules_common.txt", include_str!("grammar/rules_common.txt")),
-    ("rules_windows.txt", include_str!("grammar/rules_windows.txt")),
+    (
+        "rules_windows.txt",
+        include_str!("grammar/rules_windows.txt"),
+    ),
     ("rules_unix.txt", include_str!("grammar/rules_unix.txt")),
 ];
 const PRODUCTS: (&str, &str) = ("products.txt", include_str!("grammar/products.txt"));
@@ -39,13 +43,19 @@ const PARENTS: (&str, &str) = ("parents.txt", include_str!("grammar/parents.txt"
 const BENIGN: &[(&str, &str)] = &[
     ("windows_head.txt", include_str!("grammar/windows_head.txt")),
     ("windows_tail.txt", include_str!("grammar/windows_tail.txt")),
-    ("windows_admin.txt", include_str!("grammar/windows_admin.txt")),
+    (
+        "windows_admin.txt",
+        include_str!("grammar/windows_admin.txt"),
+    ),
     ("linux_head.txt", include_str!("grammar/linux_head.txt")),
     ("linux_tail.txt", include_str!("grammar/linux_tail.txt")),
     ("macos.txt", include_str!("grammar/macos.txt")),
 ];
 const ATTACKS: &[(&str, &str)] = &[
-    ("attacks_windows.txt", include_str!("grammar/attacks_windows.txt")),
+    (
+        "attacks_windows.txt",
+        include_str!("grammar/attacks_windows.txt"),
+    ),
     ("attacks_unix.txt", include_str!("grammar/attacks_unix.txt")),
 ];
 
@@ -100,15 +110,18 @@ pub(super) struct Parent {
     pub(super) line: Seq,
 }
 
+/// A role's benign templates by popularity, each with its weight.
+type Ranked = Vec<(usize, f64)>;
+
 /// Everything that the grammar files say.
 #[derive(Debug)]
 pub(super) struct Catalog {
-    pub(super) rules: Vec<Box<[Seq]>>,
+    pub(super) rules: Vec<Rule>,
     pub(super) products: Vec<Product>,
     pub(super) parents: Vec<Parent>,
     pub(super) templates: Vec<Template>,
     /// For each role: its benign templates, the most popular first, with their weights.
-    pub(super) benign: Vec<Vec<(usize, f64)>>,
+    pub(super) benign: Vec<Ranked>,
     /// For each role: its attack templates.
     pub(super) attacks: Vec<Vec<usize>>,
 }
@@ -122,42 +135,71 @@ impl Catalog {
         let mut names = Names::default();
         let mut products = Vec::new();
         for (line, text) in meaningful(PRODUCTS.1) {
-            let [name, form, major, cadence] = fields(text).ok_or_else(|| bad(PRODUCTS.0, line, "needs four fields"))?;
-            let number = |t: &str| t.parse().map_err(|_| bad(PRODUCTS.0, line, "needs numbers in fields 3 and 4"));
+            let [name, form, major, cadence] =
+                fields(text).ok_or_else(|| bad(PRODUCTS.0, line, "needs four fields"))?;
+            let number = |t: &str| {
+                t.parse()
+                    .map_err(|_| bad(PRODUCTS.0, line, "needs numbers in fields 3 and 4"))
+            };
             names.products.insert(name.to_owned(), products.len());
-            products.push(Product { form: form.to_owned(), major: number(major)?, cadence_days: number(cadence)? });
+            products.push(Product {
+                form: form.to_owned(),
+                major: number(major)?,
+                cadence_days: number(cadence)?,
+            });
         }
         let rules = load_rules(&mut names)?;
         let mut parents = Vec::new();
         let mut parent_names = HashMap::new();
         for (line, text) in meaningful(PARENTS.1) {
-            let [name, image, cmd] = fields(text).ok_or_else(|| bad(PARENTS.0, line, "needs three fields"))?;
+            let [name, image, cmd] =
+                fields(text).ok_or_else(|| bad(PARENTS.0, line, "needs three fields"))?;
             let compile = |p| pattern::compile(p, &names).map_err(|e| bad(PARENTS.0, line, &e));
             if parent_names.insert(name, parents.len()).is_some() {
                 return Err(bad(PARENTS.0, line, "has the name of another parent"));
             }
-            parents.push(Parent { image: compile(image)?, line: compile(cmd)? });
+            parents.push(Parent {
+                image: compile(image)?,
+                line: compile(cmd)?,
+            });
         }
         let mut templates: Vec<Template> = Vec::new();
-        for (is_attack, (file, text)) in
-            BENIGN.iter().map(|f| (false, f)).chain(ATTACKS.iter().map(|f| (true, f)))
+        for (is_attack, (file, text)) in BENIGN
+            .iter()
+            .map(|f| (false, f))
+            .chain(ATTACKS.iter().map(|f| (true, f)))
         {
             for block in blocks(text) {
                 let template = template(file, &block, &names, &parent_names)?;
                 if template.technique.is_some() != is_attack {
-                    return Err(bad(file, block.line, "has a technique and should not, or the reverse"));
+                    return Err(bad(
+                        file,
+                        block.line,
+                        "has a technique and should not, or the reverse",
+                    ));
                 }
                 if templates.iter().any(|t| t.name == template.name) {
                     return Err(bad(file, block.line, "has the name of another template"));
                 }
                 if !is_attack && of_campaign(&template, &rules) {
-                    return Err(bad(file, block.line, "is benign and uses a value of a campaign"));
+                    return Err(bad(
+                        file,
+                        block.line,
+                        "is benign and uses a value of a campaign",
+                    ));
                 }
                 templates.push(template);
             }
         }
         let (benign, attacks) = by_role(&templates);
-        Ok(Self { rules, products, parents, templates, benign, attacks })
+        Ok(Self {
+            rules,
+            products,
+            parents,
+            templates,
+            benign,
+            attacks,
+        })
     }
 }
 
@@ -167,16 +209,19 @@ pub(super) const fn is_tail(rank: usize) -> bool {
 }
 
 /// What each role draws from. The law is Zipf-Mandelbrot's: (rank + 2) to the power of -1.1.
-fn by_role(templates: &[Template]) -> (Vec<Vec<(usize, f64)>>, Vec<Vec<usize>>) {
-    let mut benign = vec![Vec::new(); ROLES.len()];
+fn by_role(templates: &[Template]) -> (Vec<Ranked>, Vec<Vec<usize>>) {
+    let mut benign = vec![Ranked::new(); ROLES.len()];
     let mut attacks = vec![Vec::new(); ROLES.len()];
     for (i, t) in templates.iter().enumerate() {
         for &role in &t.roles {
             if t.technique.is_some() {
                 attacks[role].push(i);
             } else {
-                let ranked: &mut Vec<(usize, f64)> = &mut benign[role];
-                #[expect(clippy::cast_precision_loss, reason = "a role has some hundred templates")]
+                let ranked = &mut benign[role];
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a role has some hundred templates"
+                )]
                 let rank = ranked.len() as f64;
                 ranked.push((i, t.weight * (rank + 2.0).powf(-1.1)));
             }
@@ -185,12 +230,18 @@ fn by_role(templates: &[Template]) -> (Vec<Vec<(usize, f64)>>, Vec<Vec<usize>>) 
     (benign, attacks)
 }
 
-fn of_campaign(template: &Template, rules: &[Box<[Seq]>]) -> bool {
+fn of_campaign(template: &Template, rules: &[Rule]) -> bool {
     let campaign = |op: &Op| {
         matches!(
             op,
             Op::Value(
-                Value::C2Ip | Value::C2Domain | Value::C2Port | Value::Tool | Value::Stage | Value::Victim | Value::VictimUser
+                Value::C2Ip
+                    | Value::C2Domain
+                    | Value::C2Port
+                    | Value::Tool
+                    | Value::Stage
+                    | Value::Victim
+                    | Value::VictimUser
             )
         )
     };
@@ -198,12 +249,19 @@ fn of_campaign(template: &Template, rules: &[Box<[Seq]>]) -> bool {
         Image::Pattern(seq) => Some(seq),
         Image::Auto(_) => None,
     };
-    template.lines.iter().chain(image).any(|seq| pattern::any(seq, rules, &mut Vec::new(), &campaign))
+    template
+        .lines
+        .iter()
+        .chain(image)
+        .any(|seq| pattern::any(seq, rules, &mut Vec::new(), &campaign))
 }
 
 /// Lines that are neither empty nor a comment, with their numbers from 1.
 fn meaningful(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines().enumerate().map(|(i, l)| (i + 1, l)).filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'))
+    text.lines()
+        .enumerate()
+        .map(|(i, l)| (i + 1, l))
+        .filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'))
 }
 
 /// `a || b || c`, trimmed.
@@ -213,20 +271,36 @@ fn fields<const N: usize>(text: &str) -> Option<[&str; N]> {
 }
 
 fn bad(file: &str, line: usize, reason: &str) -> SynthError {
-    SynthError::Grammar { file: file.to_owned(), line, reason: reason.to_owned() }
+    SynthError::Grammar {
+        file: file.to_owned(),
+        line,
+        reason: reason.to_owned(),
+    }
 }
 
-/// `= name` and its alternatives, one a line. A rule may use only rules that stand before it, so that none is circular.
-fn load_rules(names: &mut Names) -> Result<Vec<Box<[Seq]>>, SynthError> {
-    let mut rules: Vec<Box<[Seq]>> = Vec::new();
+/// `= name`, or `= name topic`, and its alternatives, one a line. A rule may use only rules that stand before it, so that none is circular.
+fn load_rules(names: &mut Names) -> Result<Vec<Rule>, SynthError> {
+    let mut rules: Vec<Rule> = Vec::new();
     for (file, text) in RULES {
         let mut open: Option<(usize, &str, Vec<Seq>)> = None;
         let mut close = |rule: Option<(usize, &str, Vec<Seq>)>, names: &mut Names| match rule {
-            Some((line, _, parts)) if parts.is_empty() => Err(bad(file, line, "has no alternatives")),
+            Some((line, _, parts)) if parts.is_empty() => {
+                Err(bad(file, line, "has no alternatives"))
+            }
             Some((line, name, parts)) => {
+                let (name, topic) = name
+                    .strip_suffix(" topic")
+                    .map_or((name, false), |name| (name, true));
                 let taken = names.rules.insert(name.to_owned(), rules.len()).is_some();
-                rules.push(parts.into());
-                if taken { Err(bad(file, line, "has the name of another rule")) } else { Ok(()) }
+                rules.push(Rule {
+                    parts: parts.into(),
+                    topic,
+                });
+                if taken {
+                    Err(bad(file, line, "has the name of another rule"))
+                } else {
+                    Ok(())
+                }
             }
             None => Ok(()),
         };
@@ -256,7 +330,11 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut out: Vec<Block<'_>> = Vec::new();
     for (line, text) in meaningful(text) {
         if let Some(header) = text.strip_prefix("@ ") {
-            out.push(Block { line, header, body: Vec::new() });
+            out.push(Block {
+                line,
+                header,
+                body: Vec::new(),
+            });
         } else if let Some(block) = out.last_mut() {
             block.body.push(text.trim());
         }
@@ -264,34 +342,59 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
     out
 }
 
-fn template(file: &str, block: &Block, names: &Names, parent_names: &HashMap<&str, usize>) -> Result<Template, SynthError> {
+fn template(
+    file: &str,
+    block: &Block,
+    names: &Names,
+    parent_names: &HashMap<&str, usize>,
+) -> Result<Template, SynthError> {
     let err = |reason: &str| bad(file, block.line, reason);
     let mut words = block.header.split_whitespace();
     let name = words.next().ok_or_else(|| err("has no name"))?;
-    let options: HashMap<&str, &str> =
-        words.map(|w| w.split_once('=').ok_or_else(|| err("has a word without ="))).collect::<Result<_, _>>()?;
-    let known = ["on", "as", "churn", "from", "weight", "signed", "ofn", "t", "stage"];
+    let options: HashMap<&str, &str> = words
+        .map(|w| w.split_once('=').ok_or_else(|| err("has a word without =")))
+        .collect::<Result<_, _>>()?;
+    let known = [
+        "on", "as", "churn", "from", "weight", "signed", "ofn", "t", "stage",
+    ];
     if options.len() != known.iter().filter(|k| options.contains_key(**k)).count() {
         return Err(err("has an unknown option"));
     }
     let get = |key: &str| options.get(key).copied().unwrap_or("");
     let number = |key: &str, default: u64| match options.get(key) {
-        Some(text) => text.parse().map_err(|_| err("has an option that should be a number")),
+        Some(text) => text
+            .parse()
+            .map_err(|_| err("has an option that should be a number")),
         None => Ok(default),
     };
     let roles: Vec<usize> = get("on")
         .chars()
-        .map(|c| ROLES.iter().position(|r| r.1 == c).ok_or_else(|| err("has an unknown role")))
+        .map(|c| {
+            ROLES
+                .iter()
+                .position(|r| r.1 == c)
+                .ok_or_else(|| err("has an unknown role"))
+        })
         .collect::<Result<_, _>>()?;
-    let os = roles.first().map(|&r| ROLES[r].2).ok_or_else(|| err("has no role"))?;
+    let os = roles
+        .first()
+        .map(|&r| ROLES[r].2)
+        .ok_or_else(|| err("has no role"))?;
     if roles.iter().any(|&r| ROLES[r].2 != os) {
         return Err(err("mixes systems"));
     }
     let parents: Vec<usize> = get("from")
         .split(',')
-        .map(|p| parent_names.get(p).copied().ok_or_else(|| err("has an unknown parent")))
+        .map(|p| {
+            parent_names
+                .get(p)
+                .copied()
+                .ok_or_else(|| err("has an unknown parent"))
+        })
         .collect::<Result<_, _>>()?;
-    let [image, lines @ ..] = block.body.as_slice() else { return Err(err("has no image")) };
+    let [image, lines @ ..] = block.body.as_slice() else {
+        return Err(err("has no image"));
+    };
     if lines.is_empty() {
         return Err(err("has no command line"));
     }
@@ -309,7 +412,9 @@ fn template(file: &str, block: &Block, names: &Names, parent_names: &HashMap<&st
     };
     let original_file_name = match options.get("ofn") {
         Some(ofn) => Some((*ofn).to_owned()),
-        None if os == Os::Windows && matches!(image_pattern, Image::Pattern(_)) => original_name(image, signed).map(str::to_owned),
+        None if os == Os::Windows && matches!(image_pattern, Image::Pattern(_)) => {
+            original_name(image, signed).map(str::to_owned)
+        }
         None => None,
     };
     let account = match get("as") {
@@ -337,91 +442,8 @@ fn template(file: &str, block: &Block, names: &Names, parent_names: &HashMap<&st
         signer_trusted,
         technique: options.get("t").map(|t| (*t).to_owned()),
         stage: number("stage", 0)?,
-        weight: options.get("weight").map_or(Ok(1.0), |w| w.parse().map_err(|_| err("has a weight that is no number")))?,
+        weight: options.get("weight").map_or(Ok(1.0), |w| {
+            w.parse().map_err(|_| err("has a weight that is no number"))
+        })?,
     })
-}
-
-/// What the version resource of a known image says; the file's name for other signed ones, nothing for unsigned.
-pub(super) fn original_name(image: &str, signed: Option<bool>) -> Option<&str> {
-    let name = image.rsplit('\\').next().unwrap_or(image);
-    let known = ORIGINAL_NAMES.iter().find(|known| known.eq_ignore_ascii_case(name)).copied();
-    match known {
-        Some("pwsh.exe") => Some("pwsh.dll"),
-        None if signed == Some(false) || name.contains('«') => None,
-        known => known.or(Some(name)),
-    }
-}
-
-/// Names whose spelling in the version resource differs from that on disk.
-const ORIGINAL_NAMES: [&str; 17] = [
-    "Cmd.Exe", "PowerShell.EXE", "pwsh.exe", "CONHOST.EXE", "RUNDLL32.EXE", "REGSVR32.EXE", "MSHTA.EXE", "Wmiprvse.exe",
-    "CertUtil.exe", "EXPLORER.EXE", "WinWord.exe", "Excel.exe", "Outlook.exe", "WBADMIN.EXE", "VSSADMIN.EXE",
-    "DISM.EXE", "NETSH.EXE",
-];
-
-/// Programs that lie in `/usr/sbin`.
-const SBIN: [&str; 16] = [
-    "iptables", "ip", "nft", "ethtool", "useradd", "usermod", "groupadd", "chpasswd", "visudo", "lvextend", "mdadm", "smartctl",
-    "insmod", "tcpdump", "certbot", "fstrim",
-];
-
-/// The path of the program that a command line starts, from its first word.
-pub(super) fn image_of(line: &str, os: Os, folder: &str, out: &mut String) {
-    let windows = os == Os::Windows;
-    let bundle = ["/System/", "/Applications/", "/Library/"].iter().any(|root| line.starts_with(root));
-    let first = match line.strip_prefix('"') {
-        Some(quoted) => quoted.split('"').next().unwrap_or(""),
-        // Paths of macOS hold spaces, and `ps` quotes nothing: the path ends where an option or another path begins.
-        None if bundle => &line[..[" -", " /"].iter().filter_map(|end| line.find(end)).min().unwrap_or(line.len())],
-        None => line.split(' ').next().unwrap_or(""),
-    };
-    let first = first.trim_start_matches('(').trim_end_matches([')', ':']);
-    let whole = first.contains(if windows { '\\' } else { '/' });
-    let bare = |name: &str| name.strip_suffix(".exe").unwrap_or(name).to_ascii_lowercase();
-    if !whole {
-        out.push_str(match (os, bare(first).as_str()) {
-            _ if !folder.is_empty() => folder,
-            (Os::Windows, "powershell") => r"C:\Windows\System32\WindowsPowerShell\v1.0",
-            (Os::Windows, "pwsh") => r"C:\Program Files\PowerShell\7",
-            (Os::Windows, "wmic") => r"C:\Windows\System32\wbem",
-            (Os::Windows, "ssh") => r"C:\Windows\System32\OpenSSH",
-            (Os::Windows, _) => r"C:\Windows\System32",
-            (Os::Macos, "sh" | "bash" | "zsh" | "cp" | "launchctl" | "cat") => "/bin",
-            (Os::Linux, name) if SBIN.contains(&name) => "/usr/sbin",
-            (Os::Macos, "node" | "brew" | "ffmpeg" | "pnpm") => "/opt/homebrew/bin",
-            _ => "/usr/bin",
-        });
-        out.push(if windows { '\\' } else { '/' });
-    }
-    out.push_str(first);
-    let has_ending = first.rsplit(['\\', '/']).next().is_some_and(|name| name.contains('.'));
-    if windows && !has_ending {
-        out.push_str(".exe");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_image_follows_from_the_first_word() {
-        for (line, os, folder, want) in [
-            ("sc query", Os::Windows, "", r"C:\Windows\System32\sc.exe"),
-            (r#""C:\Program Files\x\y.exe" -a"#, Os::Windows, "", r"C:\Program Files\x\y.exe"),
-            ("kubectl get", Os::Linux, "/usr/local/bin", "/usr/local/bin/kubectl"),
-            ("/opt/a/b -c", Os::Linux, "", "/opt/a/b"),
-            ("sh -c x", Os::Macos, "", "/bin/sh"),
-        ] {
-            let mut out = String::new();
-            image_of(line, os, folder, &mut out);
-            assert_eq!(out, want);
-        }
-    }
-
-    #[test]
-    fn a_known_image_has_the_name_of_its_version_resource() {
-        assert_eq!(original_name(r"C:\Windows\System32\cmd.exe", Some(true)), Some("Cmd.Exe"));
-        assert_eq!(original_name(r"C:\x\tool.exe", Some(false)), None);
-    }
 }

@@ -64,9 +64,21 @@ pub(super) struct Domain {
 }
 
 const DOMAINS: [Domain; 3] = [
-    Domain { netbios: "NORDWIND", dns: "corp.nordwind.internal", authority: "S-1-5-21-2914073611-1450912237-3018846519" },
-    Domain { netbios: "HALVOR", dns: "ad.halvor.internal", authority: "S-1-5-21-1187402263-904472115-2240817390" },
-    Domain { netbios: "BRIGHTMOOR", dns: "brightmoor.internal", authority: "S-1-5-21-3655120984-2286017743-714409823" },
+    Domain {
+        netbios: "NORDWIND",
+        dns: "corp.nordwind.internal",
+        authority: "S-1-5-21-2914073611-1450912237-3018846519",
+    },
+    Domain {
+        netbios: "HALVOR",
+        dns: "ad.halvor.internal",
+        authority: "S-1-5-21-1187402263-904472115-2240817390",
+    },
+    Domain {
+        netbios: "BRIGHTMOOR",
+        dns: "brightmoor.internal",
+        authority: "S-1-5-21-3655120984-2286017743-714409823",
+    },
 ];
 
 /// One machine and its owner.
@@ -91,31 +103,98 @@ pub(super) struct Fleet {
 }
 
 const FIRST: &[&str] = &[
-    "james", "maria", "wei", "anna", "rahul", "sofia", "david", "fatima", "lukas", "emily", "jose", "priya", "thomas", "yuki",
-    "olga", "michael", "chen", "laura", "ahmed", "julia", "peter", "ingrid", "carlos", "nina", "samuel", "amara", "viktor",
-    "helen", "diego", "katrin", "omar", "claire", "ravi", "elena", "mark", "aisha", "jan", "sarah", "pavel", "mei", "oliver",
-    "leila", "tomas", "grace", "kenji", "irene", "marco", "zoe", "arjun", "freya", "hugo", "dana", "ivan", "lucy", "erik", "tara",
+    "james", "maria", "wei", "anna", "rahul", "sofia", "david", "fatima", "lukas", "emily", "jose",
+    "priya", "thomas", "yuki", "olga", "michael", "chen", "laura", "ahmed", "julia", "peter",
+    "ingrid", "carlos", "nina", "samuel", "amara", "viktor", "helen", "diego", "katrin", "omar",
+    "claire", "ravi", "elena", "mark", "aisha", "jan", "sarah", "pavel", "mei", "oliver", "leila",
+    "tomas", "grace", "kenji", "irene", "marco", "zoe", "arjun", "freya", "hugo", "dana", "ivan",
+    "lucy", "erik", "tara",
 ];
 const LAST: &[&str] = &[
-    "smith", "garcia", "mueller", "chen", "patel", "johnson", "kowalski", "rossi", "nguyen", "silva", "andersson", "kim",
-    "brown", "ivanov", "hernandez", "dubois", "tanaka", "wilson", "okafor", "jansen", "schmidt", "lopez", "singh", "novak",
-    "martin", "larsen", "costa", "walker", "haddad", "fischer", "moreau", "sharma", "clark", "petrov", "santos", "weber",
-    "lindqvist", "baker", "yamamoto", "romano", "khan", "murphy", "horvat", "becker", "reyes", "dahl", "ortiz", "hughes",
-    "keller", "popescu", "iyer", "gruber", "marsh", "vance", "eriksen", "farrell", "quint", "osei", "bauer", "lowe",
+    "smith",
+    "garcia",
+    "mueller",
+    "chen",
+    "patel",
+    "johnson",
+    "kowalski",
+    "rossi",
+    "nguyen",
+    "silva",
+    "andersson",
+    "kim",
+    "brown",
+    "ivanov",
+    "hernandez",
+    "dubois",
+    "tanaka",
+    "wilson",
+    "okafor",
+    "jansen",
+    "schmidt",
+    "lopez",
+    "singh",
+    "novak",
+    "martin",
+    "larsen",
+    "costa",
+    "walker",
+    "haddad",
+    "fischer",
+    "moreau",
+    "sharma",
+    "clark",
+    "petrov",
+    "santos",
+    "weber",
+    "lindqvist",
+    "baker",
+    "yamamoto",
+    "romano",
+    "khan",
+    "murphy",
+    "horvat",
+    "becker",
+    "reyes",
+    "dahl",
+    "ortiz",
+    "hughes",
+    "keller",
+    "popescu",
+    "iyer",
+    "gruber",
+    "marsh",
+    "vance",
+    "eriksen",
+    "farrell",
+    "quint",
+    "osei",
+    "bauer",
+    "lowe",
 ];
 const SITES: &[&str] = &["NYC", "LON", "MUC", "BLR", "CHI", "AMS", "AUS", "WAW"];
-const TIERS: &[&str] = &["SQL", "APP", "WEB", "FS", "SCCM", "EXCH", "PRINT", "RDS", "BKP", "FIN", "MES", "CTX"];
-const SERVICES: &[&str] = &["web", "api", "db", "kafka", "es", "redis", "batch", "etl", "mon", "mail", "ldap", "gitlab", "proxy"];
+const TIERS: &[&str] = &[
+    "SQL", "APP", "WEB", "FS", "SCCM", "EXCH", "PRINT", "RDS", "BKP", "FIN", "MES", "CTX",
+];
+const SERVICES: &[&str] = &[
+    "web", "api", "db", "kafka", "es", "redis", "batch", "etl", "mon", "mail", "ldap", "gitlab",
+    "proxy",
+];
 
 impl Fleet {
     /// At least one host of each role, the rest by their share.
     pub(super) fn new(hosts: usize, seed: u64) -> Self {
-        let mut fleet = Self { hosts: Vec::with_capacity(hosts + ROLES.len()), spans: Vec::with_capacity(ROLES.len()) };
+        let mut fleet = Self {
+            hosts: Vec::with_capacity(hosts + ROLES.len()),
+            spans: Vec::with_capacity(ROLES.len()),
+        };
         for (role, _, os, per_thousand, _) in ROLES {
             let share = hosts as u64 * per_thousand / 1_000;
             let from = fleet.hosts.len();
             for i in 0..share.max(1) {
-                fleet.hosts.push(host(role, os, i, mix2(mix2(seed, role as u64), i)));
+                fleet
+                    .hosts
+                    .push(host(role, os, i, mix2(mix2(seed, role as u64), i)));
             }
             fleet.spans.push(from..fleet.hosts.len());
         }
@@ -124,7 +203,10 @@ impl Fleet {
 
     /// The hosts of the role at `role` in `ROLES`.
     pub(super) fn of_role(&self, role: usize) -> &[Host] {
-        self.spans.get(role).and_then(|span| self.hosts.get(span.clone())).unwrap_or(&[])
+        self.spans
+            .get(role)
+            .and_then(|span| self.hosts.get(span.clone()))
+            .unwrap_or(&[])
     }
 
     /// A server that has to do with `host`: Windows talks to Windows, the others to Linux.
@@ -138,13 +220,19 @@ impl Fleet {
         };
         let servers = self.of_role(role);
         let at = mix2(host.key ^ 0x5E, word % 16) % servers.len().max(1) as u64;
-        usize::try_from(at).ok().and_then(|at| servers.get(at)).unwrap_or(&self.hosts[0])
+        usize::try_from(at)
+            .ok()
+            .and_then(|at| servers.get(at))
+            .unwrap_or(&self.hosts[0])
     }
 
     /// Another host that has to do with `host`: each has a circle of some eight.
     pub(super) fn near(&self, host: &Host, word: u64) -> &Host {
         let at = mix2(host.key, word % 8) % (self.hosts.len().max(1) as u64);
-        usize::try_from(at).ok().and_then(|at| self.hosts.get(at)).unwrap_or(&self.hosts[0])
+        usize::try_from(at)
+            .ok()
+            .and_then(|at| self.hosts.get(at))
+            .unwrap_or(&self.hosts[0])
     }
 }
 
@@ -162,7 +250,9 @@ fn host(role: Role, os: Os, i: u64, key: u64) -> Host {
     let word = rng.next();
     let serial = |n: usize| -> String {
         let set = b"ABCDEFGHJKLMNPQRSTUVWXYZ0123456789";
-        (0..n).map(|k| char::from(set[usize::try_from((word >> (6 * k)) % 34).unwrap_or(0)])).collect()
+        (0..n)
+            .map(|k| char::from(set[usize::try_from((word >> (6 * k)) % 34).unwrap_or(0)]))
+            .collect()
     };
     let (a, b, c) = (10 + word % 40, (word >> 8) % 250, 2 + (word >> 16) % 250);
     let name = match role {
@@ -173,20 +263,32 @@ fn host(role: Role, os: Os, i: u64, key: u64) -> Host {
         Role::WindowsBuild => format!("BLD-WIN-{:03}", i + 1),
         Role::DomainController => format!("{site}-DC{:02}", i + 1),
         Role::LinuxDeveloper => format!("{}-ws{i:02}", user.replace('.', "-")),
-        Role::LinuxServer if word % 3 == 0 => format!("ip-10-{a}-{b}-{c}"),
+        Role::LinuxServer if word.is_multiple_of(3) => format!("ip-10-{a}-{b}-{c}"),
         Role::LinuxServer => format!("{}-prod-{:02}", pick(SERVICES, &mut rng), i + 1),
         Role::LinuxBuild => format!("runner-{}-{i}", serial(8).to_lowercase()),
-        Role::KubeNode if word % 2 == 0 => format!("aks-nodepool1-{:08}-vmss{i:06}", 10_000_000 + word % 80_000_000),
+        Role::KubeNode if word.is_multiple_of(2) => format!(
+            "aks-nodepool1-{:08}-vmss{i:06}",
+            10_000_000 + word % 80_000_000
+        ),
         Role::KubeNode => format!("ip-10-{a}-{b}-{c}.ec2.internal"),
         Role::MacOffice => format!("{}s-MacBook-Air-{i}", capital(first)),
         Role::MacDeveloper => format!("MBP-{}", serial(6)),
     };
     let sid = format!("{}-{}", domain.authority, 1_104 + (word >> 20) % 30_000);
-    Host { key, name, os, domain, user, sid }
+    Host {
+        key,
+        name,
+        os,
+        domain,
+        user,
+        sid,
+    }
 }
 
 fn capital(word: &str) -> String {
-    word.char_indices().map(|(i, c)| if i == 0 { c.to_ascii_uppercase() } else { c }).collect()
+    word.char_indices()
+        .map(|(i, c)| if i == 0 { c.to_ascii_uppercase() } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -204,7 +306,13 @@ mod tests {
 
     #[test]
     fn the_same_seed_makes_the_same_hosts() {
-        let names = |seed| Fleet::new(100, seed).hosts.into_iter().map(|h| h.name).collect::<Vec<_>>();
+        let names = |seed| {
+            Fleet::new(100, seed)
+                .hosts
+                .into_iter()
+                .map(|h| h.name)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(names(1), names(1));
         assert_ne!(names(1), names(2));
     }

@@ -8,13 +8,14 @@
 use super::SynthParams;
 use super::calendar::{Day, activity, drift};
 use super::campaign::{Campaign, STAGES, Slot, slots};
-use super::catalog::{Account, Catalog, Image, Template, image_of, is_tail, original_name};
+use super::catalog::{Account, Catalog, Image, Template, is_tail};
 use super::fleet::{Fleet, Host, Os, ROLES};
+use super::image::{image_of, original_name};
 use super::prng::{Alias, Prng, hash_bytes, mix2};
 use super::render::{Scope, Scratch, Writer};
 
 /// Variants in the pool of a template.
-const POOL: usize = 12;
+const POOL: usize = 6;
 /// Percentage of events that do not know their parent's command line, as in real telemetry.
 const PARENT_LINE_LOST_PERCENT: u64 = 2;
 /// Microseconds in an hour.
@@ -87,7 +88,12 @@ pub(super) struct Generator<'a> {
 }
 
 impl<'a> Generator<'a> {
-    pub(super) fn new(params: &SynthParams, catalog: &'a Catalog, fleet: &'a Fleet, day: &'a Day) -> Self {
+    pub(super) fn new(
+        params: &SynthParams,
+        catalog: &'a Catalog,
+        fleet: &'a Fleet,
+        day: &'a Day,
+    ) -> Self {
         let tables = catalog.benign.iter().map(|ranked| {
             let weights: Vec<f64> = ranked
                 .iter()
@@ -95,13 +101,21 @@ impl<'a> Generator<'a> {
                 .map(|(rank, &(t, weight))| {
                     let key = catalog.templates[t].key;
                     // One in six of the tail comes and goes.
-                    weight * drift(mix2(key, params.seed), day.number, is_tail(rank) && key % 6 == 0)
+                    weight
+                        * drift(
+                            mix2(key, params.seed),
+                            day.number,
+                            is_tail(rank) && key.is_multiple_of(6),
+                        )
                 })
                 .collect();
             Alias::new(&weights)
         });
-        let share = |role: usize, hour: u32| ROLES[role].4 * activity(ROLES[role].0, hour, day.weekend);
-        let by_hour: Vec<Vec<f64>> = (0..24).map(|h| (0..ROLES.len()).map(|r| share(r, h)).collect()).collect();
+        let share =
+            |role: usize, hour: u32| ROLES[role].4 * activity(ROLES[role].0, hour, day.weekend);
+        let by_hour: Vec<Vec<f64>> = (0..24)
+            .map(|h| (0..ROLES.len()).map(|r| share(r, h)).collect())
+            .collect();
         let total: f64 = by_hour.iter().flatten().sum();
         let mut curve = vec![0.0];
         let mut sum = 0.0;
@@ -154,11 +168,19 @@ impl<'a> Generator<'a> {
             _ => self.open(row),
         };
         burst.left -= 1;
-        let Some(ranked) = self.catalog.benign.get(burst.role) else { return };
+        let Some(ranked) = self.catalog.benign.get(burst.role) else {
+            return;
+        };
         let rank = self.tables[burst.role].draw(&mut self.rng);
-        let Some(&(at, _)) = ranked.get(rank) else { return };
+        let Some(&(at, _)) = ranked.get(rank) else {
+            return;
+        };
         let template = &self.catalog.templates[at];
-        let host = if is_tail(rank) { self.home_host(template, burst.role) } else { burst.host };
+        let host = if is_tail(rank) {
+            self.home_host(template, burst.role)
+        } else {
+            burst.host
+        };
         let fresh = self.rng.chance(template.churn_percent);
         let key = if fresh {
             mix2(self.day_key, row)
@@ -183,7 +205,12 @@ impl<'a> Generator<'a> {
         while left < 40 && self.rng.chance(83) {
             left += 1;
         }
-        Burst { left, role, host: &hosts[self.rng.index(hosts.len())], time_us }
+        Burst {
+            left,
+            role,
+            host: &hosts[self.rng.index(hosts.len())],
+            time_us,
+        }
     }
 
     /// One of the few hosts that a template of the tail lives on.
@@ -198,10 +225,21 @@ impl<'a> Generator<'a> {
     fn moment(&mut self, row: u64) -> u64 {
         #[expect(clippy::cast_precision_loss, reason = "a day has fewer than 2^52 rows")]
         let at = (row as f64 + self.rng.unit()) / self.lines as f64;
-        let hour = self.curve.partition_point(|&share| share <= at).clamp(1, 24);
+        let hour = self
+            .curve
+            .partition_point(|&share| share <= at)
+            .clamp(1, 24);
         let (from, to) = (self.curve[hour - 1], self.curve[hour]);
-        let within = if to > from { ((at - from) / (to - from)).clamp(0.0, 0.999_999) } else { 0.0 };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 3.6e9")]
+        let within = if to > from {
+            ((at - from) / (to - from)).clamp(0.0, 0.999_999)
+        } else {
+            0.0
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "0 to 3.6e9"
+        )]
         let us = (within * 3.6e9) as u64;
         (hour as u64 - 1) * HOUR_US + us
     }
@@ -214,23 +252,51 @@ impl<'a> Generator<'a> {
                 let mut rng = Prng::new(key);
                 let hour = usize::try_from(time / HOUR_US).unwrap_or(0).min(23);
                 // By the campaign's key, not by the hour of this step: campaigns interleave.
-                let role = if rng.chance(60) { rng.skewed(3) } else { 3 + rng.index(ROLES.len() - 3) };
-                let role = if self.catalog.attacks[role].is_empty() { hour % 2 } else { role };
+                let role = if rng.chance(60) {
+                    rng.skewed(3)
+                } else {
+                    3 + rng.index(ROLES.len() - 3)
+                };
+                let role = if self.catalog.attacks[role].is_empty() {
+                    hour % 2
+                } else {
+                    role
+                };
                 let hosts = self.fleet.of_role(role);
                 let host = &hosts[rng.index(hosts.len())];
-                (slot.campaign, role, host, Campaign::new(mix2(key, 1), host, self.fleet))
+                (
+                    slot.campaign,
+                    role,
+                    host,
+                    Campaign::new(mix2(key, 1), host, self.fleet),
+                )
             }
         };
         let mut rng = Prng::new(mix2(key, 2 + slot.step));
         let stage = 1 + slot.step * STAGES / slot.steps.max(1);
         let of_role = &self.catalog.attacks[open.1];
-        let in_stage = || of_role.iter().copied().filter(|&t| self.catalog.templates[t].stage == stage);
+        let in_stage = || {
+            of_role
+                .iter()
+                .copied()
+                .filter(|&t| self.catalog.templates[t].stage == stage)
+        };
         let count = in_stage().count();
-        let at = in_stage().nth(rng.index(count)).or_else(|| of_role.first().copied());
+        let at = in_stage()
+            .nth(rng.index(count))
+            .or_else(|| of_role.first().copied());
         if let Some(at) = at {
             event.template = at;
             let template = &self.catalog.templates[at];
-            self.write(template, open.2, rng.next(), true, time, Some(&open.3), event);
+            self.write(
+                template,
+                open.2,
+                rng.next(),
+                true,
+                time,
+                Some(&open.3),
+                event,
+            );
         }
         self.campaign = Some(open);
     }
@@ -259,7 +325,7 @@ impl<'a> Generator<'a> {
             campaign,
         };
         let rules = &self.catalog.rules;
-        let mut writer = Writer { scope, rules, rng: Prng::new(key), scratch: &mut self.scratch };
+        let mut writer = Writer::new(scope, rules, key, &mut self.scratch);
         event.image.clear();
         event.command_line.clear();
         if let Image::Pattern(image) = &template.image {
@@ -275,9 +341,15 @@ impl<'a> Generator<'a> {
         let which = self.rng.skewed(template.parents.len());
         let parent = template.parents.get(which).copied().unwrap_or(0);
         // A parent lives for a few hours: its text and pid are the same for all it starts in that time.
-        let session = mix2(mix2(host.key, parent as u64), mix2(self.day_key, time_us / (3 * HOUR_US)));
-        let scope = Scope { second: None, ..scope };
-        let mut writer = Writer { scope, rules, rng: Prng::new(session), scratch: &mut self.scratch };
+        let session = mix2(
+            mix2(host.key, parent as u64),
+            mix2(self.day_key, time_us / (3 * HOUR_US)),
+        );
+        let scope = Scope {
+            second: None,
+            ..scope
+        };
+        let mut writer = Writer::new(scope, rules, session, &mut self.scratch);
         event.parent_image.clear();
         event.parent_command_line.clear();
         if let Some(parent) = self.catalog.parents.get(parent) {
@@ -296,8 +368,18 @@ impl<'a> Generator<'a> {
         event.os = host.os.name();
         event.original_file_name.clear();
         let auto = matches!(template.image, Image::Auto(_)) && host.os == Os::Windows;
-        let from_image = if auto { original_name(&event.image, template.signed) } else { None };
-        event.original_file_name.push_str(template.original_file_name.as_deref().or(from_image).unwrap_or(""));
+        let from_image = if auto {
+            original_name(&event.image, template.signed)
+        } else {
+            None
+        };
+        event.original_file_name.push_str(
+            template
+                .original_file_name
+                .as_deref()
+                .or(from_image)
+                .unwrap_or(""),
+        );
         event.signed = template.signed;
         event.signer_trusted = template.signer_trusted;
     }
@@ -317,7 +399,12 @@ fn pid(os: Os, word: u64) -> i64 {
 fn account(template: &Template, host: &Host, event: &mut Event) {
     let windows = host.os == Os::Windows;
     let (domain, login, integrity, sid) = match &template.account {
-        Account::User(level) => (host.domain.netbios, host.user.as_str(), *level, host.sid.as_str()),
+        Account::User(level) => (
+            host.domain.netbios,
+            host.user.as_str(),
+            *level,
+            host.sid.as_str(),
+        ),
         Account::System => ("NT AUTHORITY", "SYSTEM", "System", "S-1-5-18"),
         Account::LocalService => ("NT AUTHORITY", "LOCAL SERVICE", "System", "S-1-5-19"),
         Account::NetworkService => ("NT AUTHORITY", "NETWORK SERVICE", "System", "S-1-5-20"),
@@ -332,10 +419,16 @@ fn account(template: &Template, host: &Host, event: &mut Event) {
         event.domain.push_str(domain);
         event.integrity_level = Some(integrity);
         if sid.is_empty() {
-            let own = host.sid.rsplit_once('-').map_or(host.sid.as_str(), |(authority, _)| authority);
+            let own = host
+                .sid
+                .rsplit_once('-')
+                .map_or(host.sid.as_str(), |(authority, _)| authority);
             event.user_sid.push_str(own);
             event.user_sid.push('-');
-            super::render::decimal(1_200 + hash_bytes(login.as_bytes()) % 6_000, &mut event.user_sid);
+            super::render::decimal(
+                1_200 + hash_bytes(login.as_bytes()) % 6_000,
+                &mut event.user_sid,
+            );
         } else {
             event.user_sid.push_str(sid);
         }

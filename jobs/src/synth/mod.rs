@@ -18,8 +18,10 @@
 mod calendar;
 mod campaign;
 mod catalog;
+mod documents;
 mod fleet;
 mod generate;
+mod image;
 mod json;
 mod native;
 mod ocsf;
@@ -44,7 +46,7 @@ use fleet::Fleet;
 use generate::{Event, Generator};
 
 /// Rows on one host and day below which a fleet would look thin: fewer hosts take part in a small day.
-const ROWS_PER_HOST: u64 = 250;
+const ROWS_PER_HOST: u64 = 400;
 /// Rows between two reports of progress.
 const PROGRESS_EVERY_ROWS: u64 = 16_384;
 
@@ -89,7 +91,7 @@ pub struct SynthParams {
     pub days: u32,
     /// The same seed gives the same bytes.
     pub seed: u64,
-    /// Hosts of the fleet. A day has one host for each 250 rows at most, and one of each of the eleven roles at least.
+    /// Hosts of the fleet. A day has one host for each 400 rows at most, and one of each of the eleven roles at least.
     pub hosts: u32,
     /// Share of rows that belong to an attack, 0 to 0.5.
     pub attacks: f64,
@@ -135,12 +137,27 @@ impl SynthParams {
     }
 
     fn check(&self) -> Result<(), SynthError> {
-        let bad = |name, expected, got: String| Err(SynthError::Parameter { name, expected, got });
+        let bad = |name, expected, got: String| {
+            Err(SynthError::Parameter {
+                name,
+                expected,
+                got,
+            })
+        };
         if self.lines == 0 || self.lines > 1 << 40 {
             return bad("lines", "1 to 2^40", self.lines.to_string());
         }
-        if self.days == 0 || self.from.checked_add_days(Days::new(u64::from(self.days))).is_none() {
-            return bad("days", "at least 1, within the calendar", self.days.to_string());
+        if self.days == 0
+            || self
+                .from
+                .checked_add_days(Days::new(u64::from(self.days)))
+                .is_none()
+        {
+            return bad(
+                "days",
+                "at least 1, within the calendar",
+                self.days.to_string(),
+            );
         }
         if self.hosts == 0 {
             return bad("hosts", "at least 1", self.hosts.to_string());
@@ -149,7 +166,11 @@ impl SynthParams {
             return bad("attacks", "0 to 0.5", self.attacks.to_string());
         }
         if self.rows_per_file == 0 {
-            return bad("rows_per_file", "at least 1", self.rows_per_file.to_string());
+            return bad(
+                "rows_per_file",
+                "at least 1",
+                self.rows_per_file.to_string(),
+            );
         }
         let fits = match self.format {
             Format::Parquet => matches!(self.schema, Schema::Native | Schema::Ocsf),
@@ -157,7 +178,11 @@ impl SynthParams {
             Format::Ndjson | Format::NdjsonGz | Format::NdjsonZst => true,
         };
         if !fits {
-            return bad("format", "one that this schema is written in", format!("{:?} for {:?}", self.format, self.schema));
+            return bad(
+                "format",
+                "one that this schema is written in",
+                format!("{:?} for {:?}", self.format, self.schema),
+            );
         }
         Ok(())
     }
@@ -242,18 +267,30 @@ pub enum SynthError {
 ///
 /// # Errors
 /// A parameter out of range, a folder that is not empty, or a file that cannot be written.
-pub fn synth(params: &SynthParams, out: &Path, progress: &mut dyn FnMut(u64)) -> Result<SynthReport, SynthError> {
+pub fn synth(
+    params: &SynthParams,
+    out: &Path,
+    progress: &mut dyn FnMut(u64),
+) -> Result<SynthReport, SynthError> {
     params.check()?;
     let started = Instant::now();
     output::check_empty(out, params.overwrite)?;
     let catalog = Catalog::load()?;
     let active = (params.lines / ROWS_PER_HOST).clamp(1, u64::from(params.hosts));
     let fleet = Fleet::new(usize::try_from(active).unwrap_or(usize::MAX), params.seed);
-    let mut report =
-        SynthReport { files: Vec::new(), truth: Vec::new(), rows: 0, unique_rows: 0, attack_rows: 0, secs: 0.0 };
+    let mut report = SynthReport {
+        files: Vec::new(),
+        truth: Vec::new(),
+        rows: 0,
+        unique_rows: 0,
+        attack_rows: 0,
+        secs: 0.0,
+    };
     let mut event = Event::default();
     for offset in 0..u64::from(params.days) {
-        let Some(date) = params.from.checked_add_days(Days::new(offset)) else { break };
+        let Some(date) = params.from.checked_add_days(Days::new(offset)) else {
+            break;
+        };
         let day = Day::new(date, &catalog.products, params.seed);
         let mut generator = Generator::new(params, &catalog, &fleet, &day);
         let mut telemetry = output::Parts::new(params, out, &day)?;

@@ -17,7 +17,15 @@ const GROUP_ROWS: usize = 262_144;
 
 /// The text columns, in the order in which `push` fills them.
 const TEXTS: [&str; 10] = [
-    "host", "user", "os", "image", "command_line", "parent_image", "parent_command_line", "integrity_level", "user_sid",
+    "host",
+    "user",
+    "os",
+    "image",
+    "command_line",
+    "parent_image",
+    "parent_command_line",
+    "integrity_level",
+    "user_sid",
     "original_file_name",
 ];
 
@@ -35,10 +43,19 @@ pub(super) struct NativeParquet {
 
 impl NativeParquet {
     pub(super) fn new(file: Whole) -> Result<Self, SynthError> {
-        let mut fields =
-            vec![Field::new("event_time", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false)];
-        fields.extend(TEXTS.iter().map(|name| Field::new(*name, DataType::Utf8, true)));
-        fields.extend(["signed", "signer_trusted"].map(|name| Field::new(name, DataType::Boolean, true)));
+        let mut fields = vec![Field::new(
+            "event_time",
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            false,
+        )];
+        fields.extend(
+            TEXTS
+                .iter()
+                .map(|name| Field::new(*name, DataType::Utf8, true)),
+        );
+        fields.extend(
+            ["signed", "signer_trusted"].map(|name| Field::new(name, DataType::Boolean, true)),
+        );
         fields.extend(["pid", "parent_pid"].map(|name| Field::new(name, DataType::Int64, true)));
         let properties = parquet_properties(&["command_line", "pid", "parent_pid"], GROUP_ROWS);
         Ok(Self {
@@ -55,14 +72,29 @@ impl NativeParquet {
 
     pub(super) fn push(&mut self, event: &Event) -> Result<(), SynthError> {
         self.times.push(event.time_us);
-        let [host, user, os, image, line, parent_image, parent_line, integrity, sid, original] = &mut self.texts;
+        let [
+            host,
+            user,
+            os,
+            image,
+            line,
+            parent_image,
+            parent_line,
+            integrity,
+            sid,
+            original,
+        ] = &mut self.texts;
         host.push(&event.host);
         user.push_with(&mut self.user, |out| event.write_user(out));
         os.push(event.os);
         image.push(&event.image);
         line.push(&event.command_line);
         parent_image.push(&event.parent_image);
-        parent_line.push_option(event.parent_line_known.then_some(event.parent_command_line.as_str()));
+        parent_line.push_option(
+            event
+                .parent_line_known
+                .then_some(event.parent_command_line.as_str()),
+        );
         integrity.push_option(event.integrity_level);
         sid.push_known(&event.user_sid);
         original.push_known(&event.original_file_name);
@@ -70,19 +102,30 @@ impl NativeParquet {
         self.trusted.push(event.signer_trusted);
         self.pids.push(event.pid);
         self.parent_pids.push(event.parent_pid);
-        if self.times.len() >= BATCH_ROWS { self.flush() } else { Ok(()) }
+        if self.times.len() >= BATCH_ROWS {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), SynthError> {
-        let times = TimestampMicrosecondArray::from(std::mem::take(&mut self.times)).with_timezone("UTC");
+        let times =
+            TimestampMicrosecondArray::from(std::mem::take(&mut self.times)).with_timezone("UTC");
         let mut columns: Vec<ArrayRef> = vec![Arc::new(times)];
         for text in &mut self.texts {
             columns.push(text.take()?);
         }
-        columns.push(Arc::new(BooleanArray::from(std::mem::take(&mut self.signed))));
-        columns.push(Arc::new(BooleanArray::from(std::mem::take(&mut self.trusted))));
+        columns.push(Arc::new(BooleanArray::from(std::mem::take(
+            &mut self.signed,
+        ))));
+        columns.push(Arc::new(BooleanArray::from(std::mem::take(
+            &mut self.trusted,
+        ))));
         columns.push(Arc::new(Int64Array::from(std::mem::take(&mut self.pids))));
-        columns.push(Arc::new(Int64Array::from(std::mem::take(&mut self.parent_pids))));
+        columns.push(Arc::new(Int64Array::from(std::mem::take(
+            &mut self.parent_pids,
+        ))));
         self.file.write(columns)
     }
 

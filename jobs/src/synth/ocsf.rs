@@ -54,9 +54,16 @@ pub(super) struct OcsfParquet {
 impl OcsfParquet {
     pub(super) fn new(file: Whole) -> Result<Self, SynthError> {
         let empty = columns(Vec::new(), Vec::new(), Vec::new(), Vec::new(), &mut texts())?;
-        let fields: Vec<Field> =
-            empty.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
-        let plain = ["time", "process.cmd_line", "process.pid", "process.parent_process.pid"];
+        let fields: Vec<Field> = empty
+            .iter()
+            .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
+            .collect();
+        let plain = [
+            "time",
+            "process.cmd_line",
+            "process.pid",
+            "process.parent_process.pid",
+        ];
         let properties = parquet_properties(&plain, GROUP_ROWS);
         Ok(Self {
             times: Vec::new(),
@@ -83,16 +90,35 @@ impl OcsfParquet {
         t[LINE].push(&event.command_line);
         t[IMAGE].push(&event.image);
         t[INTEGRITY].push_option(event.integrity_level);
-        t[PARENT_LINE].push_option(event.parent_line_known.then_some(event.parent_command_line.as_str()));
+        t[PARENT_LINE].push_option(
+            event
+                .parent_line_known
+                .then_some(event.parent_command_line.as_str()),
+        );
         t[PARENT_IMAGE].push(&event.parent_image);
-        if self.times.len() >= BATCH_ROWS { self.flush() } else { Ok(()) }
+        if self.times.len() >= BATCH_ROWS {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), SynthError> {
         let take = std::mem::take::<Vec<i64>>;
-        let (times, pids, parents) = (take(&mut self.times), take(&mut self.pids), take(&mut self.parent_pids));
-        let columns = columns(times, std::mem::take(&mut self.os_ids), pids, parents, &mut self.texts)?;
-        self.file.write(columns.into_iter().map(|(_, array)| array).collect())
+        let (times, pids, parents) = (
+            take(&mut self.times),
+            take(&mut self.pids),
+            take(&mut self.parent_pids),
+        );
+        let columns = columns(
+            times,
+            std::mem::take(&mut self.os_ids),
+            pids,
+            parents,
+            &mut self.texts,
+        )?;
+        self.file
+            .write(columns.into_iter().map(|(_, array)| array).collect())
     }
 
     pub(super) fn finish(mut self) -> Result<SynthFile, SynthError> {
@@ -107,8 +133,10 @@ fn texts() -> [TextColumn; TEXTS] {
 
 /// A struct column of the given fields.
 fn nest(parts: Vec<(&str, ArrayRef)>) -> Result<ArrayRef, SynthError> {
-    let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) =
-        parts.into_iter().map(|(name, a)| (Field::new(name, a.data_type().clone(), true), a)).unzip();
+    let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = parts
+        .into_iter()
+        .map(|(name, a)| (Field::new(name, a.data_type().clone(), true), a))
+        .unzip();
     Ok(Arc::new(StructArray::try_new(fields.into(), arrays, None)?))
 }
 
@@ -127,13 +155,27 @@ fn columns(
         t.push(column.take()?);
     }
     let text = |at: usize| Arc::clone(&t[at]);
-    let user = || nest(vec![("name", text(LOGIN)), ("domain", text(DOMAIN)), ("uid", text(SID))]);
+    let user = || {
+        nest(vec![
+            ("name", text(LOGIN)),
+            ("domain", text(DOMAIN)),
+            ("uid", text(SID)),
+        ])
+    };
     let parent_pids: ArrayRef = Arc::new(Int64Array::from(parent_pids));
     let parent = || {
         let file = nest(vec![("path", text(PARENT_IMAGE))])?;
-        nest(vec![("pid", Arc::clone(&parent_pids)), ("cmd_line", text(PARENT_LINE)), ("file", file)])
+        nest(vec![
+            ("pid", Arc::clone(&parent_pids)),
+            ("cmd_line", text(PARENT_LINE)),
+            ("file", file),
+        ])
     };
-    let os = nest(vec![("name", text(OS_NAME)), ("type", text(OS_NAME)), ("type_id", Arc::new(Int32Array::from(os_ids)))])?;
+    let os = nest(vec![
+        ("name", text(OS_NAME)),
+        ("type", text(OS_NAME)),
+        ("type_id", Arc::new(Int32Array::from(os_ids))),
+    ])?;
     let process = nest(vec![
         ("pid", Arc::new(Int64Array::from(pids))),
         ("cmd_line", text(LINE)),
@@ -150,7 +192,10 @@ fn columns(
         ("severity_id", constant(1)),
         ("time", Arc::new(Int64Array::from(times))),
         ("device", nest(vec![("hostname", text(HOST)), ("os", os)])?),
-        ("actor", nest(vec![("user", user()?), ("process", parent()?)])?),
+        (
+            "actor",
+            nest(vec![("user", user()?), ("process", parent()?)])?,
+        ),
         ("process", process),
     ])
 }
@@ -164,8 +209,13 @@ mod tests {
     #[test]
     fn the_schema_is_nested_as_ocsf_says() -> Result<(), SynthError> {
         let columns = columns(Vec::new(), Vec::new(), Vec::new(), Vec::new(), &mut texts())?;
-        let process = columns.iter().find(|(name, _)| *name == "process").map(|(_, a)| a.data_type().clone());
-        let Some(DataType::Struct(fields)) = process else { return Err(SynthError::NotEmpty("no struct".into())) };
+        let process = columns
+            .iter()
+            .find(|(name, _)| *name == "process")
+            .map(|(_, a)| a.data_type().clone());
+        let Some(DataType::Struct(fields)) = process else {
+            return Err(SynthError::NotEmpty("no struct".into()));
+        };
         assert!(fields.find("cmd_line").is_some() && fields.find("parent_process").is_some());
         Ok(())
     }

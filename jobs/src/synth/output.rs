@@ -10,8 +10,8 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::calendar::Day;
+use super::documents;
 use super::generate::Event;
-use super::json;
 use super::native::NativeParquet;
 use super::ocsf::OcsfParquet;
 use super::{Format, Schema, SynthError, SynthFile, SynthParams};
@@ -31,7 +31,10 @@ pub(super) struct Whole {
 impl Whole {
     /// Opens the file, with the folders above it.
     pub(super) fn create(path: PathBuf) -> Result<Self, SynthError> {
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let temporary = path.with_file_name(format!(".{name}.tmp"));
         let open = || {
             if let Some(folder) = path.parent() {
@@ -40,7 +43,12 @@ impl Whole {
             File::create(&temporary)
         };
         let file = open().map_err(io(&temporary))?;
-        Ok(Self { file: BufWriter::with_capacity(BUFFER_BYTES, file), path, temporary, done: false })
+        Ok(Self {
+            file: BufWriter::with_capacity(BUFFER_BYTES, file),
+            path,
+            temporary,
+            done: false,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -51,7 +59,11 @@ impl Whole {
     pub(super) fn commit(mut self, rows: u64) -> Result<SynthFile, SynthError> {
         let bytes = self.settle().map_err(io(&self.path))?;
         self.done = true;
-        Ok(SynthFile { path: self.path.clone(), rows, bytes })
+        Ok(SynthFile {
+            path: self.path.clone(),
+            rows,
+            bytes,
+        })
     }
 }
 
@@ -84,7 +96,10 @@ impl Drop for Whole {
 
 pub(super) fn io(path: &Path) -> impl Fn(std::io::Error) -> SynthError {
     let path = path.to_owned();
-    move |source| SynthError::Io { path: path.clone(), source }
+    move |source| SynthError::Io {
+        path: path.clone(),
+        source,
+    }
 }
 
 /// Refuses a folder that holds something, unless it may be overwritten.
@@ -95,7 +110,11 @@ pub(super) fn check_empty(out: &Path, overwrite: bool) -> Result<(), SynthError>
         Err(e) => return Err(io(out)(e)),
     };
     let empty = entries.take(1).count() == 0;
-    if empty || overwrite { Ok(()) } else { Err(SynthError::NotEmpty(out.to_owned())) }
+    if empty || overwrite {
+        Ok(())
+    } else {
+        Err(SynthError::NotEmpty(out.to_owned()))
+    }
 }
 
 /// Zstd, and no dictionary for the columns of `plain`, whose values hardly repeat.
@@ -155,7 +174,15 @@ impl Text {
 enum Open {
     Native(Box<NativeParquet>),
     Ocsf(Box<OcsfParquet>),
-    Text { text: Text, path: PathBuf, line: String, rows: u64 },
+    Text(Box<TextFile>),
+}
+
+/// A file of lines and what is needed to write one.
+struct TextFile {
+    text: Text,
+    path: PathBuf,
+    line: String,
+    rows: u64,
 }
 
 impl Open {
@@ -163,15 +190,21 @@ impl Open {
         match self {
             Self::Native(file) => file.push(event),
             Self::Ocsf(file) => file.push(event),
-            Self::Text { text, path, line, rows } => {
+            Self::Text(file) => {
+                let TextFile {
+                    text,
+                    path,
+                    line,
+                    rows,
+                } = file.as_mut();
                 line.clear();
                 match (format, schema) {
-                    (Format::Csv, _) => json::csv(event, line),
-                    (_, Schema::Native) => json::native(event, line),
-                    (_, Schema::Ocsf) => json::ocsf(event, line),
-                    (_, Schema::Ecs) => json::ecs(event, line),
-                    (_, Schema::Sysmon) => json::sysmon(event, line),
-                    (_, Schema::Security4688) => json::security(event, line),
+                    (Format::Csv, _) => documents::csv(event, line),
+                    (_, Schema::Native) => documents::native(event, line),
+                    (_, Schema::Ocsf) => documents::ocsf(event, line),
+                    (_, Schema::Ecs) => documents::ecs(event, line),
+                    (_, Schema::Sysmon) => documents::sysmon(event, line),
+                    (_, Schema::Security4688) => documents::security(event, line),
                 }
                 line.push('\n');
                 *rows += 1;
@@ -184,7 +217,12 @@ impl Open {
         match self {
             Self::Native(file) => file.finish(),
             Self::Ocsf(file) => file.finish(),
-            Self::Text { text, path, rows, .. } => text.into_file().map_err(io(&path))?.commit(rows),
+            Self::Text(file) => {
+                let TextFile {
+                    text, path, rows, ..
+                } = *file;
+                text.into_file().map_err(io(&path))?.commit(rows)
+            }
         }
     }
 }
@@ -202,7 +240,9 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn new(params: &SynthParams, out: &Path, day: &Day) -> Result<Self, SynthError> {
         let folder = if params.schema == Schema::Ocsf {
-            out.join("region=us-east-1").join("accountId=123456789012").join(format!("eventDay={}", day.digits))
+            out.join("region=us-east-1")
+                .join("accountId=123456789012")
+                .join(format!("eventDay={}", day.digits))
         } else {
             out.join(format!("day={}", day.dashed))
         };
@@ -220,7 +260,10 @@ impl Parts {
     }
 
     pub(super) fn push(&mut self, event: &Event) -> Result<(), SynthError> {
-        if self.open.as_ref().is_some_and(|(_, rows)| *rows >= self.rows_per_file)
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|(_, rows)| *rows >= self.rows_per_file)
             && let Some((full, _)) = self.open.take()
         {
             self.files.push(full.finish()?);
@@ -243,7 +286,10 @@ impl Parts {
             (Format::NdjsonZst, _) => "ndjson.zst",
             (Format::Csv, _) => "csv",
         };
-        let file = Whole::create(self.folder.join(format!("part-{:05}.{ending}", self.files.len())))?;
+        let file = Whole::create(
+            self.folder
+                .join(format!("part-{:05}.{ending}", self.files.len())),
+        )?;
         match (self.format, self.schema) {
             (Format::Parquet, Schema::Ocsf) => Ok(Open::Ocsf(Box::new(OcsfParquet::new(file)?))),
             (Format::Parquet, _) => Ok(Open::Native(Box::new(NativeParquet::new(file)?))),
@@ -251,9 +297,15 @@ impl Parts {
                 let path = file.path().to_owned();
                 let mut text = Text::new(file, format)?;
                 if format == Format::Csv {
-                    text.write(json::CSV_HEADER.as_bytes()).map_err(io(&path))?;
+                    text.write(documents::CSV_HEADER.as_bytes())
+                        .map_err(io(&path))?;
                 }
-                Ok(Open::Text { text, path, line: String::new(), rows: 0 })
+                Ok(Open::Text(Box::new(TextFile {
+                    text,
+                    path,
+                    line: String::new(),
+                    rows: 0,
+                })))
             }
         }
     }
@@ -275,7 +327,10 @@ fn remove_parts(folder: &Path) -> Result<(), SynthError> {
     };
     for entry in entries {
         let path = entry.map_err(io(folder))?.path();
-        if path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("part-")) {
+        if path
+            .file_name()
+            .is_some_and(|n| n.to_string_lossy().starts_with("part-"))
+        {
             fs::remove_file(&path).map_err(io(&path))?;
         }
     }

@@ -30,7 +30,12 @@ pub(super) enum Op {
     Text(Box<str>),
     Alt(Box<[Seq]>),
     Opt(u64, Seq),
-    Repeat { least: u64, most: u64, between: Box<str>, body: Seq },
+    Repeat {
+        least: u64,
+        most: u64,
+        between: Box<str>,
+        body: Seq,
+    },
     Set(usize, Seq),
     Get(usize),
     /// Index of a rule; its alternatives are drawn as in `Alt`.
@@ -45,6 +50,14 @@ pub(super) enum Op {
 
 /// A compiled pattern.
 pub(super) type Seq = Box<[Op]>;
+
+/// A named choice.
+#[derive(Debug, Clone)]
+pub(super) struct Rule {
+    pub(super) parts: Box<[Seq]>,
+    /// The choice mostly follows the event's topic, so that a line speaks of one thing and a host of few.
+    pub(super) topic: bool,
+}
 
 /// Registers that `«=n:»` and `«#n»` may use.
 pub(super) const REGISTERS: usize = 6;
@@ -184,13 +197,17 @@ pub(super) fn compile(text: &str, names: &Names) -> Result<Seq, String> {
     let mut rest = text;
     while let Some(at) = rest.find([OPEN, CLOSE]) {
         if rest[at..].starts_with(CLOSE) {
-            return Err(format!("a closing mark without its opening one before {:?}", head(&rest[at..])));
+            return Err(format!(
+                "a closing mark without its opening one before {:?}",
+                head(&rest[at..])
+            ));
         }
         if at > 0 {
             ops.push(Op::Text(rest[..at].into()));
         }
         let body_at = at + OPEN.len_utf8();
-        let end = matching(rest, body_at).ok_or_else(|| format!("an open slot at {:?}", head(&rest[at..])))?;
+        let end = matching(rest, body_at)
+            .ok_or_else(|| format!("an open slot at {:?}", head(&rest[at..])))?;
         ops.push(slot(&rest[body_at..end], names)?);
         rest = &rest[end + CLOSE.len_utf8()..];
     }
@@ -235,13 +252,21 @@ fn alternatives(body: &str) -> Vec<&str> {
 fn slot(body: &str, names: &Names) -> Result<Op, String> {
     if let Some(rest) = body.strip_prefix('?') {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let percent = if digits == 0 { 50 } else { number(&rest[..digits])? };
+        let percent = if digits == 0 {
+            50
+        } else {
+            number(&rest[..digits])?
+        };
         let inner = rest[digits..].strip_prefix(' ').unwrap_or(&rest[digits..]);
         return Ok(Op::Opt(percent, one_of(inner, names)?));
     }
     if let Some(rest) = body.strip_prefix('*') {
-        let (spec, inner) = rest.split_once(':').ok_or_else(|| format!("no colon in {:?}", head(body)))?;
-        let (least, most) = spec.split_once('-').ok_or_else(|| format!("no range in {:?}", head(body)))?;
+        let (spec, inner) = rest
+            .split_once(':')
+            .ok_or_else(|| format!("no colon in {:?}", head(body)))?;
+        let (least, most) = spec
+            .split_once('-')
+            .ok_or_else(|| format!("no range in {:?}", head(body)))?;
         let digits = most.len() - most.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (between, inner) = match inner.strip_prefix(':') {
             Some(inner) => (":", inner),
@@ -257,26 +282,38 @@ fn slot(body: &str, names: &Names) -> Result<Op, String> {
         });
     }
     if let Some(rest) = body.strip_prefix('=') {
-        let (n, inner) = rest.split_once(':').ok_or_else(|| format!("no colon in {:?}", head(body)))?;
+        let (n, inner) = rest
+            .split_once(':')
+            .ok_or_else(|| format!("no colon in {:?}", head(body)))?;
         let inner = inner.strip_prefix(' ').unwrap_or(inner);
         return Ok(Op::Set(register(n)?, one_of(inner, names)?));
     }
     if let Some(inner) = body.strip_prefix("enc:") {
-        return Ok(Op::Encoded(Encoding::Utf16Base64, one_of(inner.trim_start(), names)?));
+        return Ok(Op::Encoded(
+            Encoding::Utf16Base64,
+            one_of(inner.trim_start(), names)?,
+        ));
     }
     if let Some(inner) = body.strip_prefix("b64of:") {
-        return Ok(Op::Encoded(Encoding::Base64, one_of(inner.trim_start(), names)?));
+        return Ok(Op::Encoded(
+            Encoding::Base64,
+            one_of(inner.trim_start(), names)?,
+        ));
     }
     let parts = alternatives(body);
     if parts.len() > 1 {
-        let compiled: Result<Vec<Seq>, String> = parts.into_iter().map(|p| compile(p, names)).collect();
+        let compiled: Result<Vec<Seq>, String> =
+            parts.into_iter().map(|p| compile(p, names)).collect();
         return Ok(Op::Alt(compiled?.into()));
     }
     if let Some(n) = body.strip_prefix('#') {
         return Ok(Op::Get(register(n)?));
     }
     if let Some(name) = body.strip_prefix('@') {
-        let at = names.rules.get(name).ok_or_else(|| format!("no rule named {name:?}"))?;
+        let at = names
+            .rules
+            .get(name)
+            .ok_or_else(|| format!("no rule named {name:?}"))?;
         return Ok(Op::Rule(*at));
     }
     let mut words = body.split(' ');
@@ -284,16 +321,30 @@ fn slot(body: &str, names: &Names) -> Result<Op, String> {
     match (word, first, second) {
         ("num", Some(a), Some(b)) => Ok(Op::Num(number(a)?, number(b)?)),
         ("ver", Some(product), None) => {
-            let at = names.products.get(product).ok_or_else(|| format!("no product named {product:?}"))?;
+            let at = names
+                .products
+                .get(product)
+                .ok_or_else(|| format!("no product named {product:?}"))?;
             Ok(Op::Version(*at))
         }
         (_, Some(n), None) => {
-            let set = CHARSETS.iter().find(|(name, _)| *name == word).map(|(_, set)| *set);
-            Ok(Op::Chars(set.ok_or_else(|| format!("no slot named {word:?}"))?, number(n)?))
+            let set = CHARSETS
+                .iter()
+                .find(|(name, _)| *name == word)
+                .map(|(_, set)| *set);
+            Ok(Op::Chars(
+                set.ok_or_else(|| format!("no slot named {word:?}"))?,
+                number(n)?,
+            ))
         }
         (_, None, None) => {
-            let value = VALUES.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
-            Ok(Op::Value(value.ok_or_else(|| format!("no slot named {word:?}"))?))
+            let value = VALUES
+                .iter()
+                .find(|(name, _)| *name == word)
+                .map(|(_, value)| *value);
+            Ok(Op::Value(
+                value.ok_or_else(|| format!("no slot named {word:?}"))?,
+            ))
         }
         _ => Err(format!("no slot reads {:?}", head(body))),
     }
@@ -314,7 +365,10 @@ fn number(text: &str) -> Result<u64, String> {
 }
 
 fn register(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| *n < REGISTERS).ok_or_else(|| format!("{text:?} is no register"))
+    text.parse()
+        .ok()
+        .filter(|n| *n < REGISTERS)
+        .ok_or_else(|| format!("{text:?} is no register"))
 }
 
 fn head(text: &str) -> String {
@@ -322,17 +376,25 @@ fn head(text: &str) -> String {
 }
 
 /// True where some operation of the pattern, or of a rule it uses, satisfies `wanted`. `seen` breaks cycles.
-pub(super) fn any(seq: &[Op], rules: &[Box<[Seq]>], seen: &mut Vec<usize>, wanted: &dyn Fn(&Op) -> bool) -> bool {
+pub(super) fn any(
+    seq: &[Op],
+    rules: &[Rule],
+    seen: &mut Vec<usize>,
+    wanted: &dyn Fn(&Op) -> bool,
+) -> bool {
     seq.iter().any(|op| {
         wanted(op)
             || match op {
                 Op::Alt(parts) => parts.iter().any(|p| any(p, rules, seen, wanted)),
-                Op::Opt(_, body) | Op::Set(_, body) | Op::Encoded(_, body) | Op::Repeat { body, .. } => {
-                    any(body, rules, seen, wanted)
-                }
+                Op::Opt(_, body)
+                | Op::Set(_, body)
+                | Op::Encoded(_, body)
+                | Op::Repeat { body, .. } => any(body, rules, seen, wanted),
                 Op::Rule(at) if !seen.contains(at) => {
                     seen.push(*at);
-                    rules.get(*at).is_some_and(|parts| parts.iter().any(|p| any(p, rules, seen, wanted)))
+                    rules
+                        .get(*at)
+                        .is_some_and(|rule| rule.parts.iter().any(|p| any(p, rules, seen, wanted)))
                 }
                 _ => false,
             }
@@ -361,7 +423,9 @@ mod tests {
     #[test]
     fn a_repeat_has_its_own_separator() {
         let ops = compile("«*2-3;: q»", &Names::default());
-        assert!(matches!(ops.as_deref(), Ok([Op::Repeat { least: 2, most: 3, between, .. }]) if &**between == ";"));
+        assert!(
+            matches!(ops.as_deref(), Ok([Op::Repeat { least: 2, most: 3, between, .. }]) if &**between == ";")
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Seeded randomness: SplitMix64 as hash and as stream, and alias tables for weighted draws.
+//! Seeded randomness: `SplitMix64` as hash and as stream, and alias tables for weighted draws.
 //!
 //! Why not the `rand` crate: the bytes of a made day must not change with a dependency's version. `SplitMix64`
 //! (Steele, Lea, Flood 2014) has a 64-bit state, so a stream can be opened from any key at the cost of one addition:
@@ -16,7 +16,9 @@ pub(super) const fn mix(z: u64) -> u64 {
 
 /// One key from two: not symmetric, so `(a, b)` and `(b, a)` differ.
 pub(super) const fn mix2(a: u64, b: u64) -> u64 {
-    mix(a.wrapping_mul(GAMMA).wrapping_add(mix(b.wrapping_add(GAMMA))))
+    mix(a
+        .wrapping_mul(GAMMA)
+        .wrapping_add(mix(b.wrapping_add(GAMMA))))
 }
 
 /// A 64-bit hash of bytes, eight at a time. Not for hostile input: the input here is our own.
@@ -51,7 +53,6 @@ impl Prng {
 
     /// Uniform in `0..n` (0 when `n` is 0), by multiply-shift; the bias is below `n` / 2^64.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the product's high word is below n")]
     pub(super) const fn below(&mut self, n: u64) -> u64 {
         ((self.next() as u128 * n as u128) >> 64) as u64
     }
@@ -65,11 +66,16 @@ impl Prng {
     /// Index into `len` elements, where the first ones come up more often: the square of a uniform number, so that
     /// the first of `len` has a share of 1 / sqrt(`len`).
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the product's high word is below 2^64")]
     pub(super) fn skewed(&mut self, len: usize) -> usize {
         let u = u128::from(self.next());
         let square = ((u * u) >> 64) as u64;
-        usize::try_from((u128::from(square) * len as u128) >> 64).unwrap_or(0)
+        Self::fraction(square, len)
+    }
+
+    /// Index into `len` elements at a fraction of 2^64.
+    #[inline]
+    pub(super) fn fraction(word: u64, len: usize) -> usize {
+        usize::try_from((u128::from(word) * len as u128) >> 64).unwrap_or(0)
     }
 
     /// Uniform in `[0, 1)`.
@@ -101,14 +107,24 @@ pub(super) struct Alias {
 impl Alias {
     /// Weights that are negative or not finite count as 0; all zero draws uniformly.
     pub(super) fn new(weights: &[f64]) -> Self {
-        let clean: Vec<f64> = weights.iter().map(|w| if w.is_finite() { w.max(0.0) } else { 0.0 }).collect();
+        let clean: Vec<f64> = weights
+            .iter()
+            .map(|w| if w.is_finite() { w.max(0.0) } else { 0.0 })
+            .collect();
         let sum: f64 = clean.iter().sum();
-        #[expect(clippy::cast_precision_loss, reason = "a table has some hundred entries")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a table has some hundred entries"
+        )]
         let n = clean.len() as f64;
-        let mut scaled: Vec<f64> = clean.iter().map(|w| if sum > 0.0 { w * n / sum } else { 1.0 }).collect();
+        let mut scaled: Vec<f64> = clean
+            .iter()
+            .map(|w| if sum > 0.0 { w * n / sum } else { 1.0 })
+            .collect();
         let mut keep = vec![1.0; scaled.len()];
         let mut other: Vec<usize> = (0..scaled.len()).collect();
-        let (mut small, mut large): (Vec<usize>, Vec<usize>) = (0..scaled.len()).partition(|&i| scaled[i] < 1.0);
+        let (mut small, mut large): (Vec<usize>, Vec<usize>) =
+            (0..scaled.len()).partition(|&i| scaled[i] < 1.0);
         while let (Some(s), Some(&l)) = (small.pop(), large.last()) {
             keep[s] = scaled[s];
             other[s] = l;
@@ -123,7 +139,11 @@ impl Alias {
 
     pub(super) fn draw(&self, rng: &mut Prng) -> usize {
         let i = rng.index(self.keep.len());
-        if self.keep.get(i).is_some_and(|&k| rng.unit() < k) { i } else { self.other.get(i).copied().unwrap_or(0) }
+        if self.keep.get(i).is_some_and(|&k| rng.unit() < k) {
+            i
+        } else {
+            self.other.get(i).copied().unwrap_or(0)
+        }
     }
 }
 

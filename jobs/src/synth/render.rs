@@ -7,7 +7,7 @@
 use super::calendar::Day;
 use super::campaign::Campaign;
 use super::fleet::{Fleet, Host, Os};
-use super::pattern::{Charset, Encoding, Op, REGISTERS, Seq, Value};
+use super::pattern::{Charset, Encoding, Op, REGISTERS, Rule, Seq, Value};
 use super::prng::{Prng, mix2};
 
 /// What a text may refer to.
@@ -34,12 +34,33 @@ pub(super) struct Scratch {
 /// Writes patterns for one event.
 pub(super) struct Writer<'a> {
     pub(super) scope: Scope<'a>,
-    pub(super) rules: &'a [Box<[Seq]>],
+    pub(super) rules: &'a [Rule],
     pub(super) rng: Prng,
     pub(super) scratch: &'a mut Scratch,
+    /// What the event is about, as a fraction of 2^64 of a rule's alternatives.
+    topic: u64,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    /// A writer whose text follows from `key` and the scope.
+    pub(super) fn new(
+        scope: Scope<'a>,
+        rules: &'a [Rule],
+        key: u64,
+        scratch: &'a mut Scratch,
+    ) -> Self {
+        let mut rng = Prng::new(key);
+        // A host has three topics.
+        let topic = mix2(scope.host.key ^ 0x701C, rng.below(3));
+        Self {
+            scope,
+            rules,
+            rng,
+            scratch,
+            topic,
+        }
+    }
+
     /// Appends one of several patterns that `used` does not have yet, while there are any.
     fn another(&mut self, parts: &[Seq], used: &mut u64, out: &mut String) {
         let mut at = self.rng.skewed(parts.len());
@@ -57,9 +78,25 @@ impl Writer<'_> {
 
     /// Appends one of several patterns, the first ones more often.
     pub(super) fn one(&mut self, parts: &[Seq], out: &mut String) {
-        let at = if parts.len() < 2 { 0 } else { self.rng.skewed(parts.len()) };
+        let at = if parts.len() < 2 {
+            0
+        } else {
+            self.rng.skewed(parts.len())
+        };
         if let Some(part) = parts.get(at) {
             self.seq(part, out);
+        }
+    }
+
+    /// Appends one of a rule's alternatives.
+    fn rule(&mut self, rule: &Rule, out: &mut String) {
+        if rule.topic && self.rng.chance(80) {
+            let part = rule.parts.get(Prng::fraction(self.topic, rule.parts.len()));
+            if let Some(part) = part {
+                self.seq(part, out);
+            }
+        } else {
+            self.one(&rule.parts, out);
         }
     }
 
@@ -71,8 +108,8 @@ impl Writer<'_> {
                 Op::Alt(parts) => self.one(parts, out),
                 Op::Rule(at) => {
                     let rules = self.rules;
-                    if let Some(parts) = rules.get(*at) {
-                        self.one(parts, out);
+                    if let Some(rule) = rules.get(*at) {
+                        self.rule(rule, out);
                     }
                 }
                 Op::Opt(percent, body) => {
@@ -80,7 +117,12 @@ impl Writer<'_> {
                         self.seq(body, out);
                     }
                 }
-                Op::Repeat { least, most, between, body } => {
+                Op::Repeat {
+                    least,
+                    most,
+                    between,
+                    body,
+                } => {
                     let times = least + self.rng.below(most.saturating_sub(*least) + 1);
                     let mut used = 0;
                     for i in 0..times {
@@ -121,7 +163,10 @@ impl Writer<'_> {
         let rules = self.rules;
         let choice = match body {
             [.., Op::Alt(parts)] => Some(&**parts),
-            [.., Op::Rule(at)] => rules.get(*at).map(|parts| &**parts),
+            [.., Op::Rule(at)] => rules
+                .get(*at)
+                .filter(|rule| !rule.topic)
+                .map(|rule| &*rule.parts),
             _ => None,
         };
         match choice {
@@ -333,7 +378,13 @@ mod tests {
 
     #[test]
     fn base64_agrees_with_the_examples_of_rfc_4648() {
-        for (text, want) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+        for (text, want) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+        ] {
             let mut out = String::new();
             encode(Encoding::Base64, text, &mut out);
             assert_eq!(out, want);
@@ -364,6 +415,9 @@ mod tests {
     fn a_guid_has_its_usual_shape() {
         let mut out = String::new();
         guid(&mut Prng::new(3), Charset::HexUpper, &mut out);
-        assert_eq!(out.split('-').map(str::len).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+        assert_eq!(
+            out.split('-').map(str::len).collect::<Vec<_>>(),
+            [8, 4, 4, 4, 12]
+        );
     }
 }

@@ -31,7 +31,12 @@ pub(super) struct TextColumn {
 
 impl TextColumn {
     pub(super) fn new() -> Self {
-        Self { offsets: vec![0], bytes: Vec::new(), valid: Vec::new(), nulls: 0 }
+        Self {
+            offsets: vec![0],
+            bytes: Vec::new(),
+            valid: Vec::new(),
+            nulls: 0,
+        }
     }
 
     /// Adds a value.
@@ -60,7 +65,8 @@ impl TextColumn {
 
     fn end(&mut self, valid: bool) {
         // `flush_above` keeps the bytes far below 2^31; past it an offset out of order is an Arrow error.
-        self.offsets.push(i32::try_from(self.bytes.len()).unwrap_or(-1));
+        self.offsets
+            .push(i32::try_from(self.bytes.len()).unwrap_or(-1));
         self.valid.push(valid);
         self.nulls += usize::from(!valid);
     }
@@ -75,14 +81,20 @@ impl TextColumn {
         let offsets = std::mem::replace(&mut self.offsets, Vec::with_capacity(rows + 1));
         self.offsets.push(0);
         if offsets.last() == Some(&-1) {
-            return Err(ArrowError::ComputeError("a column of more than 2 GiB".to_owned()));
+            return Err(ArrowError::ComputeError(
+                "a column of more than 2 GiB".to_owned(),
+            ));
         }
         let values = std::mem::replace(&mut self.bytes, Vec::with_capacity(bytes));
         let nulls = (self.nulls > 0).then(|| NullBuffer::from(self.valid.as_slice()));
         self.valid.clear();
         self.nulls = 0;
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(values), nulls)?))
+        Ok(Arc::new(StringArray::try_new(
+            offsets,
+            Buffer::from_vec(values),
+            nulls,
+        )?))
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -98,10 +110,18 @@ pub(super) struct ParquetFile {
 }
 
 impl ParquetFile {
-    pub(super) fn new(file: Whole, schema: Arc<Schema>, properties: WriterProperties) -> Result<Self, SynthError> {
+    pub(super) fn new(
+        file: Whole,
+        schema: Arc<Schema>,
+        properties: WriterProperties,
+    ) -> Result<Self, SynthError> {
         let options = ArrowWriterOptions::new().with_properties(properties);
         let writer = ArrowWriter::try_new_with_options(file, Arc::clone(&schema), options)?;
-        Ok(Self { writer, schema, rows: 0 })
+        Ok(Self {
+            writer,
+            schema,
+            rows: 0,
+        })
     }
 
     /// Writes columns of one length.
@@ -114,7 +134,10 @@ impl ParquetFile {
     pub(super) fn finish(self) -> Result<SynthFile, SynthError> {
         let rows = self.rows;
         let mut file = self.writer.into_inner()?;
-        file.flush().map_err(|source| SynthError::Io { path: file.path().to_owned(), source })?;
+        file.flush().map_err(|source| SynthError::Io {
+            path: file.path().to_owned(),
+            source,
+        })?;
         file.commit(rows)
     }
 }
@@ -126,20 +149,37 @@ pub(super) struct ParquetTable<const N: usize> {
 }
 
 impl<const N: usize> ParquetTable<N> {
-    pub(super) fn new(file: Whole, names: [&str; N], properties: WriterProperties) -> Result<Self, SynthError> {
-        let fields: Vec<Field> = names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
+    pub(super) fn new(
+        file: Whole,
+        names: [&str; N],
+        properties: WriterProperties,
+    ) -> Result<Self, SynthError> {
+        let fields: Vec<Field> = names
+            .iter()
+            .map(|name| Field::new(*name, DataType::Utf8, true))
+            .collect();
         let file = ParquetFile::new(file, Arc::new(Schema::new(fields)), properties)?;
-        Ok(Self { columns: std::array::from_fn(|_| TextColumn::new()), file })
+        Ok(Self {
+            columns: std::array::from_fn(|_| TextColumn::new()),
+            file,
+        })
     }
 
     /// Hands the rows to the writer when there are `rows` of them.
     pub(super) fn flush_above(&mut self, rows: usize) -> Result<(), SynthError> {
-        let full = self.columns.first().is_some_and(|c| c.rows() >= rows || c.bytes() >= BATCH_BYTES);
+        let full = self
+            .columns
+            .first()
+            .is_some_and(|c| c.rows() >= rows || c.bytes() >= BATCH_BYTES);
         if full { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), SynthError> {
-        let arrays: Vec<ArrayRef> = self.columns.iter_mut().map(TextColumn::take).collect::<Result<_, _>>()?;
+        let arrays: Vec<ArrayRef> = self
+            .columns
+            .iter_mut()
+            .map(TextColumn::take)
+            .collect::<Result<_, _>>()?;
         self.file.write(arrays)
     }
 

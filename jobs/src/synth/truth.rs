@@ -44,7 +44,9 @@ pub(super) struct Truth {
 impl Truth {
     /// Opens `out/_truth/day=….parquet`. `lines` is the day's number of rows.
     pub(super) fn new(out: &Path, day: &Day, lines: u64) -> Result<Self, SynthError> {
-        let path = out.join("_truth").join(format!("day={}.parquet", day.dashed));
+        let path = out
+            .join("_truth")
+            .join(format!("day={}.parquet", day.dashed));
         let names = ["command_line", "label", "technique", "template"];
         let properties = parquet_properties(&["command_line"], GROUP_ROWS);
         // Half of the lines are unique: no rehash on the way, and little to spare.
@@ -56,14 +58,22 @@ impl Truth {
     }
 
     /// Adds a line when it is new.
-    pub(super) fn push(&mut self, command_line: &str, template: &Template) -> Result<(), SynthError> {
+    pub(super) fn push(
+        &mut self,
+        command_line: &str,
+        template: &Template,
+    ) -> Result<(), SynthError> {
         if !self.seen.insert(hash_bytes(command_line.as_bytes())) {
             return Ok(());
         }
         let technique = template.technique.as_deref();
         let [line, label, tech, name] = &mut self.table.columns;
         line.push(command_line);
-        label.push(if technique.is_some() { "malicious" } else { "benign" });
+        label.push(if technique.is_some() {
+            "malicious"
+        } else {
+            "benign"
+        });
         tech.push_option(technique.filter(|t| !t.is_empty()));
         name.push(&template.name);
         self.table.flush_above(BATCH_ROWS)

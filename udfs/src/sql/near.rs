@@ -302,7 +302,7 @@ mod tests {
         let group = Group { lines: vec![line("a b", 1, false)], threshold: 0.5 };
         let bytes = group.bytes().ok().flatten().unwrap_or_default();
         let mut other = Group::default();
-        assert!(other.merge(&bytes).is_ok());
+        assert!(State::merge(&mut other, &bytes).is_ok());
         assert_eq!(other.decide(), group.decide());
     }
 }

@@ -1,0 +1,27 @@
+//! The three programs in one, by their first argument: `gleaner`, `scheduler` or `executor`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+enum Program {
+    Gleaner {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    Scheduler(gleaner_scheduler::Args),
+    Executor(gleaner_executor::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    ExitCode::from(match Program::parse() {
+        Program::Gleaner { args } => {
+            env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error")).init();
+            gleaner::cli::run(std::iter::once("gleaner".to_owned()).chain(args)).await
+        }
+        Program::Scheduler(args) => gleaner_scheduler::main(args).await,
+        Program::Executor(args) => gleaner_executor::main(args).await,
+    })
+}
