@@ -14,7 +14,11 @@ use gleaner::{driver, session};
 
 /// Flags of `gleaner-executor`.
 #[derive(Debug, clap::Parser)]
-#[command(name = "gleaner-executor", version, about = "Ballista executor with Gleaner's functions")]
+#[command(
+    name = "gleaner-executor",
+    version,
+    about = "Ballista executor with Gleaner's functions"
+)]
 pub struct Args {
     /// The scheduler, host:port.
     #[arg(long, default_value = "127.0.0.1:50050")]
@@ -35,7 +39,8 @@ pub struct Args {
 
 /// Runs until it is killed; returns the exit code of a failed start.
 pub async fn main(args: Args) -> u8 {
-    let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).try_init();
+    let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
+        .try_init();
     match run(args).await {
         Ok(()) => 0,
         Err(error) => {

@@ -9,7 +9,8 @@ use crate::engine::Engine;
 use crate::error::JobError;
 use crate::options::RunOptions;
 use crate::stages::{
-    DayRun, Progress, STAGES, StageRecord, anomalies, benign, candidates, commands, labels, models, runs, telemetry,
+    DayRun, Progress, STAGES, StageRecord, anomalies, benign, candidates, commands, labels, models,
+    runs, telemetry,
 };
 use crate::warehouse::Warehouse;
 use crate::warehouse::tables::{COMMANDS, QUARANTINE, TELEMETRY};
@@ -39,7 +40,9 @@ pub fn install_model_loader() {
     ONCE.call_once(|| {
         gleaner_udfs::model_cache::install_loader(Box::new(|uri| {
             let url = url::Url::parse(uri).map_err(|e| e.to_string())?;
-            let path = url.to_file_path().map_err(|()| "only file:// models are supported yet".to_owned())?;
+            let path = url
+                .to_file_path()
+                .map_err(|()| "only file:// models are supported yet".to_owned())?;
             std::fs::read(path).map_err(|e| e.to_string())
         }));
     });
@@ -63,18 +66,32 @@ pub async fn run_day(
     let fresh = Warehouse::open(warehouse).await.is_err();
     let opened = Warehouse::create(warehouse).await?;
     let run = uuid::Uuid::new_v4().simple().to_string();
-    let context = DayRun { engine, warehouse: &opened, day, options, progress, run };
+    let context = DayRun {
+        engine,
+        warehouse: &opened,
+        day,
+        options,
+        progress,
+        run,
+    };
     let result = stages(&context).await;
     opened.remove_tree(&format!("_staging/{}", context.run))?;
     if fresh && matches!(result, Err(JobError::EmptyDay { .. })) {
         // Nothing is written, not even an empty warehouse.
         opened.remove_tree("")?;
     }
-    Ok(DayReport { day, records: result?, secs: started.elapsed().as_secs_f64() })
+    Ok(DayReport {
+        day,
+        records: result?,
+        secs: started.elapsed().as_secs_f64(),
+    })
 }
 
 async fn stages(day: &DayRun<'_>) -> Result<Vec<StageRecord>, JobError> {
-    let last = STAGES.iter().position(|s| *s == day.options.through).unwrap_or(STAGES.len() - 1);
+    let last = STAGES
+        .iter()
+        .position(|s| *s == day.options.through)
+        .unwrap_or(STAGES.len() - 1);
     let mut records: Vec<StageRecord> = vec![];
     let mut done = |record: StageRecord| {
         day.progress.stage_done(&record);
@@ -85,7 +102,9 @@ async fn stages(day: &DayRun<'_>) -> Result<Vec<StageRecord>, JobError> {
     // The two stages that read telemetry go together: what the first stages, the second reads.
     let (inputs, fingerprint) = telemetry::prepare(day)?;
     let after = day.fingerprint("commands", &[&fingerprint]);
-    let known = day.up_to_date("telemetry", &[TELEMETRY, QUARANTINE], &fingerprint).await?;
+    let known = day
+        .up_to_date("telemetry", &[TELEMETRY, QUARANTINE], &fingerprint)
+        .await?;
     let known_commands = day.up_to_date("commands", &[COMMANDS], &after).await?;
     let commands = match (known, known_commands) {
         (Some(telemetry), Some(commands)) => {

@@ -19,7 +19,9 @@ use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
 use datafusion::logical_expr::{Extension, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
@@ -87,7 +89,11 @@ impl Engine {
     /// # Errors
     /// When the session cannot be made.
     pub fn embedded(slots: usize, memory_bytes: usize) -> Result<Self, JobError> {
-        Ok(Self { ctx: session::embedded(memory_bytes)?, slots: slots.max(1), remote: false })
+        Ok(Self {
+            ctx: session::embedded(memory_bytes)?,
+            slots: slots.max(1),
+            remote: false,
+        })
     }
 
     /// On the cluster at `url` (`df://host:port`), `slots` tasks at a time.
@@ -95,7 +101,11 @@ impl Engine {
     /// # Errors
     /// When `url` is not of that form.
     pub fn cluster(url: &str, slots: usize) -> Result<Self, JobError> {
-        Ok(Self { ctx: session::cluster(url)?, slots: slots.max(1), remote: true })
+        Ok(Self {
+            ctx: session::cluster(url)?,
+            slots: slots.max(1),
+            remote: true,
+        })
     }
 
     /// The session, for queries of the user's own.
@@ -114,13 +124,22 @@ impl Engine {
     ///
     /// # Errors
     /// The first error of a task that failed [`TRIES`] times (a wrong query fails at once).
-    pub async fn run(&self, tasks: Vec<Task>, done: &(dyn Fn() + Sync)) -> Result<Vec<Vec<RecordBatch>>, JobError> {
+    pub async fn run(
+        &self,
+        tasks: Vec<Task>,
+        done: &(dyn Fn() + Sync),
+    ) -> Result<Vec<Vec<RecordBatch>>, JobError> {
         futures::stream::iter(tasks.into_iter().map(|task| {
             let engine = self.clone();
             async move {
                 // A thread of its own for each task: a task is one partition, so it keeps one core busy.
                 let result = tokio::spawn(async move { engine.run_task(&task).await }).await;
-                let result = result.unwrap_or_else(|e| Err(JobError::Task { name: "?".into(), source: Box::new(e) }));
+                let result = result.unwrap_or_else(|e| {
+                    Err(JobError::Task {
+                        name: "?".into(),
+                        source: Box::new(e),
+                    })
+                });
                 done();
                 result
             }
@@ -134,7 +153,11 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::run`], and when a task returned no manifest row.
-    pub async fn run_writes(&self, tasks: Vec<Task>, done: &(dyn Fn() + Sync)) -> Result<Vec<Written>, JobError> {
+    pub async fn run_writes(
+        &self,
+        tasks: Vec<Task>,
+        done: &(dyn Fn() + Sync),
+    ) -> Result<Vec<Written>, JobError> {
         let results = self.run(tasks, done).await?;
         results.iter().map(|batches| written(batches)).collect()
     }
@@ -145,11 +168,19 @@ impl Engine {
             match self.try_task(task).await {
                 Ok(batches) => return Ok(batches),
                 Err(e) if attempt < TRIES && is_transient(&e) => {
-                    log::warn!("task {}: attempt {attempt} of {TRIES} failed, trying again: {e}", task.name);
+                    log::warn!(
+                        "task {}: attempt {attempt} of {TRIES} failed, trying again: {e}",
+                        task.name
+                    );
                     tokio::time::sleep(Duration::from_millis(250 << attempt)).await;
                     attempt += 1;
                 }
-                Err(e) => return Err(JobError::Task { name: task.name.clone(), source: Box::new(e) }),
+                Err(e) => {
+                    return Err(JobError::Task {
+                        name: task.name.clone(),
+                        source: Box::new(e),
+                    });
+                }
             }
         }
     }
@@ -179,8 +210,12 @@ impl Engine {
 pub fn register(ctx: &SessionContext, name: &str, source: &Source) -> Result<(), DataFusionError> {
     match source {
         Source::Parquet { urls, schema } => {
-            let paths = urls.iter().map(ListingTableUrl::parse).collect::<Result<Vec<_>, _>>()?;
-            let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
+            let paths = urls
+                .iter()
+                .map(ListingTableUrl::parse)
+                .collect::<Result<Vec<_>, _>>()?;
+            let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
+                .with_file_extension(".parquet");
             let config = ListingTableConfig::new_with_multi_paths(paths)
                 .with_listing_options(options)
                 .with_schema(Arc::clone(schema));
@@ -198,21 +233,36 @@ fn is_transient(error: &DataFusionError) -> bool {
     match error.find_root() {
         DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => true,
         // Ballista flattens what happened on an executor, or to it, to text.
-        DataFusionError::Execution(_) | DataFusionError::External(_) | DataFusionError::ArrowError(..) => true,
+        DataFusionError::Execution(_)
+        | DataFusionError::External(_)
+        | DataFusionError::ArrowError(..) => true,
         _ => false,
     }
 }
 
 fn written(batches: &[RecordBatch]) -> Result<Written, JobError> {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    let bad = || JobError::Internal(format!("a task that writes one file returned {rows} manifest rows"));
+    let bad = || {
+        JobError::Internal(format!(
+            "a task that writes one file returned {rows} manifest rows"
+        ))
+    };
     let batch = batches.iter().find(|b| b.num_rows() == 1).ok_or_else(bad)?;
     if rows != 1 {
         return Err(bad());
     }
-    let text = |i: usize| batch.column(i).as_string_opt::<i32>().map(|c| c.value(0).to_owned()).ok_or_else(bad);
+    let text = |i: usize| {
+        batch
+            .column(i)
+            .as_string_opt::<i32>()
+            .map(|c| c.value(0).to_owned())
+            .ok_or_else(bad)
+    };
     let count = |i: usize| -> Result<u64, JobError> {
-        let column = batch.column(i).as_primitive_opt::<Int64Type>().ok_or_else(bad)?;
+        let column = batch
+            .column(i)
+            .as_primitive_opt::<Int64Type>()
+            .ok_or_else(bad)?;
         u64::try_from(column.value(0)).map_err(|_| bad())
     };
     Ok(Written {
@@ -230,6 +280,9 @@ fn written(batches: &[RecordBatch]) -> Result<Written, JobError> {
 pub fn binary_value(batches: &[RecordBatch], column: usize) -> Result<Option<Vec<u8>>, JobError> {
     let bad = || JobError::Internal("expected one row with a binary column".into());
     let batch = batches.iter().find(|b| b.num_rows() > 0).ok_or_else(bad)?;
-    let values = batch.column(column).as_binary_opt::<i32>().ok_or_else(bad)?;
+    let values = batch
+        .column(column)
+        .as_binary_opt::<i32>()
+        .ok_or_else(bad)?;
     Ok((!values.is_null(0)).then(|| values.value(0).to_vec()))
 }

@@ -108,6 +108,9 @@ impl JobError {
     /// An IO error with its path.
     #[must_use]
     pub fn io(path: &std::path::Path, source: std::io::Error) -> Self {
-        Self::Io { path: path.display().to_string(), source }
+        Self::Io {
+            path: path.display().to_string(),
+            source,
+        }
     }
 }

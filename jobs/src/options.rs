@@ -73,9 +73,14 @@ impl FromStr for Quotas {
         }
         let mut given = BTreeMap::new();
         for part in text.split(',') {
-            let (name, quota) = part.split_once('=').ok_or_else(|| format!("quota {part:?}: expected DETECTOR=QUOTA"))?;
+            let (name, quota) = part
+                .split_once('=')
+                .ok_or_else(|| format!("quota {part:?}: expected DETECTOR=QUOTA"))?;
             if !DETECTORS.contains(&name) {
-                return Err(format!("unknown detector {name:?}: expected one of {}", DETECTORS.join(", ")));
+                return Err(format!(
+                    "unknown detector {name:?}: expected one of {}",
+                    DETECTORS.join(", ")
+                ));
             }
             if given.insert(name, quota.parse()?).is_some() {
                 return Err(format!("two quotas for {name}"));
@@ -120,7 +125,12 @@ pub struct PrevalenceOptions {
 
 impl Default for PrevalenceOptions {
     fn default() -> Self {
-        Self { min_hosts: 3, min_users: 2, min_days: 1, window_days: 7 }
+        Self {
+            min_hosts: 3,
+            min_users: 2,
+            min_days: 1,
+            window_days: 7,
+        }
     }
 }
 
@@ -169,14 +179,23 @@ impl RunOptions {
             return usage("--telemetry: name at least one file or directory".into());
         }
         if !(self.cosine > 0.0 && self.cosine <= 1.0) {
-            return usage(format!("--cosine {}: expected a value in (0, 1]", self.cosine));
+            return usage(format!(
+                "--cosine {}: expected a value in (0, 1]",
+                self.cosine
+            ));
         }
         if !(1000..=1_000_000).contains(&self.fit_rows) {
-            return usage(format!("--fit-rows {}: expected 1000 to 1000000", self.fit_rows));
+            return usage(format!(
+                "--fit-rows {}: expected 1000 to 1000000",
+                self.fit_rows
+            ));
         }
         if !crate::stages::STAGES.contains(&self.through.as_str()) {
             let stages = crate::stages::STAGES.join(", ");
-            return usage(format!("--through {}: unknown stage, expected one of {stages}", self.through));
+            return usage(format!(
+                "--through {}: unknown stage, expected one of {stages}",
+                self.through
+            ));
         }
         let p = self.prevalence;
         if p.window_days == 0 || p.min_days > p.window_days {
@@ -204,7 +223,11 @@ mod tests {
     fn quotas_are_given_together_or_by_detector() {
         let quotas: Quotas = "iforest=10,kmeans=2%".parse().unwrap_or_default();
         assert_eq!(quotas.of(1000), [10, 10, 20]);
-        assert!("forest=1".parse::<Quotas>().is_err_and(|e| e.contains("iforest")));
+        assert!(
+            "forest=1"
+                .parse::<Quotas>()
+                .is_err_and(|e| e.contains("iforest"))
+        );
         assert!("0%".parse::<Quotas>().is_err());
         assert!("pca=1,pca=2".parse::<Quotas>().is_err());
     }

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use ballista_core::extension::{SessionConfigExt, SessionStateExt};
-use datafusion::catalog::memory::{MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider};
+use datafusion::catalog::memory::{
+    MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::disk_manager::DiskManagerBuilder;
@@ -27,7 +29,10 @@ pub fn config() -> SessionConfig {
         // A stage is cut into tasks by the driver, each with one partition: see `engine`.
         .with_target_partitions(1)
         .with_collect_statistics(false)
-        .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
+        .set_bool(
+            "datafusion.execution.parquet.schema_force_view_types",
+            false,
+        )
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
         .set_bool("datafusion.execution.parquet.pushdown_filters", false)
         .with_ballista_grpc_client_max_message_size(GRPC_MESSAGE_BYTES)
@@ -55,7 +60,11 @@ pub fn state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Result<SessionS
 /// # Errors
 /// When a name is taken already, by DataFusion or by one of ours.
 pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
-    let taken = |name: &str| Err(DataFusionError::Configuration(format!("two functions are named {name:?}")));
+    let taken = |name: &str| {
+        Err(DataFusionError::Configuration(format!(
+            "two functions are named {name:?}"
+        )))
+    };
     for function in gleaner_udfs::scalar_functions() {
         let name = function.name().to_owned();
         if registry.register_udf(Arc::new(function))?.is_some() {
@@ -87,7 +96,10 @@ pub fn runtime(memory_bytes: usize) -> Result<Arc<RuntimeEnv>> {
 /// # Errors
 /// As [`runtime`] and [`state`].
 pub fn embedded(memory_bytes: usize) -> Result<SessionContext> {
-    Ok(SessionContext::new_with_state(state(config(), runtime(memory_bytes)?)?))
+    Ok(SessionContext::new_with_state(state(
+        config(),
+        runtime(memory_bytes)?,
+    )?))
 }
 
 /// A client of the cluster whose scheduler listens at `url` (`df://host:port`).
@@ -95,16 +107,24 @@ pub fn embedded(memory_bytes: usize) -> Result<SessionContext> {
 /// # Errors
 /// When the URL has no host.
 pub fn cluster(url: &str) -> Result<SessionContext> {
-    let bad = || DataFusionError::Configuration(format!("--cluster {url:?}: expected df://host:port"));
+    let bad =
+        || DataFusionError::Configuration(format!("--cluster {url:?}: expected df://host:port"));
     let parsed = Url::parse(url).map_err(|_| bad())?;
     if parsed.scheme() != "df" {
         return Err(bad());
     }
-    let scheduler = format!("http://{}:{}", parsed.host_str().ok_or_else(bad)?, parsed.port().unwrap_or(50050));
+    let scheduler = format!(
+        "http://{}:{}",
+        parsed.host_str().ok_or_else(bad)?,
+        parsed.port().unwrap_or(50050)
+    );
     let config = config()
         .set_usize("ballista.scheduler.max_partitions_per_task", 1)
         .set_bool("ballista.client.pull", true);
-    let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .build();
     let ctx = SessionContext::new_with_state(state.upgrade_for_ballista(scheduler)?);
     // Only now: `upgrade_for_ballista` replaces the function lists of the state it is given.
     for function in gleaner_udfs::scalar_functions() {
@@ -126,6 +146,8 @@ pub fn fork(base: &SessionContext) -> Result<SessionContext> {
     let catalog = Arc::new(MemoryCatalogProvider::new());
     catalog.register_schema("public", Arc::new(MemorySchemaProvider::new()))?;
     catalogs.register_catalog("datafusion".to_owned(), catalog);
-    let state = SessionStateBuilder::new_from_existing(base.state()).with_catalog_list(catalogs).build();
+    let state = SessionStateBuilder::new_from_existing(base.state())
+        .with_catalog_list(catalogs)
+        .build();
     Ok(SessionContext::new_with_state(state))
 }

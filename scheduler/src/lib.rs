@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ballista_core::config::TaskSchedulingPolicy;
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
-use ballista_core::config::TaskSchedulingPolicy;
 use ballista_scheduler::scheduler_process::start_server;
 use datafusion::prelude::SessionConfig;
 use gleaner::plan::codec::{LogicalCodec, PhysicalCodec};
@@ -14,7 +14,11 @@ use gleaner::session;
 
 /// Flags of `gleaner-scheduler`.
 #[derive(Debug, clap::Parser)]
-#[command(name = "gleaner-scheduler", version, about = "Ballista scheduler with Gleaner's functions")]
+#[command(
+    name = "gleaner-scheduler",
+    version,
+    about = "Ballista scheduler with Gleaner's functions"
+)]
 pub struct Args {
     /// Address to listen on. The port has no authentication: keep it on loopback or on a network of its own.
     #[arg(long, default_value = "127.0.0.1:50050")]
@@ -26,7 +30,8 @@ pub struct Args {
 
 /// Runs until it is killed; returns the exit code of a failed start.
 pub async fn main(args: Args) -> u8 {
-    let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).try_init();
+    let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
+        .try_init();
     match run(args).await {
         Ok(()) => 0,
         Err(error) => {

@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from datetime import date, datetime, timezone
 from pathlib import Path
+from urllib.parse import unquote
 
 SHOWN = 10  # differences printed a reader
 
@@ -60,8 +61,8 @@ def read_polars(table, _delta):
 def read_spark(_table, delta):
     # Spark reads Delta tables through delta-spark, whose jars are on Maven Central and not on PyPI; with PyPI alone
     # they cannot be had. So the `deltalake` package says from the log which files make up the table, and Spark reads
-    # those as Parquet, with the schema of the log (Delta's JSON of it is Spark's own). This shows that Spark
-    # understands the files, `day` within them included; it does not show that delta-spark understands the log.
+    # those as Parquet. This shows that Spark understands the files, `day` within them included, and finds in them the
+    # schema of the log (Delta's JSON of it is Spark's own); it does not show that delta-spark understands the log.
     java = os.path.join(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
     if not shutil.which(java):
         raise RuntimeError(f"no {java}; Debian: apt-get install openjdk-17-jre-headless")
@@ -71,12 +72,10 @@ def read_spark(_table, delta):
 
     with tempfile.TemporaryDirectory(prefix="gleaner-readers-") as scratch:
         log4j = Path(scratch, "log4j2.properties")
-        log4j.write_text(
-            "rootLogger.level = error\nrootLogger.appenderRef.e.ref = e\nappender.e.type = Console\n"
-            # Spark takes PySpark for a shell, and raises a shell's level to `warn` unless its logger has one.
-            "logger.g.name = org.apache.spark.api.python.PythonGatewayServer\nlogger.g.level = error\n"
-            "appender.e.name = e\nappender.e.target = SYSTEM_ERR\nappender.e.layout.type = PatternLayout\n"
-            "appender.e.layout.pattern = spark: %p %c{1}: %m%n%ex\n"
+        log4j.write_text(  # what goes wrong comes as an exception too
+            "rootLogger.level = fatal\n"
+            # Spark takes PySpark for a shell, and says so unless the shell's logger has the root's level.
+            "logger.g.name = org.apache.spark.api.python.PythonGatewayServer\nlogger.g.level = fatal\n"
         )
         settings = {
             "spark.driver.host": "127.0.0.1",
@@ -95,8 +94,16 @@ def read_spark(_table, delta):
         spark = builder.getOrCreate()
         try:
             schema = StructType.fromJson(json.loads(delta.schema().to_json()))
-            files = delta.file_uris()
-            frame = spark.read.schema(schema).parquet(*files) if files else spark.createDataFrame([], schema)
+            files = [unquote(uri) for uri in delta.file_uris()]  # a space in the path comes as %20
+            if files:
+                frame = spark.read.option("mergeSchema", "true").parquet(*files)
+            else:
+                frame = spark.createDataFrame([], schema)
+            logged, inside = ({f.name: f.dataType.simpleString() for f in s.fields} for s in (schema, frame.schema))
+            names = [name for name in {**logged, **inside} if logged.get(name) != inside.get(name)]
+            if names:
+                other = "; ".join(f"{name}: {inside.get(name)}, not {logged.get(name)}" for name in names)
+                raise RuntimeError(f"the files have other columns than the log says: {other}")
             # A Spark timestamp is an instant; collect() gives it without a zone in the process's local time: UTC here.
             rows = [tuple(map(spark_value, row)) for row in frame.collect()]
             return frame.columns, rows
@@ -189,12 +196,21 @@ def show(value, limit=300):
     return text if len(text) <= limit else text[:limit] + "…"
 
 
+def told(error):
+    """An error in a line: the first of its text, and of a Java error the last cause, without the stack."""
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("\t")] or [""]
+    causes = [line for line in lines[1:] if line.startswith("Caused by: ")]
+    return " … ".join(line[:500] for line in (lines[0], *causes[-1:]))
+
+
 def check(reader, table, delta, kinds, expected):
     """What to print of a reader, and whether its rows are the same."""
     try:
         names, rows = READERS[reader](table, delta)
-    except Exception as error:  # whatever a reader raises is a finding, and the other readers are still to be asked
-        return [f"{reader}: failed: {type(error).__name__}: {error}"], False
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a finding (a panic in Polars is no Exception); the other readers are still asked
+        return [f"{reader}: failed: {type(error).__name__}: {told(error)}"], False
     names = list(names)
     if names != list(kinds):
         return [f"{reader}: other columns", f"  expected {list(kinds)}", f"  found    {names}"], False

@@ -18,7 +18,8 @@ enum Program {
 async fn main() -> ExitCode {
     ExitCode::from(match Program::parse() {
         Program::Gleaner { args } => {
-            env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error")).init();
+            env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error"))
+                .init();
             gleaner::cli::run(std::iter::once("gleaner".to_owned()).chain(args)).await
         }
         Program::Scheduler(args) => gleaner_scheduler::main(args).await,

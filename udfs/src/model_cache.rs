@@ -46,7 +46,9 @@ pub fn load<M: Any + Send + Sync>(
         Ok(Arc::new(model) as Arc<dyn Any + Send + Sync>)
     });
     match loaded {
-        Ok(model) => Arc::clone(model).downcast().map_err(|_| format!("{uri}: two models under one key")),
+        Ok(model) => Arc::clone(model)
+            .downcast()
+            .map_err(|_| format!("{uri}: two models under one key")),
         Err(e) => {
             let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
             cache.retain(|(k, s)| k != &key || !Arc::ptr_eq(s, &slot));
@@ -72,7 +74,10 @@ fn read(uri: &str) -> Result<Vec<u8>, String> {
     let loader = LOADER.get().ok_or("this process has no model loader")?;
     let bytes = loader(uri).map_err(|e| format!("{uri}: {e}"))?;
     let expected = uri.rsplit('/').next().unwrap_or_default();
-    let found: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+    let found: String = Sha256::digest(&bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
     if found != expected {
         return Err(format!("{uri}: damaged: its SHA-256 is {found}"));
     }

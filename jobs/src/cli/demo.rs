@@ -36,7 +36,11 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     let telemetry = args.dir.join("telemetry");
     let first = SynthParams::default().from;
     if !telemetry.join("_truth").is_dir() {
-        let params = SynthParams { lines: args.lines, days: args.days, ..SynthParams::default() };
+        let params = SynthParams {
+            lines: args.lines,
+            days: args.days,
+            ..SynthParams::default()
+        };
         let made = synth::make(&params, &telemetry)?;
         output::line(&format!(
             "made {} rows of telemetry for {} days in {} ({:.1} s)",
@@ -59,11 +63,18 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         drop(shown);
         run::summary(&report, &warehouse)?;
     }
-    let last = first.checked_add_days(Days::new(u64::from(args.days.saturating_sub(1)))).unwrap_or(first);
+    let last = first
+        .checked_add_days(Days::new(u64::from(args.days.saturating_sub(1))))
+        .unwrap_or(first);
     show(&engine, &warehouse, &telemetry, last).await
 }
 
-async fn show(engine: &Engine, warehouse: &str, telemetry: &std::path::Path, day: NaiveDate) -> Result<(), JobError> {
+async fn show(
+    engine: &Engine,
+    warehouse: &str,
+    telemetry: &std::path::Path,
+    day: NaiveDate,
+) -> Result<(), JobError> {
     let ctx = engine.session().clone().enable_url_table();
     sql::tables(&ctx, &Warehouse::open(warehouse).await?).await?;
     let truth = telemetry.join("_truth").join(format!("day={day}.parquet"));

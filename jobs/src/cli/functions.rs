@@ -26,7 +26,11 @@ pub struct Args {
 /// # Errors
 /// When nothing has that name, or standard output is closed.
 pub fn main(args: &Args) -> Result<(), JobError> {
-    let wanted = |name: &str| args.name.as_ref().is_none_or(|part| name.contains(part.as_str()));
+    let wanted = |name: &str| {
+        args.name
+            .as_ref()
+            .is_none_or(|part| name.contains(part.as_str()))
+    };
     let mut shown = 0;
     let mut show = |name: &str, object: serde_json::Value, text: String| {
         if !wanted(name) {
@@ -44,14 +48,21 @@ pub fn main(args: &Args) -> Result<(), JobError> {
                 "low": f.low.is_finite().then_some(f.low), "high": f.high.is_finite().then_some(f.high),
                 "technique": f.technique, "source": f.source,
             });
-            let text = format!("{:<36} {family:<11} {technique:<10} {} [{}]", f.name, f.formula, f.unit);
+            let text = format!(
+                "{:<36} {family:<11} {technique:<10} {} [{}]",
+                f.name, f.formula, f.unit
+            );
             show(f.name, object, text)?;
         }
     } else if args.behaviors {
         for b in behaviors::all() {
             let group = format!("{:?}", b.group).to_lowercase();
             let object = json!({ "name": b.name, "group": group, "technique": b.technique });
-            show(b.name, object, format!("{:<36} {group:<24} {}", b.name, b.technique))?;
+            show(
+                b.name,
+                object,
+                format!("{:<36} {group:<24} {}", b.name, b.technique),
+            )?;
         }
     } else {
         for f in gleaner_udfs::described() {
@@ -69,7 +80,10 @@ pub fn main(args: &Args) -> Result<(), JobError> {
         }
     }
     if shown == 0 {
-        return Err(JobError::Usage(format!("nothing is named {:?}", args.name.as_deref().unwrap_or(""))));
+        return Err(JobError::Usage(format!(
+            "nothing is named {:?}",
+            args.name.as_deref().unwrap_or("")
+        )));
     }
     Ok(())
 }

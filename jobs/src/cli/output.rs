@@ -1,11 +1,14 @@
 //! Where the command writes: results to standard output, everything else to standard error.
 
 use std::io::Write;
+use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::LineDelimitedWriter;
-use datafusion::arrow::util::display::FormatOptions;
-use datafusion::arrow::util::pretty::pretty_format_batches_with_options;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::arrow::util::pretty::pretty_format_batches;
 
 use crate::error::JobError;
 
@@ -13,7 +16,10 @@ use crate::error::JobError;
 const CELL: usize = 120;
 
 fn failed(source: std::io::Error) -> JobError {
-    JobError::Io { path: "standard output".to_owned(), source }
+    JobError::Io {
+        path: "standard output".to_owned(),
+        source,
+    }
 }
 
 /// Writes a line to standard output.
@@ -44,50 +50,64 @@ pub fn printable(text: &str) -> String {
     let visible = |c: char| {
         let hidden = c.is_control() && c != '\n' && c != '\t';
         let turns = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-        if hidden || turns { c.escape_unicode().to_string() } else { c.to_string() }
+        if hidden || turns {
+            c.escape_unicode().to_string()
+        } else {
+            c.to_string()
+        }
     };
     text.chars().map(visible).collect()
 }
 
-/// Prints batches as a table, cells cut to a readable length.
+/// Prints batches as a table, a row a line: cells cut to a readable length, line breaks and control characters shown.
 ///
 /// # Errors
 /// When standard output is closed.
 pub fn table(batches: &[RecordBatch]) -> Result<(), JobError> {
-    let options = FormatOptions::default().with_null("").with_display_error(true);
-    let shown = pretty_format_batches_with_options(batches, &options)
-        .map_err(|e| JobError::Query(e.into()))?
-        .to_string();
-    line(&printable(&narrow(&shown)))
+    let Some(first) = batches.first() else {
+        return Ok(());
+    };
+    let fields = first
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| Field::new(f.name(), DataType::Utf8, false))
+        .collect::<Vec<_>>();
+    let schema = Arc::new(Schema::new(fields));
+    let shown = batches.iter().map(|batch| {
+        let columns = batch
+            .columns()
+            .iter()
+            .map(|column| cells(column.as_ref()))
+            .collect::<Result<Vec<_>, _>>()?;
+        RecordBatch::try_new(Arc::clone(&schema), columns)
+    });
+    let shown = shown
+        .collect::<Result<Vec<_>, ArrowError>>()
+        .and_then(|shown| Ok(pretty_format_batches(&shown)?.to_string()));
+    line(&shown.map_err(|e| JobError::Query(e.into()))?)
 }
 
-/// Cuts the columns of a printed table whose cells are longer than [`CELL`].
-fn narrow(table: &str) -> String {
-    let Some(rule) = table.lines().next() else { return String::new() };
-    let widths: Vec<usize> = rule.trim_matches('+').split('+').map(str::len).collect();
-    if widths.iter().all(|w| *w <= CELL + 2) {
-        return table.to_owned();
-    }
-    let cut = |row: &str| {
-        let cells: Vec<char> = row.chars().collect();
-        let (mut out, mut at) = (String::new(), 0);
-        for width in &widths {
-            let edge: String = cells.iter().skip(at).take(1).collect();
-            let cell: Vec<char> = cells.iter().skip(at + 1).take(*width).copied().collect();
-            out.push_str(&edge);
-            if *width > CELL + 2 {
-                let long = cell.iter().rev().skip_while(|c| **c == ' ').count() > CELL + 1;
-                out.extend(cell.iter().take(CELL + 1));
-                out.push(if long && !row.starts_with('+') { '…' } else { cell.get(CELL + 1).copied().unwrap_or(' ') });
-            } else {
-                out.extend(cell);
-            }
-            at += width + 1;
+/// What is shown of a column's values.
+fn cells(column: &dyn Array) -> Result<ArrayRef, ArrowError> {
+    let options = FormatOptions::default()
+        .with_null("")
+        .with_display_error(true);
+    let formatter = ArrayFormatter::try_new(column, &options)?;
+    let cell = |row: usize| {
+        let text = printable(&formatter.value(row).to_string())
+            .replace('\n', "\\n")
+            .replace('\t', "\\t");
+        match text.char_indices().nth(CELL) {
+            Some((cut, _)) => format!("{}…", &text[..cut]),
+            None => text,
         }
-        out.extend(cells.iter().skip(at));
-        out
     };
-    table.lines().map(cut).collect::<Vec<_>>().join("\n")
+    Ok(Arc::new(
+        (0..column.len())
+            .map(|row| Some(cell(row)))
+            .collect::<StringArray>(),
+    ))
 }
 
 /// Prints batches as NDJSON.
@@ -100,4 +120,25 @@ pub fn json(batches: &[RecordBatch]) -> Result<(), JobError> {
         writer.write(batch).map_err(|e| JobError::Query(e.into()))?;
     }
     writer.finish().map_err(|e| JobError::Query(e.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_one_line_and_drives_no_terminal() {
+        let column = StringArray::from(vec![Some("a\nb\u{1b}[2J\u{202e}c"), None]);
+        let shown = cells(&column).unwrap();
+        let shown = shown.as_any().downcast_ref::<StringArray>().unwrap();
+        assert_eq!(shown.value(0), "a\\nb\\u{1b}[2J\\u{202e}c");
+        assert_eq!(shown.value(1), "");
+    }
+
+    #[test]
+    fn a_long_cell_is_cut() {
+        let shown = cells(&StringArray::from(vec!["é".repeat(500)])).unwrap();
+        let shown = shown.as_any().downcast_ref::<StringArray>().unwrap();
+        assert_eq!(shown.value(0).chars().count(), CELL + 1);
+    }
 }

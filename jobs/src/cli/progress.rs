@@ -22,11 +22,17 @@ impl Shown {
         if json || !std::io::stderr().is_terminal() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        let style = ProgressStyle::with_template("{prefix:>12} {bar:30} {pos}/{len} {msg} {elapsed} left {eta}");
+        let style = ProgressStyle::with_template(
+            "{prefix:>12} {bar:30} {pos}/{len} {msg} {elapsed} left {eta}",
+        );
         if let Ok(style) = style {
             bar.set_style(style);
         }
-        Self { bar, json, day: day.to_owned() }
+        Self {
+            bar,
+            json,
+            day: day.to_owned(),
+        }
     }
 
     fn say(&self, text: &str) {
@@ -93,7 +99,11 @@ pub fn stage_line(day: &str, record: &StageRecord) -> String {
         0 => String::new(),
         n => format!(", {} in quarantine", thousands(n)),
     };
-    let took = if record.reused { "unchanged".to_owned() } else { format!("{:.1} s", record.secs) };
+    let took = if record.reused {
+        "unchanged".to_owned()
+    } else {
+        format!("{:.1} s", record.secs)
+    };
     let stage = &record.stage;
     let (rows_in, kept) = (thousands(record.rows_in), thousands(record.rows_kept));
     format!("{day} {stage:<10} {rows_in:>12} rows in {kept:>12} {what}{quarantined} ({took})")
@@ -117,6 +127,9 @@ pub fn thousands(n: u64) -> String {
 mod tests {
     #[test]
     fn thousands_are_grouped() {
-        assert_eq!([0, 999, 1000, 50_000_000].map(super::thousands), ["0", "999", "1,000", "50,000,000"]);
+        assert_eq!(
+            [0, 999, 1000, 50_000_000].map(super::thousands),
+            ["0", "999", "1,000", "50,000,000"]
+        );
     }
 }

@@ -82,13 +82,20 @@ impl EngineArgs {
     /// When a value is out of range or the cluster's URL is malformed.
     pub fn engine(&self) -> Result<Engine, JobError> {
         if !(0.0625..=65_536.0).contains(&self.memory) {
-            return Err(JobError::Usage(format!("--memory {}: expected 0.0625 to 65536 (GiB)", self.memory)));
+            return Err(JobError::Usage(format!(
+                "--memory {}: expected 0.0625 to 65536 (GiB)",
+                self.memory
+            )));
         }
         let slots = |default: usize| self.slots.map_or(default, NonZeroUsize::get);
         match &self.cluster {
             Some(url) => Engine::cluster(url, slots(8)),
             None => {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "checked above"
+                )]
                 let bytes = (self.memory * f64::from(1 << 30)) as usize;
                 let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
                 Engine::embedded(slots(cores), bytes)
@@ -102,17 +109,27 @@ impl EngineArgs {
 pub async fn main(args: Args) -> Result<(), JobError> {
     let last = args.to.unwrap_or(args.date);
     if last < args.date {
-        return Err(JobError::Usage(format!("--to {last} is before --date {}", args.date)));
+        return Err(JobError::Usage(format!(
+            "--to {last} is before --date {}",
+            args.date
+        )));
     }
     let schema = args.schema.as_deref().map(|name| {
         let names = SchemaKind::ALL.map(SchemaKind::name).join(", ");
-        let unknown = |_| JobError::UnknownSchema { name: name.to_owned(), expected: names };
+        let unknown = |_| JobError::UnknownSchema {
+            name: name.to_owned(),
+            expected: names,
+        };
         name.parse::<SchemaKind>().map_err(unknown)
     });
     let options = RunOptions {
         telemetry: args.telemetry,
         schema: schema.transpose()?,
-        undated: if args.undated == "day" { Undated::AsDay } else { Undated::Quarantine },
+        undated: if args.undated == "day" {
+            Undated::AsDay
+        } else {
+            Undated::Quarantine
+        },
         quotas: args.quota,
         cosine: args.cosine,
         prevalence: PrevalenceOptions {
@@ -164,7 +181,13 @@ pub fn summary(report: &driver::DayReport, warehouse: &str) -> Result<(), JobErr
     if report.unchanged() {
         return output::line(&format!("{}: up to date, nothing to do", report.day));
     }
-    let kept = |stage: &str| report.records.iter().find(|r| r.stage == stage).map(|r| r.rows_kept);
+    let kept = |stage: &str| {
+        report
+            .records
+            .iter()
+            .find(|r| r.stage == stage)
+            .map(|r| r.rows_kept)
+    };
     let text = match (kept("commands"), kept("benign")) {
         (Some(lines), Some(benign)) => format!(
             "{}: {} benign lines from {} unique ones in {:.1} s; see them: gleaner sql --warehouse {warehouse} \

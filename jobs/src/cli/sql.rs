@@ -49,7 +49,11 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     match &args.query {
         Some(query) => {
             let batches = run(&ctx, query).await?;
-            if args.json { output::json(&batches) } else { output::table(&batches) }
+            if args.json {
+                output::json(&batches)
+            } else {
+                output::table(&batches)
+            }
         }
         None => shell(&ctx, names, args.json).await,
     }
@@ -65,7 +69,10 @@ pub async fn tables(ctx: &SessionContext, warehouse: &Warehouse) -> Result<Vec<S
         let source = match warehouse.source(table, None).await? {
             Some(source) => source,
             // A table that no day has written yet is there, and empty.
-            None => Source::Parquet { urls: vec![warehouse.url(&format!("{}/", table.name))], schema: table.schema() },
+            None => Source::Parquet {
+                urls: vec![warehouse.url(&format!("{}/", table.name))],
+                schema: table.schema(),
+            },
         };
         if warehouse.files(table, None).await?.is_empty() {
             let directory = warehouse.root().join(table.name);
@@ -75,8 +82,18 @@ pub async fn tables(ctx: &SessionContext, warehouse: &Warehouse) -> Result<Vec<S
             // Functions take a model's URI; the table holds its path, which does not change with the warehouse's place.
             register(ctx, "models_table", &source)?;
             let uri = concat(vec![lit(warehouse.url("")), col("path")]).alias("uri");
-            let columns = table.schema().fields().iter().map(|f| col(f.name())).chain([uri]).collect::<Vec<_>>();
-            let view = ctx.table("models_table").await?.select(columns)?.into_view();
+            let columns = table
+                .schema()
+                .fields()
+                .iter()
+                .map(|f| col(f.name()))
+                .chain([uri])
+                .collect::<Vec<_>>();
+            let view = ctx
+                .table("models_table")
+                .await?
+                .select(columns)?
+                .into_view();
             ctx.register_table(table.name, view)?;
         } else {
             register(ctx, table.name, &source)?;
@@ -96,7 +113,11 @@ pub async fn run(ctx: &SessionContext, query: &str) -> Result<Vec<RecordBatch>, 
     let schema = frame.schema().as_arrow().clone();
     let batches = frame.collect().await?;
     // Nothing found is shown as its columns.
-    Ok(if batches.is_empty() { vec![RecordBatch::new_empty(schema.into())] } else { batches })
+    Ok(if batches.is_empty() {
+        vec![RecordBatch::new_empty(schema.into())]
+    } else {
+        batches
+    })
 }
 
 #[derive(Helper, Hinter, Highlighter)]
@@ -107,12 +128,30 @@ struct Shell {
 impl Completer for Shell {
     type Candidate = Pair;
 
-    fn complete(&self, line: &str, at: usize, _: &rustyline::Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
+    fn complete(
+        &self,
+        line: &str,
+        at: usize,
+        _: &rustyline::Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let head = line.get(..at).unwrap_or_default();
-        let start = head.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |i| i + 1);
+        let start = head
+            .rfind(|c: char| !c.is_alphanumeric() && c != '_')
+            .map_or(0, |i| i + 1);
         let prefix = head[start..].to_lowercase();
-        let found = self.words.iter().filter(|w| !prefix.is_empty() && w.to_lowercase().starts_with(&prefix));
-        Ok((start, found.map(|w| Pair { display: w.clone(), replacement: w.clone() }).collect()))
+        let found = self
+            .words
+            .iter()
+            .filter(|w| !prefix.is_empty() && w.to_lowercase().starts_with(&prefix));
+        Ok((
+            start,
+            found
+                .map(|w| Pair {
+                    display: w.clone(),
+                    replacement: w.clone(),
+                })
+                .collect(),
+        ))
     }
 }
 
@@ -120,8 +159,16 @@ impl Validator for Shell {
     /// A statement ends with `;`, so that it may go over several lines.
     fn validate(&self, ctx: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let text = ctx.input().trim();
-        let whole = text.is_empty() || text.ends_with(';') || text.starts_with('\\') || text == "exit" || text == "quit";
-        Ok(if whole { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+        let whole = text.is_empty()
+            || text.ends_with(';')
+            || text.starts_with('\\')
+            || text == "exit"
+            || text == "quit";
+        Ok(if whole {
+            ValidationResult::Valid(None)
+        } else {
+            ValidationResult::Incomplete
+        })
     }
 }
 
@@ -133,10 +180,18 @@ async fn shell(ctx: &SessionContext, names: Vec<String>, json: bool) -> Result<(
     let failed = |e: ReadlineError| JobError::Internal(format!("terminal: {e}"));
     let mut words = names;
     words.extend(gleaner_udfs::described().iter().map(|f| f.name.to_owned()));
-    words.extend(["SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "JOIN", "DESCRIBE"].map(str::to_owned));
+    words.extend(
+        [
+            "SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "JOIN", "DESCRIBE",
+        ]
+        .map(str::to_owned),
+    );
     words.sort();
     words.dedup();
-    let config = Config::builder().completion_type(CompletionType::List).auto_add_history(true).build();
+    let config = Config::builder()
+        .completion_type(CompletionType::List)
+        .auto_add_history(true)
+        .build();
     let mut editor: Editor<Shell, FileHistory> = Editor::with_config(config).map_err(failed)?;
     editor.set_helper(Some(Shell { words }));
     let history = history_file();
@@ -154,17 +209,26 @@ async fn shell(ctx: &SessionContext, names: Vec<String>, json: bool) -> Result<(
         let query = match text.trim().trim_end_matches(';').trim() {
             "" => continue,
             "\\q" | "exit" | "quit" => break,
-            "\\d" => "SELECT table_name, column_name, data_type FROM information_schema.columns \
-                      WHERE table_schema = 'public' ORDER BY table_name, ordinal_position",
+            "\\d" => {
+                "SELECT table_name, column_name, data_type FROM information_schema.columns \
+                      WHERE table_schema = 'public' ORDER BY table_name, ordinal_position"
+            }
             query => query,
         };
         let started = Instant::now();
         // A wrong statement is told, and the shell goes on.
         match run(ctx, query).await {
             Ok(batches) => {
-                if json { output::json(&batches)? } else { output::table(&batches)? }
+                if json {
+                    output::json(&batches)?
+                } else {
+                    output::table(&batches)?
+                }
                 let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-                output::line(&format!("{rows} rows in {:.2} s", started.elapsed().as_secs_f64()))?;
+                output::line(&format!(
+                    "{rows} rows in {:.2} s",
+                    started.elapsed().as_secs_f64()
+                ))?;
             }
             Err(e) => output::error(&e),
         }

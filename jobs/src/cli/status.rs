@@ -47,7 +47,9 @@ pub async fn main(args: Args) -> Result<(), JobError> {
 /// # Errors
 /// When the table cannot be read.
 pub async fn days(warehouse: &Warehouse) -> Result<Vec<(String, Vec<StageRecord>)>, JobError> {
-    let Some(source) = warehouse.source(&RUNS, None).await? else { return Ok(vec![]) };
+    let Some(source) = warehouse.source(&RUNS, None).await? else {
+        return Ok(vec![]);
+    };
     let task = Task {
         name: "status".to_owned(),
         sql: "SELECT CAST(day AS VARCHAR) AS date, stage, rows_in, rows_kept, rows_quarantined, rows_dropped, secs, bytes, \
@@ -56,7 +58,9 @@ pub async fn days(warehouse: &Warehouse) -> Result<Vec<(String, Vec<StageRecord>
         tables: BTreeMap::from([("runs".to_owned(), source)]),
         write: None,
     };
-    let batches = Engine::embedded(1, 1 << 28)?.run(vec![task], &|| ()).await?;
+    let batches = Engine::embedded(1, 1 << 28)?
+        .run(vec![task], &|| ())
+        .await?;
     let mut days: BTreeMap<String, Vec<StageRecord>> = BTreeMap::new();
     for batch in batches.iter().flatten() {
         for row in 0..batch.num_rows() {
@@ -67,7 +71,10 @@ pub async fn days(warehouse: &Warehouse) -> Result<Vec<(String, Vec<StageRecord>
                 rows_kept: count(batch, 3, row),
                 rows_quarantined: count(batch, 4, row),
                 rows_dropped: count(batch, 5, row),
-                secs: batch.column(6).as_primitive_opt::<Float64Type>().map_or(0.0, |c| c.value(row)),
+                secs: batch
+                    .column(6)
+                    .as_primitive_opt::<Float64Type>()
+                    .map_or(0.0, |c| c.value(row)),
                 bytes: count(batch, 7, row),
                 fingerprint: text(batch, 8, row),
                 digest: text(batch, 9, row),
@@ -84,7 +91,9 @@ pub async fn days(warehouse: &Warehouse) -> Result<Vec<(String, Vec<StageRecord>
 
 fn text(batch: &RecordBatch, column: usize, row: usize) -> String {
     let values = batch.column(column).as_string_opt::<i32>();
-    values.filter(|v| v.is_valid(row)).map_or_else(String::new, |v| v.value(row).to_owned())
+    values
+        .filter(|v| v.is_valid(row))
+        .map_or_else(String::new, |v| v.value(row).to_owned())
 }
 
 fn count(batch: &RecordBatch, column: usize, row: usize) -> u64 {

@@ -131,10 +131,14 @@ pub fn make(params: &SynthParams, out: &std::path::Path) -> Result<SynthReport, 
     let made = synth::synth(params, out, &mut |rows| bar.set_position(rows));
     bar.finish_and_clear();
     made.map_err(|e| match e {
-        SynthError::Io { path, source } => JobError::Io { path: path.display().to_string(), source },
-        SynthError::NotEmpty(path) => {
-            JobError::Usage(format!("{} is not empty: name another directory, or give --force", path.display()))
-        }
+        SynthError::Io { path, source } => JobError::Io {
+            path: path.display().to_string(),
+            source,
+        },
+        SynthError::NotEmpty(path) => JobError::Usage(format!(
+            "{} is not empty: name another directory, or give --force",
+            path.display()
+        )),
         other => JobError::Usage(other.to_string()),
     })
 }

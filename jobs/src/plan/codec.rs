@@ -9,11 +9,11 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DataFusionError, Result, TableReference};
 use datafusion::datasource::file_format::FileFormatFactory;
-use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::TaskContext;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Extension, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
@@ -33,7 +33,10 @@ fn decode<M: Message + Default>(bytes: &[u8], what: &str) -> Result<M> {
 fn one<T: Clone>(inputs: &[T], what: &str) -> Result<T> {
     match inputs {
         [input] => Ok(input.clone()),
-        _ => Err(DataFusionError::Internal(format!("{what} takes one input, got {}", inputs.len()))),
+        _ => Err(DataFusionError::Internal(format!(
+            "{what} takes one input, got {}",
+            inputs.len()
+        ))),
     }
 }
 
@@ -47,11 +50,19 @@ fn encode(magic: &[u8], message: &impl Message, buf: &mut Vec<u8>) {
 pub struct LogicalCodec(BallistaLogicalExtensionCodec);
 
 impl LogicalExtensionCodec for LogicalCodec {
-    fn try_decode(&self, buf: &[u8], inputs: &[LogicalPlan], ctx: &TaskContext) -> Result<Extension> {
+    fn try_decode(
+        &self,
+        buf: &[u8],
+        inputs: &[LogicalPlan],
+        ctx: &TaskContext,
+    ) -> Result<Extension> {
         match buf.strip_prefix(WRITE) {
             Some(rest) => {
-                let node = WriteNode::new(decode::<WriteSpec>(rest, "write")?, one(inputs, "write")?)?;
-                Ok(Extension { node: Arc::new(node) })
+                let node =
+                    WriteNode::new(decode::<WriteSpec>(rest, "write")?, one(inputs, "write")?)?;
+                Ok(Extension {
+                    node: Arc::new(node),
+                })
             }
             None => self.0.try_decode(buf, inputs, ctx),
         }
@@ -75,7 +86,9 @@ impl LogicalExtensionCodec for LogicalCodec {
         ctx: &TaskContext,
     ) -> Result<Arc<dyn TableProvider>> {
         match buf.strip_prefix(SCAN) {
-            Some(rest) => Ok(Arc::new(TelemetryTable::new(decode::<ScanSpec>(rest, "scan")?))),
+            Some(rest) => Ok(Arc::new(TelemetryTable::new(decode::<ScanSpec>(
+                rest, "scan",
+            )?))),
             None => self.0.try_decode_table_provider(buf, table, schema, ctx),
         }
     }
@@ -96,11 +109,19 @@ impl LogicalExtensionCodec for LogicalCodec {
         }
     }
 
-    fn try_decode_file_format(&self, buf: &[u8], ctx: &TaskContext) -> Result<Arc<dyn FileFormatFactory>> {
+    fn try_decode_file_format(
+        &self,
+        buf: &[u8],
+        ctx: &TaskContext,
+    ) -> Result<Arc<dyn FileFormatFactory>> {
         self.0.try_decode_file_format(buf, ctx)
     }
 
-    fn try_encode_file_format(&self, buf: &mut Vec<u8>, node: Arc<dyn FileFormatFactory>) -> Result<()> {
+    fn try_encode_file_format(
+        &self,
+        buf: &mut Vec<u8>,
+        node: Arc<dyn FileFormatFactory>,
+    ) -> Result<()> {
         self.0.try_encode_file_format(buf, node)
     }
 }
@@ -118,7 +139,10 @@ impl PhysicalExtensionCodec for PhysicalCodec {
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         if let Some(rest) = buf.strip_prefix(WRITE) {
-            return Ok(Arc::new(WriteExec::new(decode(rest, "write")?, one(inputs, "write")?)));
+            return Ok(Arc::new(WriteExec::new(
+                decode(rest, "write")?,
+                one(inputs, "write")?,
+            )));
         }
         if let Some(rest) = buf.strip_prefix(SCAN) {
             return Ok(Arc::new(TelemetryExec::new(decode(rest, "scan")?)?));
@@ -177,9 +201,10 @@ impl ExtensionPlanner for NodePlanner {
         _context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         Ok(match node.as_any().downcast_ref::<WriteNode>() {
-            Some(write) => {
-                Some(Arc::new(WriteExec::new(write.spec().clone(), one(physical_inputs, "write")?)))
-            }
+            Some(write) => Some(Arc::new(WriteExec::new(
+                write.spec().clone(),
+                one(physical_inputs, "write")?,
+            ))),
             None => None,
         })
     }

@@ -7,4 +7,3 @@
 pub mod codec;
 pub mod scan;
 pub mod write;
-

@@ -64,7 +64,10 @@ impl TableProvider for TelemetryTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut spec = self.spec.clone();
         spec.projection = match projection {
-            Some(columns) => columns.iter().map(|&c| u32::try_from(c).unwrap_or(u32::MAX)).collect(),
+            Some(columns) => columns
+                .iter()
+                .map(|&c| u32::try_from(c).unwrap_or(u32::MAX))
+                .collect(),
             None => vec![],
         };
         Ok(Arc::new(TelemetryExec::new(spec)?))
@@ -98,7 +101,11 @@ impl TelemetryExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
-        Ok(Self { spec, columns, properties })
+        Ok(Self {
+            spec,
+            columns,
+            properties,
+        })
     }
 
     /// What is read.
@@ -134,13 +141,22 @@ impl ExecutionPlan for TelemetryExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
     }
 
-    fn execute(&self, partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(
+        &self,
+        partition: usize,
+        _context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         if partition != 0 {
-            return Err(DataFusionError::Internal(format!("telemetry has one partition, asked for {partition}")));
+            return Err(DataFusionError::Internal(format!(
+                "telemetry has one partition, asked for {partition}"
+            )));
         }
         let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema(), 2);
         let (sender, spec, columns) = (builder.tx(), self.spec.clone(), self.columns.clone());
@@ -150,12 +166,17 @@ impl ExecutionPlan for TelemetryExec {
                     Some(columns) => batch.project(columns).map_err(DataFusionError::from),
                     None => Ok(batch),
                 };
-                sender.blocking_send(batch).map_err(|e| TelemetryError::Receiver(Box::new(e)))
+                sender
+                    .blocking_send(batch)
+                    .map_err(|e| TelemetryError::Receiver(Box::new(e)))
             };
             match read(&spec, &mut emit) {
                 // The receiver went away because it has enough, or because the query failed elsewhere.
                 Err(DataFusionError::External(e))
-                    if matches!(e.downcast_ref(), Some(TelemetryError::Receiver(_))) => Ok(()),
+                    if matches!(e.downcast_ref(), Some(TelemetryError::Receiver(_))) =>
+                {
+                    Ok(())
+                }
                 other => other,
             }
         });
@@ -170,23 +191,34 @@ fn read(spec: &ScanSpec, emit: Emit<'_>) -> Result<()> {
         .ok_or_else(|| DataFusionError::Internal(format!("day {} is out of range", spec.day)))?;
     let schema = match spec.schema.as_str() {
         "" => None,
-        name => Some(name.parse::<SchemaKind>().map_err(|e| DataFusionError::External(Box::new(e)))?),
+        name => Some(
+            name.parse::<SchemaKind>()
+                .map_err(|e| DataFusionError::External(Box::new(e)))?,
+        ),
     };
     let options = ReadOptions {
         schema,
         max_line_bytes: usize::try_from(spec.max_line_bytes).unwrap_or(usize::MAX),
-        undated: if spec.undated_as_day { Undated::AsDay } else { Undated::Quarantine },
+        undated: if spec.undated_as_day {
+            Undated::AsDay
+        } else {
+            Undated::Quarantine
+        },
         ..ReadOptions::new(day)
     };
     for file in &spec.files {
-        let path = Url::parse(&file.url).ok().and_then(|url| url.to_file_path().ok());
-        let path = path.ok_or_else(|| DataFusionError::NotImplemented(format!("telemetry at {}", file.url)))?;
+        let path = Url::parse(&file.url)
+            .ok()
+            .and_then(|url| url.to_file_path().ok());
+        let path = path
+            .ok_or_else(|| DataFusionError::NotImplemented(format!("telemetry at {}", file.url)))?;
         let name = path.to_string_lossy().into_owned();
         telemetry::read_file(&name, &path, &options, emit).map_err(|e| match e {
             // Input and output errors stay what they are, so that the task is tried again.
-            TelemetryError::Io { file, source } => {
-                DataFusionError::IoError(std::io::Error::new(source.kind(), format!("{file}: {source}")))
-            }
+            TelemetryError::Io { file, source } => DataFusionError::IoError(std::io::Error::new(
+                source.kind(),
+                format!("{file}: {source}"),
+            )),
             other => DataFusionError::External(Box::new(other)),
         })?;
     }

@@ -18,6 +18,7 @@ use datafusion::arrow::array::{Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::row::{RowConverter, SortField};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
@@ -25,10 +26,9 @@ use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PhysicalExpr,
-    PlanProperties,
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+    PhysicalExpr, PlanProperties,
 };
-use datafusion::common::tree_node::TreeNodeRecursion;
 use futures::StreamExt;
 use gleaner_proto::plan::WriteSpec;
 use object_store::ObjectStore;
@@ -78,7 +78,11 @@ impl WriteNode {
     /// When the manifest's schema cannot be made, which does not happen.
     pub fn new(spec: WriteSpec, input: LogicalPlan) -> Result<Self> {
         let schema = Arc::new(DFSchema::try_from(manifest_schema().as_ref().clone())?);
-        Ok(Self { spec, input, schema })
+        Ok(Self {
+            spec,
+            input,
+            schema,
+        })
     }
 
     /// What is written where.
@@ -106,13 +110,23 @@ impl UserDefinedLogicalNodeCore for WriteNode {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GleanerWrite: {}{}", self.spec.directory_url, self.spec.file_prefix)
+        write!(
+            f,
+            "GleanerWrite: {}{}",
+            self.spec.directory_url, self.spec.file_prefix
+        )
     }
 
-    fn with_exprs_and_inputs(&self, _exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
+    fn with_exprs_and_inputs(
+        &self,
+        _exprs: Vec<Expr>,
+        mut inputs: Vec<LogicalPlan>,
+    ) -> Result<Self> {
         match (inputs.pop(), inputs.is_empty()) {
             (Some(input), true) => Self::new(self.spec.clone(), input),
-            _ => Err(DataFusionError::Internal("GleanerWrite takes one input".into())),
+            _ => Err(DataFusionError::Internal(
+                "GleanerWrite takes one input".into(),
+            )),
         }
     }
 
@@ -141,7 +155,11 @@ impl WriteExec {
             EmissionType::Final,
             Boundedness::Bounded,
         ));
-        Self { spec, input, properties }
+        Self {
+            spec,
+            input,
+            properties,
+        }
     }
 
     /// What is written where.
@@ -153,7 +171,11 @@ impl WriteExec {
 
 impl DisplayAs for WriteExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GleanerWriteExec: {}{}", self.spec.directory_url, self.spec.file_prefix)
+        write!(
+            f,
+            "GleanerWriteExec: {}{}",
+            self.spec.directory_url, self.spec.file_prefix
+        )
     }
 }
 
@@ -192,16 +214,25 @@ impl ExecutionPlan for WriteExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
             (Some(input), true) => Ok(Arc::new(Self::new(self.spec.clone(), input))),
-            _ => Err(DataFusionError::Internal("GleanerWriteExec takes one input".into())),
+            _ => Err(DataFusionError::Internal(
+                "GleanerWriteExec takes one input".into(),
+            )),
         }
     }
 
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, Arc::clone(&context))?;
         let spec = self.spec.clone();
         let written = async move { write(spec, input, &context).await };
         let stream = futures::stream::once(written);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(manifest_schema(), stream)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            manifest_schema(),
+            stream,
+        )))
     }
 }
 
@@ -216,7 +247,10 @@ impl Digest {
         for (limb, chunk) in self.0.iter_mut().zip(bytes.chunks_exact(8)) {
             let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
             let sum = u128::from(*limb) + u128::from(word) + carry;
-            #[expect(clippy::cast_possible_truncation, reason = "the low limb is what is kept")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the low limb is what is kept"
+            )]
             {
                 *limb = sum as u64;
             }
@@ -236,7 +270,11 @@ impl Digest {
     /// 64 hex digits, most significant limb first.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        self.0.iter().rev().map(|limb| format!("{limb:016x}")).collect()
+        self.0
+            .iter()
+            .rev()
+            .map(|limb| format!("{limb:016x}"))
+            .collect()
     }
 
     /// Reads what [`Digest::to_hex`] wrote.
@@ -260,8 +298,14 @@ struct RowHasher {
 
 impl RowHasher {
     fn new(schema: &Schema) -> Result<Self> {
-        let fields = schema.fields().iter().map(|f| SortField::new(f.data_type().clone())).collect();
-        Ok(Self { converter: RowConverter::new(fields)? })
+        let fields = schema
+            .fields()
+            .iter()
+            .map(|f| SortField::new(f.data_type().clone()))
+            .collect();
+        Ok(Self {
+            converter: RowConverter::new(fields)?,
+        })
     }
 
     fn add(&self, batch: &RecordBatch, digest: &mut Digest) -> Result<()> {
@@ -275,9 +319,14 @@ impl RowHasher {
 
 /// The store of the session, and the path below it, of a URL.
 fn resolve(context: &TaskContext, url: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
-    let url = Url::parse(url).map_err(|e| DataFusionError::Configuration(format!("bad URL {url:?}: {e}")))?;
-    let store = context.runtime_env().object_store_registry.get_store(&url)?;
-    let path = Path::from_url_path(url.path()).map_err(|e| DataFusionError::External(Box::new(e)))?;
+    let url = Url::parse(url)
+        .map_err(|e| DataFusionError::Configuration(format!("bad URL {url:?}: {e}")))?;
+    let store = context
+        .runtime_env()
+        .object_store_registry
+        .get_store(&url)?;
+    let path =
+        Path::from_url_path(url.path()).map_err(|e| DataFusionError::External(Box::new(e)))?;
     Ok((store, path))
 }
 
@@ -287,15 +336,25 @@ async fn write(
     context: &TaskContext,
 ) -> Result<RecordBatch> {
     let schema = input.schema();
-    let name = format!("{}-{}.parquet", spec.file_prefix, uuid::Uuid::new_v4().simple());
+    let name = format!(
+        "{}-{}.parquet",
+        spec.file_prefix,
+        uuid::Uuid::new_v4().simple()
+    );
     let (store, directory) = resolve(context, &spec.directory_url)?;
-    let path = name.split('/').fold(directory, |path, part| path.join(part));
+    let path = name
+        .split('/')
+        .fold(directory, |path, part| path.join(part));
     let sort = match spec.sort_column.as_str() {
         "" => None,
         column => Some(schema.index_of(column)?),
     };
     let sink = BufWriter::new(Arc::clone(&store), path.clone());
-    let mut writer = AsyncArrowWriter::try_new(sink, Arc::clone(&schema), Some(properties(&spec, sort.is_some())?))?;
+    let mut writer = AsyncArrowWriter::try_new(
+        sink,
+        Arc::clone(&schema),
+        Some(properties(&spec, sort.is_some())?),
+    )?;
     let hasher = RowHasher::new(&schema)?;
     let (mut digest, mut rows) = (Digest::default(), 0usize);
     let mut buffer = SortBuffer::new(&schema, sort);
@@ -335,7 +394,9 @@ fn manifest(name: &str, rows: usize, bytes: usize, digest: Digest) -> Result<Rec
 
 fn properties(spec: &WriteSpec, sorted: bool) -> Result<WriterProperties> {
     let builder = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(spec.zstd_level.max(1))?))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(
+            spec.zstd_level.max(1),
+        )?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_created_by(concat!("gleaner ", env!("CARGO_PKG_VERSION")).to_owned());
     Ok(if sorted {
@@ -361,20 +422,32 @@ struct SortBuffer {
 
 impl SortBuffer {
     fn new(schema: &SchemaRef, column: Option<usize>) -> Self {
-        Self { schema: Arc::clone(schema), column, batches: vec![], bytes: 0, rows: 0 }
+        Self {
+            schema: Arc::clone(schema),
+            column,
+            batches: vec![],
+            bytes: 0,
+            rows: 0,
+        }
     }
 
     fn push(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>> {
         self.bytes += batch.get_array_memory_size();
         self.rows += batch.num_rows();
         self.batches.push(batch);
-        if self.rows >= ROW_GROUP_ROWS || self.bytes >= SORT_BUFFER_BYTES { self.finish() } else { Ok(None) }
+        if self.rows >= ROW_GROUP_ROWS || self.bytes >= SORT_BUFFER_BYTES {
+            self.finish()
+        } else {
+            Ok(None)
+        }
     }
 
     fn finish(&mut self) -> Result<Option<RecordBatch>> {
         let batches = std::mem::take(&mut self.batches);
         (self.bytes, self.rows) = (0, 0);
-        let Some(column) = self.column else { return Ok(None) };
+        let Some(column) = self.column else {
+            return Ok(None);
+        };
         if batches.is_empty() {
             return Ok(None);
         }

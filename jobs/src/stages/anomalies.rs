@@ -23,13 +23,24 @@ use crate::warehouse::tables::{ANOMALIES, COMMANDS};
 
 /// # Errors
 /// When a task or the commit fails.
-pub async fn run(day: &DayRun<'_>, commands: &StageRecord, models: &StageRecord) -> Result<StageRecord, JobError> {
+pub async fn run(
+    day: &DayRun<'_>,
+    commands: &StageRecord,
+    models: &StageRecord,
+) -> Result<StageRecord, JobError> {
     let started = Instant::now();
     let lines = commands.rows_kept;
     let quotas = day.options.quotas.of(lines);
-    let parts = [commands.digest.as_str(), models.digest.as_str(), &format!("{quotas:?}")];
+    let parts = [
+        commands.digest.as_str(),
+        models.digest.as_str(),
+        &format!("{quotas:?}"),
+    ];
     let fingerprint = day.fingerprint("anomalies", &parts);
-    if let Some(record) = day.up_to_date("anomalies", &[ANOMALIES], &fingerprint).await? {
+    if let Some(record) = day
+        .up_to_date("anomalies", &[ANOMALIES], &fingerprint)
+        .await?
+    {
         return Ok(record);
     }
     let buckets = day.buckets(&COMMANDS).await?;
@@ -37,7 +48,10 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord, models: &StageRecord)
     let mut staged = score(day, &buckets, models, low).await?;
     let mut highest = border(day, &staged, quotas).await?;
     let reached = |highest: &[QuotaState; 3]| {
-        highest.iter().zip(quotas).all(|(state, quota)| state.finish().len() as u64 == quota)
+        highest
+            .iter()
+            .zip(quotas)
+            .all(|(state, quota)| state.finish().len() as u64 == quota)
     };
     if !reached(&highest) {
         staged = score(day, &buckets, models, [f32::NEG_INFINITY; 3]).await?;
@@ -45,7 +59,10 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord, models: &StageRecord)
     }
     if !reached(&highest) {
         let what = format!("a quota of {quotas:?} lines is not filled by {lines} lines");
-        return Err(JobError::Unbalanced { stage: "anomalies", what });
+        return Err(JobError::Unbalanced {
+            stage: "anomalies",
+            what,
+        });
     }
     let mut values = vec![];
     for (kind, state) in Kind::ALL.into_iter().zip(&highest) {
@@ -53,13 +70,21 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord, models: &StageRecord)
         values.push((format!("{}_ranks", kind.name()), Value::Text(uri)));
         values.push((kind.name().to_owned(), model(models, kind.name())?));
     }
-    let values: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let values: Vec<_> = values
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
     let sql = fill(include_str!("anomalies.sql"), &values);
     let tasks = staged.iter().enumerate().map(|(part, file)| {
-        let sources = tables([("scores", day.staged(std::slice::from_ref(file), scores_schema()))]);
+        let sources = tables([(
+            "scores",
+            day.staged(std::slice::from_ref(file), scores_schema()),
+        )]);
         day.table_task(&ANOMALIES, part, &fingerprint, sql.clone(), sources)
     });
-    let written = day.run_writes("anomalies", "ranks and reasons", tasks.collect()).await?;
+    let written = day
+        .run_writes("anomalies", "ranks and reasons", tasks.collect())
+        .await?;
     let kept = rows_of(&written);
     let record = StageRecord {
         rows_in: lines,
@@ -68,13 +93,16 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord, models: &StageRecord)
         fingerprint,
         ..StageRecord::default()
     };
-    day.commit("anomalies", &[(ANOMALIES, &written)], started, record).await
+    day.commit("anomalies", &[(ANOMALIES, &written)], started, record)
+        .await
 }
 
 /// The score from which a line is staged.
 fn guess(models: &StageRecord, kind: Kind, quota: u64, lines: u64) -> f32 {
     let quantiles = models.notes.get(&format!("{}_sample", kind.name()));
-    let quantiles: Vec<f32> = quantiles.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let quantiles: Vec<f32> = quantiles
+        .and_then(|json| serde_json::from_str(json).ok())
+        .unwrap_or_default();
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -85,11 +113,18 @@ fn guess(models: &StageRecord, kind: Kind, quota: u64, lines: u64) -> f32 {
         let above = 2.0 * quota as f64 / lines.max(1) as f64 + 2.0 / QUANTILES as f64;
         ((1.0 - above).max(0.0) * QUANTILES as f64) as usize
     };
-    if index == 0 { f32::NEG_INFINITY } else { quantiles.get(index).copied().unwrap_or(f32::NEG_INFINITY) }
+    if index == 0 {
+        f32::NEG_INFINITY
+    } else {
+        quantiles.get(index).copied().unwrap_or(f32::NEG_INFINITY)
+    }
 }
 
 fn model(models: &StageRecord, name: &str) -> Result<Value, JobError> {
-    let uri = models.notes.get(name).ok_or_else(|| JobError::Internal(format!("no {name} among the models")))?;
+    let uri = models
+        .notes
+        .get(name)
+        .ok_or_else(|| JobError::Internal(format!("no {name} among the models")))?;
     Ok(Value::Text(uri.clone()))
 }
 
@@ -110,12 +145,23 @@ async fn score(
     ];
     let sql = fill(include_str!("scores.sql"), &values);
     let tasks = buckets.iter().enumerate().map(|(part, bucket)| {
-        day.staging_task("scores", part, "", sql.clone(), tables([("commands", bucket.clone())]))
+        day.staging_task(
+            "scores",
+            part,
+            "",
+            sql.clone(),
+            tables([("commands", bucket.clone())]),
+        )
     });
-    day.run_writes("anomalies", "scoring", tasks.collect()).await
+    day.run_writes("anomalies", "scoring", tasks.collect())
+        .await
 }
 
-async fn border(day: &DayRun<'_>, staged: &[Written], quotas: [u64; 3]) -> Result<[QuotaState; 3], JobError> {
+async fn border(
+    day: &DayRun<'_>,
+    staged: &[Written],
+    quotas: [u64; 3],
+) -> Result<[QuotaState; 3], JobError> {
     let values = [
         ("iforest_quota", Value::Int(quotas[0])),
         ("pca_quota", Value::Int(quotas[1])),
@@ -125,22 +171,30 @@ async fn border(day: &DayRun<'_>, staged: &[Written], quotas: [u64; 3]) -> Resul
     let tasks = staged.iter().enumerate().map(|(part, file)| Task {
         name: format!("{}/quotas/{part}", day.day),
         sql: sql.clone(),
-        tables: tables([("scores", day.staged(std::slice::from_ref(file), scores_schema()))]),
+        tables: tables([(
+            "scores",
+            day.staged(std::slice::from_ref(file), scores_schema()),
+        )]),
         write: None,
     });
     let results = day.run("anomalies", "quotas", tasks.collect()).await?;
     let failed = |e: gleaner_udfs::learner::LearnerError| JobError::Model(e.to_string());
     let mut highest = vec![];
     for (i, quota) in quotas.into_iter().enumerate() {
-        let mut state = QuotaState::new(usize::try_from(quota).unwrap_or(usize::MAX)).map_err(failed)?;
+        let mut state =
+            QuotaState::new(usize::try_from(quota).unwrap_or(usize::MAX)).map_err(failed)?;
         for batches in &results {
             if let Some(bytes) = binary_value(batches, i)? {
-                state.merge(&QuotaState::from_bytes(&bytes).map_err(failed)?).map_err(failed)?;
+                state
+                    .merge(&QuotaState::from_bytes(&bytes).map_err(failed)?)
+                    .map_err(failed)?;
             }
         }
         highest.push(state);
     }
-    highest.try_into().map_err(|_| JobError::Internal("three detectors".into()))
+    highest
+        .try_into()
+        .map_err(|_| JobError::Internal("three detectors".into()))
 }
 
 /// The columns of staged scores: those of `commands`, the features, the scores.
@@ -148,7 +202,11 @@ fn scores_schema() -> SchemaRef {
     let mut fields: Vec<_> = COMMANDS.schema().fields().iter().cloned().collect();
     let item = Arc::new(Field::new("item", DataType::Float32, true));
     let width = i32::try_from(N_FEATURES).unwrap_or(i32::MAX);
-    fields.push(Arc::new(Field::new("features", DataType::FixedSizeList(item, width), true)));
+    fields.push(Arc::new(Field::new(
+        "features",
+        DataType::FixedSizeList(item, width),
+        true,
+    )));
     for name in ["iforest_score", "pca_error", "kmeans_distance"] {
         fields.push(Arc::new(Field::new(name, DataType::Float32, true)));
     }

@@ -8,19 +8,36 @@ use crate::warehouse::tables::{BENIGN, CANDIDATES, LABELS};
 
 /// # Errors
 /// When a task or the commit fails.
-pub async fn run(day: &DayRun<'_>, candidates: &StageRecord, labels: &StageRecord) -> Result<StageRecord, JobError> {
+pub async fn run(
+    day: &DayRun<'_>,
+    candidates: &StageRecord,
+    labels: &StageRecord,
+) -> Result<StageRecord, JobError> {
     let started = Instant::now();
     let fingerprint = day.fingerprint("benign", &[&candidates.digest, &labels.digest]);
     if let Some(record) = day.up_to_date("benign", &[BENIGN], &fingerprint).await? {
         return Ok(record);
     }
     // Labels were written part by part from the candidates, so that the two tables' parts match.
-    let parts = day.buckets(&CANDIDATES).await?.into_iter().zip(day.buckets(&LABELS).await?).enumerate();
+    let parts = day
+        .buckets(&CANDIDATES)
+        .await?
+        .into_iter()
+        .zip(day.buckets(&LABELS).await?)
+        .enumerate();
     let tasks = parts.map(|(part, (candidates, labels))| {
         let sources = tables([("candidates", candidates), ("labels", labels)]);
-        day.table_task(&BENIGN, part, &fingerprint, include_str!("benign.sql").to_owned(), sources)
+        day.table_task(
+            &BENIGN,
+            part,
+            &fingerprint,
+            include_str!("benign.sql").to_owned(),
+            sources,
+        )
     });
-    let written = day.run_writes("benign", "emitting", tasks.collect()).await?;
+    let written = day
+        .run_writes("benign", "emitting", tasks.collect())
+        .await?;
     let kept = rows_of(&written);
     let record = StageRecord {
         rows_in: labels.rows_kept,
@@ -29,5 +46,6 @@ pub async fn run(day: &DayRun<'_>, candidates: &StageRecord, labels: &StageRecor
         fingerprint,
         ..StageRecord::default()
     };
-    day.commit("benign", &[(BENIGN, &written)], started, record).await
+    day.commit("benign", &[(BENIGN, &written)], started, record)
+        .await
 }

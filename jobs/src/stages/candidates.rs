@@ -21,22 +21,40 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
     let started = Instant::now();
     let earlier = day.warehouse.files(&CANDIDATES, None).await?;
     let earlier: Vec<_> = earlier.into_iter().filter(|f| f.day < day.day).collect();
-    let mut parts: Vec<String> = earlier.iter().map(|f| format!("{}|{}", f.day, f.fingerprint().unwrap_or_default())).collect();
+    let mut parts: Vec<String> = earlier
+        .iter()
+        .map(|f| format!("{}|{}", f.day, f.fingerprint().unwrap_or_default()))
+        .collect();
     parts.dedup();
     parts.extend([anomalies.digest.clone(), day.options.cosine.to_string()]);
-    let fingerprint = day.fingerprint("candidates", &parts.iter().map(String::as_str).collect::<Vec<_>>());
-    if let Some(record) = day.up_to_date("candidates", &[CANDIDATES], &fingerprint).await? {
+    let fingerprint = day.fingerprint(
+        "candidates",
+        &parts.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    if let Some(record) = day
+        .up_to_date("candidates", &[CANDIDATES], &fingerprint)
+        .await?
+    {
         return Ok(record);
     }
     let schema: SchemaRef = CANDIDATES.schema();
-    let mut urls: Vec<_> =
-        earlier.iter().map(|f| day.warehouse.url(&format!("{}/{}", CANDIDATES.name, f.path))).collect();
+    let mut urls: Vec<_> = earlier
+        .iter()
+        .map(|f| {
+            day.warehouse
+                .url(&format!("{}/{}", CANDIDATES.name, f.path))
+        })
+        .collect();
     if urls.is_empty() {
         urls.push(empty(day, &schema).await?);
     }
     let history = Source::Parquet { urls, schema };
     let whole = day.whole(&ANOMALIES).await?;
-    let n_parts = anomalies.rows_kept.div_ceil(PART_LINES).max(1).next_power_of_two();
+    let n_parts = anomalies
+        .rows_kept
+        .div_ceil(PART_LINES)
+        .max(1)
+        .next_power_of_two();
     let tasks = (0..n_parts).map(|part| {
         let values = [
             ("part", Value::Int(part)),
@@ -45,15 +63,35 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
         ];
         let sql = fill(include_str!("candidates.sql"), &values);
         let sources = tables([("anomalies", whole.clone()), ("history", history.clone())]);
-        day.table_task(&CANDIDATES, usize::try_from(part).unwrap_or(usize::MAX), &fingerprint, sql, sources)
+        day.table_task(
+            &CANDIDATES,
+            usize::try_from(part).unwrap_or(usize::MAX),
+            &fingerprint,
+            sql,
+            sources,
+        )
     });
-    let written = day.run_writes("candidates", "near-dedup", tasks.collect()).await?;
+    let written = day
+        .run_writes("candidates", "near-dedup", tasks.collect())
+        .await?;
     let kept = {
-        let urls = written.iter().map(|w| day.warehouse.url(&format!("{}/{}", CANDIDATES.name, w.path))).collect();
+        let urls = written
+            .iter()
+            .map(|w| {
+                day.warehouse
+                    .url(&format!("{}/{}", CANDIDATES.name, w.path))
+            })
+            .collect();
         let task = Task {
             name: format!("{}/candidates/check", day.day),
             sql: "SELECT count(*) FILTER (WHERE kept) FROM candidates".to_owned(),
-            tables: tables([("candidates", Source::Parquet { urls, schema: CANDIDATES.schema() })]),
+            tables: tables([(
+                "candidates",
+                Source::Parquet {
+                    urls,
+                    schema: CANDIDATES.schema(),
+                },
+            )]),
             write: None,
         };
         let [kept] = counts(&day.engine.run(vec![task], &|| ()).await?[0])?;
@@ -62,7 +100,10 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
     let rows = rows_of(&written);
     if rows != anomalies.rows_kept {
         let what = format!("{} anomalies in, {rows} decisions out", anomalies.rows_kept);
-        return Err(JobError::Unbalanced { stage: "candidates", what });
+        return Err(JobError::Unbalanced {
+            stage: "candidates",
+            what,
+        });
     }
     let record = StageRecord {
         rows_in: rows,
@@ -71,7 +112,8 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
         fingerprint,
         ..StageRecord::default()
     };
-    day.commit("candidates", &[(CANDIDATES, &written)], started, record).await
+    day.commit("candidates", &[(CANDIDATES, &written)], started, record)
+        .await
 }
 
 /// A file without rows, for the first day's history.
@@ -79,7 +121,8 @@ async fn empty(day: &DayRun<'_>, schema: &SchemaRef) -> Result<String, JobError>
     let path = format!("_staging/{}/empty.parquet", day.run);
     let mut bytes = vec![];
     let failed = |e: parquet::errors::ParquetError| JobError::Internal(e.to_string());
-    let writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, SchemaRef::clone(schema), None).map_err(failed)?;
+    let writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, SchemaRef::clone(schema), None)
+        .map_err(failed)?;
     writer.close().map_err(failed)?;
     day.warehouse.put(&path, bytes).await?;
     Ok(day.warehouse.url(&path))

@@ -16,12 +16,20 @@ const BUCKET_EVENTS: u64 = 131_072;
 /// The number of buckets for so many events: a power of two, from 1 to [`STAGED_BUCKETS`].
 #[must_use]
 pub fn buckets(events: u64) -> u64 {
-    events.div_ceil(BUCKET_EVENTS).max(1).next_power_of_two().min(STAGED_BUCKETS)
+    events
+        .div_ceil(BUCKET_EVENTS)
+        .max(1)
+        .next_power_of_two()
+        .min(STAGED_BUCKETS)
 }
 
 /// # Errors
 /// When a task fails, the lines' events do not sum to the events read, or the commit fails.
-pub async fn run(day: &DayRun<'_>, events: &Events, fingerprint: &str) -> Result<StageRecord, JobError> {
+pub async fn run(
+    day: &DayRun<'_>,
+    events: &Events,
+    fingerprint: &str,
+) -> Result<StageRecord, JobError> {
     let started = Instant::now();
     let buckets = buckets(events.rows);
     let width = STAGED_BUCKETS / buckets;
@@ -33,9 +41,17 @@ pub async fn run(day: &DayRun<'_>, events: &Events, fingerprint: &str) -> Result
         ];
         let sql = fill(include_str!("commands.sql"), &values);
         let part = usize::try_from(bucket).unwrap_or(usize::MAX);
-        day.table_task(&COMMANDS, part, fingerprint, sql, tables([("events", events.source.clone())]))
+        day.table_task(
+            &COMMANDS,
+            part,
+            fingerprint,
+            sql,
+            tables([("events", events.source.clone())]),
+        )
     });
-    let written = day.run_writes("commands", "exact dedup", tasks.collect()).await?;
+    let written = day
+        .run_writes("commands", "exact dedup", tasks.collect())
+        .await?;
     let lines = rows_of(&written);
     let check = Task {
         name: format!("{}/commands/check", day.day),
@@ -43,7 +59,10 @@ pub async fn run(day: &DayRun<'_>, events: &Events, fingerprint: &str) -> Result
         tables: tables([(
             "commands",
             crate::engine::Source::Parquet {
-                urls: written.iter().map(|w| day.warehouse.url(&format!("{}/{}", COMMANDS.name, w.path))).collect(),
+                urls: written
+                    .iter()
+                    .map(|w| day.warehouse.url(&format!("{}/{}", COMMANDS.name, w.path)))
+                    .collect(),
                 schema: COMMANDS.schema(),
             },
         )]),
@@ -52,8 +71,14 @@ pub async fn run(day: &DayRun<'_>, events: &Events, fingerprint: &str) -> Result
     let checked = day.engine.run(vec![check], &|| ()).await?;
     let [summed, counted] = counts(&checked[0])?;
     if (summed, counted) != (events.rows, lines) {
-        let what = format!("{} events read, {summed} in {counted} lines written (manifest: {lines})", events.rows);
-        return Err(JobError::Unbalanced { stage: "commands", what });
+        let what = format!(
+            "{} events read, {summed} in {counted} lines written (manifest: {lines})",
+            events.rows
+        );
+        return Err(JobError::Unbalanced {
+            stage: "commands",
+            what,
+        });
     }
     let record = StageRecord {
         rows_in: events.rows,
@@ -62,7 +87,8 @@ pub async fn run(day: &DayRun<'_>, events: &Events, fingerprint: &str) -> Result
         fingerprint: fingerprint.to_owned(),
         ..StageRecord::default()
     };
-    day.commit("commands", &[(COMMANDS, &written)], started, record).await
+    day.commit("commands", &[(COMMANDS, &written)], started, record)
+        .await
 }
 
 #[cfg(test)]

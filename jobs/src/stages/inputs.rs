@@ -30,7 +30,10 @@ impl Input {
     pub fn file(&self) -> Result<TelemetryFile, JobError> {
         let url = Url::from_file_path(&self.path)
             .map_err(|()| JobError::Internal(format!("{} is not absolute", self.path.display())))?;
-        Ok(TelemetryFile { url: url.to_string(), size_bytes: self.bytes })
+        Ok(TelemetryFile {
+            url: url.to_string(),
+            size_bytes: self.bytes,
+        })
     }
 }
 
@@ -44,9 +47,10 @@ pub fn list(paths: &[String], day: NaiveDate) -> Result<Vec<Input>, JobError> {
     for given in paths {
         let path = warehouse::local(given)?;
         let path = path.canonicalize().map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => {
-                JobError::NoTelemetry { path: given.clone(), why: "no such file or directory".into() }
-            }
+            std::io::ErrorKind::NotFound => JobError::NoTelemetry {
+                path: given.clone(),
+                why: "no such file or directory".into(),
+            },
             _ => JobError::io(&path, e),
         })?;
         let before = inputs.len();
@@ -72,15 +76,33 @@ pub fn list(paths: &[String], day: NaiveDate) -> Result<Vec<Input>, JobError> {
 fn input(path: &Path) -> Result<Input, JobError> {
     let failed = |e| JobError::io(path, e);
     let meta = std::fs::metadata(path).map_err(failed)?;
-    let modified = meta.modified().map_err(failed)?.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    Ok(Input { path: path.to_owned(), bytes: meta.len(), modified })
+    let modified = meta
+        .modified()
+        .map_err(failed)?
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos();
+    Ok(Input {
+        path: path.to_owned(),
+        bytes: meta.len(),
+        modified,
+    })
 }
 
-fn walk(root: &Path, directory: &Path, day: NaiveDate, inputs: &mut Vec<Input>) -> Result<(), JobError> {
+fn walk(
+    root: &Path,
+    directory: &Path,
+    day: NaiveDate,
+    inputs: &mut Vec<Input>,
+) -> Result<(), JobError> {
     let failed = |e| JobError::io(directory, e);
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let below = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+        let below = path
+            .strip_prefix(root)
+            .unwrap_or(&path)
+            .to_string_lossy()
+            .into_owned();
         if telemetry::skip_by_path(&below, day) {
             continue;
         }

@@ -15,52 +15,96 @@ use crate::warehouse::tables::{CANDIDATES, COMMANDS, LABELS};
 
 /// # Errors
 /// When a task fails, a candidate gets no label, or the commit fails.
-pub async fn run(day: &DayRun<'_>, commands: &StageRecord, candidates: &StageRecord) -> Result<StageRecord, JobError> {
+pub async fn run(
+    day: &DayRun<'_>,
+    commands: &StageRecord,
+    candidates: &StageRecord,
+) -> Result<StageRecord, JobError> {
     let started = Instant::now();
     let window = day.options.prevalence;
-    let first = day.day.checked_sub_days(Days::new(u64::from(window.window_days - 1))).unwrap_or(day.day);
+    let first = day
+        .day
+        .checked_sub_days(Days::new(u64::from(window.window_days - 1)))
+        .unwrap_or(day.day);
     let seen = day.warehouse.files(&COMMANDS, None).await?;
-    let seen: Vec<_> = seen.into_iter().filter(|f| (first..=day.day).contains(&f.day)).collect();
+    let seen: Vec<_> = seen
+        .into_iter()
+        .filter(|f| (first..=day.day).contains(&f.day))
+        .collect();
     let mut parts: Vec<String> = seen
         .iter()
         .filter(|f| f.day != day.day)
         .map(|f| format!("{}|{}", f.day, f.fingerprint().unwrap_or_default()))
         .collect();
     parts.dedup();
-    parts.extend([commands.digest.clone(), candidates.digest.clone(), format!("{window:?}")]);
-    let fingerprint = day.fingerprint("labels", &parts.iter().map(String::as_str).collect::<Vec<_>>());
+    parts.extend([
+        commands.digest.clone(),
+        candidates.digest.clone(),
+        format!("{window:?}"),
+    ]);
+    let fingerprint = day.fingerprint(
+        "labels",
+        &parts.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
     if let Some(record) = day.up_to_date("labels", &[LABELS], &fingerprint).await? {
         return Ok(record);
     }
     let whole = day.whole(&CANDIDATES).await?;
     let tasks = seen.iter().enumerate().map(|(part, file)| {
         let bucket = Source::Parquet {
-            urls: vec![day.warehouse.url(&format!("{}/{}", COMMANDS.name, file.path))],
+            urls: vec![
+                day.warehouse
+                    .url(&format!("{}/{}", COMMANDS.name, file.path)),
+            ],
             schema: COMMANDS.schema(),
         };
         let sources = tables([("commands", bucket), ("candidates", whole.clone())]);
-        day.staging_task("prevalence", part, "", include_str!("prevalence.sql").to_owned(), sources)
+        day.staging_task(
+            "prevalence",
+            part,
+            "",
+            include_str!("prevalence.sql").to_owned(),
+            sources,
+        )
     });
-    let prevalence = day.run_writes("labels", "prevalence of templates", tasks.collect()).await?;
+    let prevalence = day
+        .run_writes("labels", "prevalence of templates", tasks.collect())
+        .await?;
     let prevalence = day.staged(&prevalence, prevalence_schema());
     let values = [
         ("min_hosts", Value::Int(window.min_hosts.into())),
         ("min_users", Value::Int(window.min_users.into())),
         ("min_days", Value::Int(window.min_days.into())),
     ];
-    let tasks = day.buckets(&CANDIDATES).await?.into_iter().enumerate().map(|(part, bucket)| {
-        let sql = fill(include_str!("labels.sql"), &values);
-        let sources = tables([("candidates", bucket), ("prevalence", prevalence.clone())]);
-        day.table_task(&LABELS, part, &fingerprint, sql, sources)
-    });
-    let written = day.run_writes("labels", "rule labeller", tasks.collect()).await?;
+    let tasks = day
+        .buckets(&CANDIDATES)
+        .await?
+        .into_iter()
+        .enumerate()
+        .map(|(part, bucket)| {
+            let sql = fill(include_str!("labels.sql"), &values);
+            let sources = tables([("candidates", bucket), ("prevalence", prevalence.clone())]);
+            day.table_task(&LABELS, part, &fingerprint, sql, sources)
+        });
+    let written = day
+        .run_writes("labels", "rule labeller", tasks.collect())
+        .await?;
     let rows = rows_of(&written);
     if rows != candidates.rows_kept {
         let what = format!("{} candidates in, {rows} labels out", candidates.rows_kept);
-        return Err(JobError::Unbalanced { stage: "labels", what });
+        return Err(JobError::Unbalanced {
+            stage: "labels",
+            what,
+        });
     }
-    let record = StageRecord { rows_in: rows, rows_kept: rows, fingerprint, ..StageRecord::default() };
-    day.commit("labels", &[(LABELS, &written)], started, record).await
+    let record = StageRecord {
+        rows_in: rows,
+        rows_kept: rows,
+        fingerprint,
+        ..StageRecord::default()
+    };
+    day.commit("labels", &[(LABELS, &written)], started, record)
+        .await
 }
 
 fn prevalence_schema() -> SchemaRef {

@@ -34,7 +34,15 @@ use crate::warehouse::{Warehouse, sha256};
 pub const REVISION: u32 = 1;
 
 /// The stages, by name and in order.
-pub const STAGES: &[&str] = &["telemetry", "commands", "models", "anomalies", "candidates", "labels", "benign"];
+pub const STAGES: &[&str] = &[
+    "telemetry",
+    "commands",
+    "models",
+    "anomalies",
+    "candidates",
+    "labels",
+    "benign",
+];
 
 /// What a stage did: a row of `runs`, an entry of the ledger, an object of `gleaner status`.
 /// `rows_in = rows_kept + rows_quarantined + rows_dropped`.
@@ -127,13 +135,24 @@ impl DayRun<'_> {
         fingerprint: &str,
     ) -> Result<Option<StageRecord>, JobError> {
         for table in tables {
-            if self.warehouse.fingerprint(table, self.day).await?.as_deref() != Some(fingerprint) {
+            if self
+                .warehouse
+                .fingerprint(table, self.day)
+                .await?
+                .as_deref()
+                != Some(fingerprint)
+            {
                 return Ok(None);
             }
         }
-        let Some(bytes) = self.warehouse.ledger(self.day, stage, fingerprint).await? else { return Ok(None) };
+        let Some(bytes) = self.warehouse.ledger(self.day, stage, fingerprint).await? else {
+            return Ok(None);
+        };
         let record: Option<StageRecord> = serde_json::from_slice(&bytes).ok();
-        Ok(record.map(|record| StageRecord { reused: true, ..record }))
+        Ok(record.map(|record| StageRecord {
+            reused: true,
+            ..record
+        }))
     }
 
     /// Commits a stage's tables and writes its record, in that order: a record without its files is never believed.
@@ -164,9 +183,13 @@ impl DayRun<'_> {
         };
         let record = record.balanced(stage)?;
         let json = serde_json::to_vec(&record).map_err(|e| JobError::Internal(e.to_string()))?;
-        self.warehouse.write_ledger(self.day, stage, &record.fingerprint, json).await?;
+        self.warehouse
+            .write_ledger(self.day, stage, &record.fingerprint, json)
+            .await?;
         for (table, written) in tables {
-            self.warehouse.replace_day(table, self.day, &record.fingerprint, written).await?;
+            self.warehouse
+                .replace_day(table, self.day, &record.fingerprint, written)
+                .await?;
         }
         Ok(record)
     }
@@ -187,19 +210,36 @@ impl DayRun<'_> {
             sort_column: String::new(),
             zstd_level: 3,
         };
-        Task { name: format!("{}/{}/{part}", self.day, table.name), sql, tables, write: Some(spec) }
+        Task {
+            name: format!("{}/{}/{part}", self.day, table.name),
+            sql,
+            tables,
+            write: Some(spec),
+        }
     }
 
     /// A task that writes an intermediate file; its path is below [`DayRun::staging_url`].
     #[must_use]
-    pub fn staging_task(&self, name: &str, part: usize, sort: &str, sql: String, tables: BTreeMap<String, Source>) -> Task {
+    pub fn staging_task(
+        &self,
+        name: &str,
+        part: usize,
+        sort: &str,
+        sql: String,
+        tables: BTreeMap<String, Source>,
+    ) -> Task {
         let spec = gleaner_proto::plan::WriteSpec {
             directory_url: self.staging_url(),
             file_prefix: format!("{name}/{part:05}"),
             sort_column: sort.to_owned(),
             zstd_level: 1,
         };
-        Task { name: format!("{}/{name}/{part}", self.day), sql, tables, write: Some(spec) }
+        Task {
+            name: format!("{}/{name}/{part}", self.day),
+            sql,
+            tables,
+            write: Some(spec),
+        }
     }
 
     /// Where intermediate files go.
@@ -226,9 +266,16 @@ impl DayRun<'_> {
     ///
     /// # Errors
     /// As [`Engine::run_writes`].
-    pub async fn run_writes(&self, stage: &str, step: &str, tasks: Vec<Task>) -> Result<Vec<Written>, JobError> {
+    pub async fn run_writes(
+        &self,
+        stage: &str,
+        step: &str,
+        tasks: Vec<Task>,
+    ) -> Result<Vec<Written>, JobError> {
         self.progress.step(stage, step, tasks.len());
-        self.engine.run_writes(tasks, &|| self.progress.task_done()).await
+        self.engine
+            .run_writes(tasks, &|| self.progress.task_done())
+            .await
     }
 
     /// The day's files of a table, each as a source of its own.
@@ -251,21 +298,36 @@ impl DayRun<'_> {
     /// When the table's log cannot be read, or it has no file of the day.
     pub async fn whole(&self, table: &Table) -> Result<Source, JobError> {
         let source = self.warehouse.source(table, Some(self.day)).await?;
-        source.ok_or_else(|| JobError::Internal(format!("{} has no files of {}", table.name, self.day)))
+        source.ok_or_else(|| {
+            JobError::Internal(format!("{} has no files of {}", table.name, self.day))
+        })
     }
 
     /// Staged files as one source.
     #[must_use]
-    pub fn staged(&self, written: &[Written], schema: datafusion::arrow::datatypes::SchemaRef) -> Source {
+    pub fn staged(
+        &self,
+        written: &[Written],
+        schema: datafusion::arrow::datatypes::SchemaRef,
+    ) -> Source {
         let base = self.staging_url();
-        Source::Parquet { urls: written.iter().map(|w| format!("{base}{}", w.path)).collect(), schema }
+        Source::Parquet {
+            urls: written
+                .iter()
+                .map(|w| format!("{base}{}", w.path))
+                .collect(),
+            schema,
+        }
     }
 }
 
 /// A task's tables.
 #[must_use]
 pub fn tables<const N: usize>(sources: [(&str, Source); N]) -> BTreeMap<String, Source> {
-    sources.into_iter().map(|(name, source)| (name.to_owned(), source)).collect()
+    sources
+        .into_iter()
+        .map(|(name, source)| (name.to_owned(), source))
+        .collect()
 }
 
 /// The sum of the rows of written files.

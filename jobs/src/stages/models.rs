@@ -20,38 +20,71 @@ use crate::warehouse::tables::{COMMANDS, MODELS};
 pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord, JobError> {
     let started = Instant::now();
     let params = FitParams::default();
-    let parts = [commands.digest.as_str(), &day.options.fit_rows.to_string(), &format!("{params:?}")];
+    let parts = [
+        commands.digest.as_str(),
+        &day.options.fit_rows.to_string(),
+        &format!("{params:?}"),
+    ];
     let fingerprint = day.fingerprint("models", &parts);
     if let Some(record) = day.up_to_date("models", &[MODELS], &fingerprint).await? {
         return Ok(record);
     }
     let buckets = day.buckets(&COMMANDS).await?;
-    let task = |name: &str, part: usize, sql: String, bucket: &crate::engine::Source| crate::engine::Task {
-        name: format!("{}/{name}/{part}", day.day),
-        sql,
-        tables: tables([("commands", bucket.clone())]),
-        write: None,
+    let task = |name: &str, part: usize, sql: String, bucket: &crate::engine::Source| {
+        crate::engine::Task {
+            name: format!("{}/{name}/{part}", day.day),
+            sql,
+            tables: tables([("commands", bucket.clone())]),
+            write: None,
+        }
     };
 
     let sql = include_str!("frequencies.sql");
-    let tasks = buckets.iter().enumerate().map(|(i, b)| task("frequencies", i, sql.to_owned(), b)).collect();
+    let tasks = buckets
+        .iter()
+        .enumerate()
+        .map(|(i, b)| task("frequencies", i, sql.to_owned(), b))
+        .collect();
     let mut frequencies = DocumentFrequencies::new();
     for batches in day.run("models", "token frequencies", tasks).await? {
         if let Some(bytes) = binary_value(&batches, 0)? {
-            frequencies.merge(&DocumentFrequencies::from_bytes(&bytes).map_err(|e| JobError::Model(e.to_string()))?);
+            frequencies.merge(
+                &DocumentFrequencies::from_bytes(&bytes)
+                    .map_err(|e| JobError::Model(e.to_string()))?,
+            );
         }
     }
-    let mut fitted = vec![Fitted::store(day, "frequencies", frequencies.to_bytes(), commands.rows_kept, String::new()).await?];
+    let mut fitted = vec![
+        Fitted::store(
+            day,
+            "frequencies",
+            frequencies.to_bytes(),
+            commands.rows_kept,
+            String::new(),
+        )
+        .await?,
+    ];
 
-    let values = [("rows", Value::Int(day.options.fit_rows)), ("frequencies", Value::Text(fitted[0].uri.clone()))];
+    let values = [
+        ("rows", Value::Int(day.options.fit_rows)),
+        ("frequencies", Value::Text(fitted[0].uri.clone())),
+    ];
     let sql = fill(include_str!("sample.sql"), &values);
-    let tasks = buckets.iter().enumerate().map(|(i, b)| task("sample", i, sql.clone(), b)).collect();
+    let tasks = buckets
+        .iter()
+        .enumerate()
+        .map(|(i, b)| task("sample", i, sql.clone(), b))
+        .collect();
     let mut sample: Option<SampleState> = None;
     for batches in day.run("models", "sample of features", tasks).await? {
-        let Some(bytes) = binary_value(&batches, 0)? else { continue };
+        let Some(bytes) = binary_value(&batches, 0)? else {
+            continue;
+        };
         let part = SampleState::from_bytes(&bytes).map_err(|e| JobError::Model(e.to_string()))?;
         match &mut sample {
-            Some(sample) => sample.merge(&part).map_err(|e| JobError::Model(e.to_string()))?,
+            Some(sample) => sample
+                .merge(&part)
+                .map_err(|e| JobError::Model(e.to_string()))?,
             None => sample = Some(part),
         }
     }
@@ -65,22 +98,37 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord
         fitted.push(Fitted::store(day, kind.name(), bytes, fit.rows, format!("{params:?}")).await?);
     }
 
-    let trained_on = serde_json::json!({ "day": day.day.to_string(), "commands": commands.digest }).to_string();
+    let trained_on =
+        serde_json::json!({ "day": day.day.to_string(), "commands": commands.digest }).to_string();
     let rows = fitted.iter().map(|f| {
         let path = format!("models/objects/{}", f.sha256);
-        let mut row: Vec<Value> = [f.kind.to_owned(), f.sha256.clone(), path].into_iter().map(Value::Text).collect();
+        let mut row: Vec<Value> = [f.kind.to_owned(), f.sha256.clone(), path]
+            .into_iter()
+            .map(Value::Text)
+            .collect();
         row.extend([Value::Int(f.rows), Value::Int(f.bytes)]);
-        row.extend([Value::Text(trained_on.clone()), Value::Text(f.params.clone())]);
+        row.extend([
+            Value::Text(trained_on.clone()),
+            Value::Text(f.params.clone()),
+        ]);
         row
     });
-    let values = [("day", Value::Date(day.day)), ("rows", Value::Rows(rows.collect()))];
+    let values = [
+        ("day", Value::Date(day.day)),
+        ("rows", Value::Rows(rows.collect())),
+    ];
     let sql = fill(include_str!("models.sql"), &values);
     let task = day.table_task(&MODELS, 0, &fingerprint, sql, BTreeMap::new());
     let written = day.engine.run_writes(vec![task], &|| ()).await?;
-    let mut notes: BTreeMap<String, String> =
-        fitted.into_iter().map(|f| (f.kind.to_owned(), f.uri)).collect();
+    let mut notes: BTreeMap<String, String> = fitted
+        .into_iter()
+        .map(|f| (f.kind.to_owned(), f.uri))
+        .collect();
     for (kind, scores) in Kind::ALL.into_iter().zip(&fit.scores) {
-        notes.insert(format!("{}_sample", kind.name()), serde_json::json!(scores).to_string());
+        notes.insert(
+            format!("{}_sample", kind.name()),
+            serde_json::json!(scores).to_string(),
+        );
     }
     let record = StageRecord {
         rows_in: commands.rows_kept,
@@ -90,7 +138,8 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord
         notes,
         ..StageRecord::default()
     };
-    day.commit("models", &[(MODELS, &written)], started, record).await
+    day.commit("models", &[(MODELS, &written)], started, record)
+        .await
 }
 
 struct Fitted {
@@ -112,7 +161,14 @@ impl Fitted {
     ) -> Result<Self, JobError> {
         let size = bytes.len() as u64;
         let (sha256, uri) = day.warehouse.put_model(bytes).await?;
-        Ok(Self { kind, sha256, uri, rows, bytes: size, params })
+        Ok(Self {
+            kind,
+            sha256,
+            uri,
+            rows,
+            bytes: size,
+            params,
+        })
     }
 }
 
@@ -136,7 +192,11 @@ fn fit(sample: &SampleState, params: &FitParams) -> Result<Fit, JobError> {
         detector.score(some, d, &mut values).map_err(failed)?;
         *quantiles_of = quantiles(values);
     }
-    Ok(Fit { rows: keys.len() as u64, detectors: detectors.map(|d| d.to_bytes()), scores })
+    Ok(Fit {
+        rows: keys.len() as u64,
+        detectors: detectors.map(|d| d.to_bytes()),
+        scores,
+    })
 }
 
 /// How finely the sample's scores are kept.
@@ -148,5 +208,7 @@ fn quantiles(mut scores: Vec<f32>) -> Vec<f32> {
     if scores.is_empty() {
         return vec![];
     }
-    (0..QUANTILES).map(|q| scores[q * scores.len() / QUANTILES]).collect()
+    (0..QUANTILES)
+        .map(|q| scores[q * scores.len() / QUANTILES])
+        .collect()
 }

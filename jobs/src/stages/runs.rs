@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 /// # Errors
 /// When the task or the commit fails.
 pub async fn run(day: &DayRun<'_>, records: &[StageRecord]) -> Result<(), JobError> {
-    let parts: Vec<_> = records.iter().flat_map(|r| [r.fingerprint.as_str(), r.digest.as_str()]).collect();
+    let parts: Vec<_> = records
+        .iter()
+        .flat_map(|r| [r.fingerprint.as_str(), r.digest.as_str()])
+        .collect();
     let fingerprint = day.fingerprint("runs", &parts);
     if day.warehouse.fingerprint(&RUNS, day.day).await?.as_deref() == Some(fingerprint.as_str()) {
         return Ok(());
@@ -34,7 +37,15 @@ pub async fn run(day: &DayRun<'_>, records: &[StageRecord]) -> Result<(), JobErr
         ("gleaner", Value::Text(env!("CARGO_PKG_VERSION").to_owned())),
         ("rows", Value::Rows(records.iter().map(row).collect())),
     ];
-    let task = day.table_task(&RUNS, 0, &fingerprint, fill(include_str!("runs.sql"), &values), BTreeMap::new());
+    let task = day.table_task(
+        &RUNS,
+        0,
+        &fingerprint,
+        fill(include_str!("runs.sql"), &values),
+        BTreeMap::new(),
+    );
     let written = day.engine.run_writes(vec![task], &|| ()).await?;
-    day.warehouse.replace_day(&RUNS, day.day, &fingerprint, &written).await
+    day.warehouse
+        .replace_day(&RUNS, day.day, &fingerprint, &written)
+        .await
 }

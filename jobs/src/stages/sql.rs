@@ -57,6 +57,9 @@ mod tests {
 
     #[test]
     fn infinities_have_a_literal() {
-        assert_eq!(fill("{a}", &[("a", Value::Float(f32::NEG_INFINITY))]), "CAST('-inf' AS FLOAT)");
+        assert_eq!(
+            fill("{a}", &[("a", Value::Float(f32::NEG_INFINITY))]),
+            "CAST('-inf' AS FLOAT)"
+        );
     }
 }

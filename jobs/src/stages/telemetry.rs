@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
-use datafusion::arrow::datatypes::{Date32Type, Int64Type, SchemaRef};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::datatypes::{Date32Type, Int64Type, SchemaRef};
 use gleaner_proto::plan::ScanSpec;
 
 use super::inputs::{self, Input};
@@ -37,8 +37,13 @@ pub struct Events {
 /// When there are none.
 pub fn prepare(day: &DayRun<'_>) -> Result<(Vec<Input>, String), JobError> {
     let inputs = inputs::list(&day.options.telemetry, day.day)?;
-    let files = inputs.iter().map(|i| format!("{}|{}|{}", i.path.display(), i.bytes, i.modified));
-    let schema = day.options.schema.map_or_else(String::new, |s| s.to_string());
+    let files = inputs
+        .iter()
+        .map(|i| format!("{}|{}|{}", i.path.display(), i.bytes, i.modified));
+    let schema = day
+        .options
+        .schema
+        .map_or_else(String::new, |s| s.to_string());
     let undated = format!("{:?}", day.options.undated);
     let parts: Vec<String> = files.chain([schema, undated]).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
@@ -72,12 +77,17 @@ pub async fn run(
         fill(include_str!("quarantine.sql"), &values),
         tables([("events", events.clone())]),
     );
-    let written = day.run_writes("telemetry", "accounting", vec![account, quarantine]).await?;
+    let written = day
+        .run_writes("telemetry", "accounting", vec![account, quarantine])
+        .await?;
     let [account, quarantine] = written.as_slice() else {
         return Err(JobError::Internal("two tasks, two files".into()));
     };
     let accounts = Source::Parquet {
-        urls: vec![day.warehouse.url(&format!("{}/{}", TELEMETRY.name, account.path))],
+        urls: vec![
+            day.warehouse
+                .url(&format!("{}/{}", TELEMETRY.name, account.path)),
+        ],
         schema: TELEMETRY.schema(),
     };
     let sums = "SELECT sum(rows_read), sum(rows_kept), sum(rows_quarantined), sum(rows_other_day), \
@@ -91,12 +101,22 @@ pub async fn run(
     let sums = day.engine.run(vec![task], &|| ()).await?;
     let [read, kept, quarantined, other_day, unbalanced] = counts(&sums[0])?;
     if unbalanced > 0 {
-        let what = format!("{unbalanced} files whose rows read are not kept + quarantined + of other days");
-        return Err(JobError::Unbalanced { stage: "telemetry", what });
+        let what = format!(
+            "{unbalanced} files whose rows read are not kept + quarantined + of other days"
+        );
+        return Err(JobError::Unbalanced {
+            stage: "telemetry",
+            what,
+        });
     }
     if kept == 0 {
         let hint = hint(day, quarantined, other_day, &events).await?;
-        return Err(JobError::EmptyDay { day: day.day.to_string(), rows_read: read, files: inputs.len(), hint });
+        return Err(JobError::EmptyDay {
+            day: day.day.to_string(),
+            rows_read: read,
+            files: inputs.len(),
+            hint,
+        });
     }
     let record = StageRecord {
         rows_in: read,
@@ -111,7 +131,13 @@ pub async fn run(
         (QUARANTINE, std::slice::from_ref(quarantine)),
     ];
     let record = day.commit("telemetry", &files, started, record).await?;
-    Ok((record, Events { source: events, rows: kept }))
+    Ok((
+        record,
+        Events {
+            source: events,
+            rows: kept,
+        },
+    ))
 }
 
 fn scan_tasks(day: &DayRun<'_>, inputs: &[Input]) -> Result<Vec<Task>, JobError> {
@@ -130,22 +156,38 @@ fn scan_tasks(day: &DayRun<'_>, inputs: &[Input]) -> Result<Vec<Task>, JobError>
     let days = Date32Type::from_naive_date(day.day);
     let task = |(part, group): (usize, Vec<&Input>)| {
         let spec = ScanSpec {
-            files: group.into_iter().map(Input::file).collect::<Result<_, _>>()?,
-            schema: day.options.schema.map_or_else(String::new, |s| s.to_string()),
+            files: group
+                .into_iter()
+                .map(Input::file)
+                .collect::<Result<_, _>>()?,
+            schema: day
+                .options
+                .schema
+                .map_or_else(String::new, |s| s.to_string()),
             day: days,
             max_line_bytes: MAX_LINE_BYTES,
             undated_as_day: day.options.undated == Undated::AsDay,
             projection: vec![],
         };
         let sql = include_str!("telemetry.sql").to_owned();
-        Ok(day.staging_task("events", part, "bucket", sql, tables([("telemetry", Source::Telemetry(spec))])))
+        Ok(day.staging_task(
+            "events",
+            part,
+            "bucket",
+            sql,
+            tables([("telemetry", Source::Telemetry(spec))]),
+        ))
     };
     groups.into_iter().enumerate().map(task).collect()
 }
 
 /// The staged files' columns: the bucket, and the events' own.
 fn staged_schema() -> SchemaRef {
-    let mut fields = vec![std::sync::Arc::new(Field::new("bucket", DataType::Int64, true))];
+    let mut fields = vec![std::sync::Arc::new(Field::new(
+        "bucket",
+        DataType::Int64,
+        true,
+    ))];
     fields.extend(telemetry::events_schema().fields().iter().cloned());
     std::sync::Arc::new(Schema::new(fields))
 }
@@ -159,14 +201,24 @@ pub fn counts<const N: usize>(batches: &[RecordBatch]) -> Result<[u64; N], JobEr
     let batch = batches.iter().find(|b| b.num_rows() == 1).ok_or_else(bad)?;
     let mut out = [0; N];
     for (i, slot) in out.iter_mut().enumerate() {
-        let column = batch.columns().get(i).and_then(|c| c.as_primitive_opt::<Int64Type>()).ok_or_else(bad)?;
-        *slot = u64::try_from(column.iter().next().flatten().unwrap_or_default()).map_err(|_| bad())?;
+        let column = batch
+            .columns()
+            .get(i)
+            .and_then(|c| c.as_primitive_opt::<Int64Type>())
+            .ok_or_else(bad)?;
+        *slot =
+            u64::try_from(column.iter().next().flatten().unwrap_or_default()).map_err(|_| bad())?;
     }
     Ok(out)
 }
 
 /// Why a day is empty, in words that say what to do.
-async fn hint(day: &DayRun<'_>, quarantined: u64, other_day: u64, events: &Source) -> Result<String, JobError> {
+async fn hint(
+    day: &DayRun<'_>,
+    quarantined: u64,
+    other_day: u64,
+    events: &Source,
+) -> Result<String, JobError> {
     if quarantined > 0 {
         let task = Task {
             name: format!("{}/telemetry/reasons", day.day),
@@ -178,13 +230,20 @@ async fn hint(day: &DayRun<'_>, quarantined: u64, other_day: u64, events: &Sourc
         };
         let found = day.engine.run(vec![task], &|| ()).await?;
         let reason = found[0].iter().find(|b| b.num_rows() > 0);
-        let reason = reason.and_then(|b| b.column(0).as_string_opt::<i32>()).map_or("?", |c| c.value(0)).to_owned();
+        let reason = reason
+            .and_then(|b| b.column(0).as_string_opt::<i32>())
+            .map_or("?", |c| c.value(0))
+            .to_owned();
         let what = match reason.as_str() {
             "missing_event_time" => " (`--undated day` takes rows without a time as of the day)",
             "unrecognised_schema" => " (`--schema` names it)",
             _ => "",
         };
-        return Ok(format!(": {quarantined} could not be read, most for {reason}{what}; {other_day} are of other days"));
+        return Ok(format!(
+            ": {quarantined} could not be read, most for {reason}{what}; {other_day} are of other days"
+        ));
     }
-    Ok(format!(": {other_day} are of other days; does --date name the events' day in UTC?"))
+    Ok(format!(
+        ": {other_day} are of other days; does --date name the events' day in UTC?"
+    ))
 }

@@ -83,7 +83,11 @@ impl Warehouse {
     ///
     /// # Errors
     /// When the table's log cannot be read.
-    pub async fn files(&self, table: &Table, day: Option<NaiveDate>) -> Result<Vec<DataFile>, JobError> {
+    pub async fn files(
+        &self,
+        table: &Table,
+        day: Option<NaiveDate>,
+    ) -> Result<Vec<DataFile>, JobError> {
         match self.load(table).await? {
             Some(loaded) => active(&loaded, day).await,
             None => Ok(vec![]),
@@ -94,9 +98,16 @@ impl Warehouse {
     ///
     /// # Errors
     /// As [`Warehouse::files`].
-    pub async fn fingerprint(&self, table: &Table, day: NaiveDate) -> Result<Option<String>, JobError> {
+    pub async fn fingerprint(
+        &self,
+        table: &Table,
+        day: NaiveDate,
+    ) -> Result<Option<String>, JobError> {
         let files = self.files(table, Some(day)).await?;
-        let first = files.first().and_then(|f| f.fingerprint()).map(str::to_owned);
+        let first = files
+            .first()
+            .and_then(|f| f.fingerprint())
+            .map(str::to_owned);
         Ok(first.filter(|p| files.iter().all(|f| f.fingerprint() == Some(p.as_str()))))
     }
 
@@ -129,7 +140,10 @@ impl Warehouse {
                 Err(e) => return Err(e.into()),
             }
         }
-        Err(JobError::Contended { table: table.name.to_owned(), tries: COMMIT_TRIES })
+        Err(JobError::Contended {
+            table: table.name.to_owned(),
+            tries: COMMIT_TRIES,
+        })
     }
 
     async fn create_table(&self, table: &Table) -> Result<Option<DeltaTable>, JobError> {
@@ -158,9 +172,16 @@ impl Warehouse {
     ///
     /// # Errors
     /// As [`Warehouse::files`].
-    pub async fn source(&self, table: &Table, day: Option<NaiveDate>) -> Result<Option<crate::engine::Source>, JobError> {
+    pub async fn source(
+        &self,
+        table: &Table,
+        day: Option<NaiveDate>,
+    ) -> Result<Option<crate::engine::Source>, JobError> {
         let files = self.files(table, day).await?;
-        let urls = files.iter().map(|f| self.url(&format!("{}/{}", table.name, f.path))).collect::<Vec<_>>();
+        let urls = files
+            .iter()
+            .map(|f| self.url(&format!("{}/{}", table.name, f.path)))
+            .collect::<Vec<_>>();
         let schema: SchemaRef = table.schema();
         Ok((!urls.is_empty()).then_some(crate::engine::Source::Parquet { urls, schema }))
     }
@@ -176,18 +197,29 @@ fn lost_the_race(error: &TransactionError) -> bool {
 }
 
 async fn active(table: &DeltaTable, day: Option<NaiveDate>) -> Result<Vec<DataFile>, JobError> {
-    let views: Vec<_> = table.get_active_add_actions_by_predicate(None).try_collect().await?;
+    let views: Vec<_> = table
+        .get_active_add_actions_by_predicate(None)
+        .try_collect()
+        .await?;
     let mut files = vec![];
     for view in views {
         let path = view.object_store_path().to_string();
-        let date = path.strip_prefix("day=").and_then(|p| p.get(..10)).and_then(|d| d.parse::<NaiveDate>().ok());
+        let date = path
+            .strip_prefix("day=")
+            .and_then(|p| p.get(..10))
+            .and_then(|d| d.parse::<NaiveDate>().ok());
         let Some(date) = date else {
             return Err(JobError::Internal(format!("unexpected data file {path}")));
         };
         if day.is_none_or(|day| day == date) {
             let count = |n: i64| u64::try_from(n).unwrap_or_default();
             let rows = view.num_records().unwrap_or_default() as u64;
-            files.push(DataFile { day: date, path, bytes: count(view.size()), rows });
+            files.push(DataFile {
+                day: date,
+                path,
+                bytes: count(view.size()),
+                rows,
+            });
         }
     }
     files.sort();
@@ -201,9 +233,16 @@ async fn commit(
     written: &[Written],
 ) -> Result<(), DeltaTableError> {
     let prefix = format!("day={day}/");
-    let views: Vec<_> = table.get_active_add_actions_by_predicate(None).try_collect().await?;
-    let old = views.iter().filter(|v| v.object_store_path().as_ref().starts_with(&prefix));
-    let mut actions: Vec<Action> = old.map(|view| Action::Remove(view.remove_action(true))).collect();
+    let views: Vec<_> = table
+        .get_active_add_actions_by_predicate(None)
+        .try_collect()
+        .await?;
+    let old = views
+        .iter()
+        .filter(|v| v.object_store_path().as_ref().starts_with(&prefix));
+    let mut actions: Vec<Action> = old
+        .map(|view| Action::Remove(view.remove_action(true)))
+        .collect();
     let now = chrono::Utc::now().timestamp_millis();
     actions.extend(written.iter().map(|file| {
         Action::Add(Add {
@@ -225,8 +264,15 @@ async fn commit(
     CommitBuilder::default()
         .with_actions(actions)
         .with_max_retries(0)
-        .with_app_metadata(HashMap::from([("gleaner.fingerprint".to_owned(), fingerprint.into())]))
-        .build(Some(snapshot as &dyn TableReference), table.log_store(), operation)
+        .with_app_metadata(HashMap::from([(
+            "gleaner.fingerprint".to_owned(),
+            fingerprint.into(),
+        )]))
+        .build(
+            Some(snapshot as &dyn TableReference),
+            table.log_store(),
+            operation,
+        )
         .await?;
     Ok(())
 }

@@ -52,7 +52,11 @@ impl Warehouse {
     pub async fn open(path: &str) -> Result<Self, JobError> {
         let root = local(path)?;
         if !root.join(MARKER).is_file() {
-            let why = if root.is_dir() { "it has no gleaner.json" } else { "there is no such directory" };
+            let why = if root.is_dir() {
+                "it has no gleaner.json"
+            } else {
+                "there is no such directory"
+            };
             return Err(JobError::NotAWarehouse {
                 path: path.to_owned(),
                 why: format!("{why}; `gleaner run --warehouse {path} …` makes one"),
@@ -104,16 +108,28 @@ impl Warehouse {
         let root = root.canonicalize().map_err(|e| JobError::io(root, e))?;
         let url = Url::from_directory_path(&root)
             .map_err(|()| JobError::Internal(format!("{} is not absolute", root.display())))?;
-        let store = LocalFileSystem::new_with_prefix(&root)
-            .map_err(|e| JobError::NotAWarehouse { path: path.to_owned(), why: e.to_string() })?;
-        let warehouse = Self { root, url, store: Arc::new(store) };
+        let store =
+            LocalFileSystem::new_with_prefix(&root).map_err(|e| JobError::NotAWarehouse {
+                path: path.to_owned(),
+                why: e.to_string(),
+            })?;
+        let warehouse = Self {
+            root,
+            url,
+            store: Arc::new(store),
+        };
         let bytes = warehouse.get(MARKER).await?.unwrap_or_default();
-        let marker: Marker = serde_json::from_slice(&bytes).map_err(|e| JobError::NotAWarehouse {
-            path: path.to_owned(),
-            why: format!("its gleaner.json is damaged ({e})"),
-        })?;
+        let marker: Marker =
+            serde_json::from_slice(&bytes).map_err(|e| JobError::NotAWarehouse {
+                path: path.to_owned(),
+                why: format!("its gleaner.json is damaged ({e})"),
+            })?;
         if marker.format > FORMAT {
-            return Err(JobError::NewerWarehouse { path: path.to_owned(), found: marker.format, known: FORMAT });
+            return Err(JobError::NewerWarehouse {
+                path: path.to_owned(),
+                found: marker.format,
+                known: FORMAT,
+            });
         }
         Ok(warehouse)
     }
@@ -136,7 +152,13 @@ impl Warehouse {
     /// When it exists and cannot be read.
     pub async fn get(&self, path: &str) -> Result<Option<Vec<u8>>, JobError> {
         match self.store.get(&ObjectPath::from(path)).await {
-            Ok(found) => Ok(Some(found.bytes().await.map_err(|e| self.failed(path, e))?.to_vec())),
+            Ok(found) => Ok(Some(
+                found
+                    .bytes()
+                    .await
+                    .map_err(|e| self.failed(path, e))?
+                    .to_vec(),
+            )),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(e) => Err(self.failed(path, e)),
         }
@@ -147,7 +169,10 @@ impl Warehouse {
     /// # Errors
     /// When it cannot be written.
     pub async fn put(&self, path: &str, bytes: Vec<u8>) -> Result<(), JobError> {
-        let put = self.store.put(&ObjectPath::from(path), PutPayload::from(bytes)).await;
+        let put = self
+            .store
+            .put(&ObjectPath::from(path), PutPayload::from(bytes))
+            .await;
         put.map(|_| ()).map_err(|e| self.failed(path, e))
     }
 
@@ -181,7 +206,12 @@ impl Warehouse {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn ledger(&self, day: NaiveDate, stage: &str, fingerprint: &str) -> Result<Option<Vec<u8>>, JobError> {
+    pub async fn ledger(
+        &self,
+        day: NaiveDate,
+        stage: &str,
+        fingerprint: &str,
+    ) -> Result<Option<Vec<u8>>, JobError> {
         self.get(&ledger_path(day, stage, fingerprint)).await
     }
 
@@ -196,11 +226,15 @@ impl Warehouse {
         fingerprint: &str,
         record: Vec<u8>,
     ) -> Result<(), JobError> {
-        self.put(&ledger_path(day, stage, fingerprint), record).await
+        self.put(&ledger_path(day, stage, fingerprint), record)
+            .await
     }
 
     fn failed(&self, path: &str, e: object_store::Error) -> JobError {
-        JobError::Io { path: self.url(path), source: std::io::Error::other(e) }
+        JobError::Io {
+            path: self.url(path),
+            source: std::io::Error::other(e),
+        }
     }
 }
 
@@ -211,7 +245,10 @@ fn ledger_path(day: NaiveDate, stage: &str, fingerprint: &str) -> String {
 /// Lower-case hex SHA-256.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
 }
 
 /// The local directory of a warehouse's or telemetry's name.
@@ -224,7 +261,11 @@ pub fn local(path: &str) -> Result<PathBuf, JobError> {
         Some(("file", _)) => Url::parse(path)
             .ok()
             .and_then(|url| url.to_file_path().ok())
-            .ok_or_else(|| JobError::Usage(format!("{path:?} is not a file URL: expected file:///absolute/path"))),
+            .ok_or_else(|| {
+                JobError::Usage(format!(
+                    "{path:?} is not a file URL: expected file:///absolute/path"
+                ))
+            }),
         Some((scheme, _)) => Err(JobError::Usage(format!(
             "{scheme}:// is not supported yet: give a local path (mount or copy the data first)"
         ))),

@@ -19,7 +19,9 @@ impl Table {
     /// The columns, all nullable as Delta readers expect; the first is always `day`, the partition.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
-        let fields = (self.columns)().into_iter().map(|(name, kind)| Field::new(name, kind, true));
+        let fields = (self.columns)()
+            .into_iter()
+            .map(|(name, kind)| Field::new(name, kind, true));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 }
@@ -59,7 +61,10 @@ fn line() -> Vec<(&'static str, DataType)> {
     ]
 }
 
-fn with(mut columns: Vec<(&'static str, DataType)>, more: Vec<(&'static str, DataType)>) -> Vec<(&'static str, DataType)> {
+fn with(
+    mut columns: Vec<(&'static str, DataType)>,
+    more: Vec<(&'static str, DataType)>,
+) -> Vec<(&'static str, DataType)> {
     columns.extend(more);
     columns
 }
@@ -233,8 +238,9 @@ pub const RUNS: Table = Table {
 };
 
 /// All tables, in the order of the data path.
-pub const TABLES: &[Table] =
-    &[TELEMETRY, QUARANTINE, COMMANDS, MODELS, ANOMALIES, CANDIDATES, LABELS, BENIGN, RUNS];
+pub const TABLES: &[Table] = &[
+    TELEMETRY, QUARANTINE, COMMANDS, MODELS, ANOMALIES, CANDIDATES, LABELS, BENIGN, RUNS,
+];
 
 /// The table of that name.
 #[must_use]

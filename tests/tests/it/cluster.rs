@@ -36,8 +36,14 @@ fn free_ports() -> u16 {
 fn listening(address: SocketAddr, process: &mut Child) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while TcpStream::connect(address).is_err() {
-        assert!(process.try_wait().unwrap().is_none(), "the process at {address} ended");
-        assert!(Instant::now() < deadline, "nothing listens on {address} after a minute");
+        assert!(
+            process.try_wait().unwrap().is_none(),
+            "the process at {address} ended"
+        );
+        assert!(
+            Instant::now() < deadline,
+            "nothing listens on {address} after a minute"
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -45,19 +51,34 @@ fn listening(address: SocketAddr, process: &mut Child) {
 impl Cluster {
     fn start(dir: &Dir, executors: usize) -> Self {
         let scheduler = format!("127.0.0.1:{}", free_ports());
-        let mut cluster = Self { processes: vec![], url: format!("df://{scheduler}") };
+        let mut cluster = Self {
+            processes: vec![],
+            url: format!("df://{scheduler}"),
+        };
         cluster.spawn(dir, "scheduler", &["--bind", &scheduler], &scheduler);
         for _ in 0..executors {
             let bind = format!("127.0.0.1:{}", free_ports());
-            cluster.spawn(dir, "executor", &["--scheduler", &scheduler, "--bind", &bind, "--slots", "1"], &bind);
+            cluster.spawn(
+                dir,
+                "executor",
+                &["--scheduler", &scheduler, "--bind", &bind, "--slots", "1"],
+                &bind,
+            );
         }
         cluster
     }
 
     fn spawn(&mut self, dir: &Dir, name: &str, args: &[&str], address: &str) {
-        let log = dir.path().join(format!("{name}-{}.log", self.processes.len()));
+        let log = dir
+            .path()
+            .join(format!("{name}-{}.log", self.processes.len()));
         let log = std::fs::File::create(log).unwrap();
-        let child = program(name).args(args).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let child = program(name)
+            .args(args)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
         self.processes.push(child);
         listening(address.parse().unwrap(), self.processes.last_mut().unwrap());
     }
@@ -72,7 +93,8 @@ fn a_cluster_gives_the_same_digest_as_this_process() {
     run(&telemetry, &here, &[]);
     let cluster = Cluster::start(&dir, 2);
     run(&telemetry, &there, &["--cluster", &cluster.url]);
-    let digests = |warehouse: &str| query(warehouse, "SELECT stage, digest FROM runs ORDER BY stage");
+    let digests =
+        |warehouse: &str| query(warehouse, "SELECT stage, digest FROM runs ORDER BY stage");
     assert_eq!(digests(&there), digests(&here));
     assert_eq!(digests(&here).len(), 7);
 
@@ -81,7 +103,17 @@ fn a_cluster_gives_the_same_digest_as_this_process() {
     assert!(said.contains("up to date"), "{said}");
 
     // A user's own SQL runs on the cluster, with our functions and over the warehouse's tables.
-    let on_cluster = |sql: &str| succeeds(&["sql", "--json", "--cluster", &cluster.url, "--warehouse", &there, sql]);
+    let on_cluster = |sql: &str| {
+        succeeds(&[
+            "sql",
+            "--json",
+            "--cluster",
+            &cluster.url,
+            "--warehouse",
+            &there,
+            sql,
+        ])
+    };
     let sql = "SELECT count(*) AS n FROM commands WHERE cmd_entropy(command_line) > 4";
     let expected = number(&here, sql);
     assert!(expected > 0);

@@ -15,7 +15,10 @@ fn every_stage_of_a_day_is_real() {
 
     // Exact dedup against the telemetry itself.
     let files = format!("'{telemetry}/day=2025-01-01/part-00000.parquet'");
-    let unique = number(&warehouse, &format!("SELECT count(DISTINCT command_line) FROM {files}"));
+    let unique = number(
+        &warehouse,
+        &format!("SELECT count(DISTINCT command_line) FROM {files}"),
+    );
     assert_eq!(number(&warehouse, "SELECT count(*) FROM commands"), unique);
     assert_eq!(number(&warehouse, "SELECT sum(events) FROM commands"), 6000);
     let wrong = format!(
@@ -34,9 +37,13 @@ fn every_stage_of_a_day_is_real() {
             "pca" => "pca_error",
             _ => "kmeans_distance",
         };
-        let chosen = format!("SELECT count({detector}_rank) FROM anomalies WHERE array_has(detectors, '{detector}')");
+        let chosen = format!(
+            "SELECT count({detector}_rank) FROM anomalies WHERE array_has(detectors, '{detector}')"
+        );
         assert_eq!(number(&warehouse, &chosen), quota, "{detector}");
-        let ranks = format!("SELECT count(DISTINCT {detector}_rank) FROM anomalies WHERE {detector}_rank BETWEEN 1 AND {quota}");
+        let ranks = format!(
+            "SELECT count(DISTINCT {detector}_rank) FROM anomalies WHERE {detector}_rank BETWEEN 1 AND {quota}"
+        );
         assert_eq!(number(&warehouse, &ranks), quota, "{detector}");
         let inverted = format!(
             "SELECT count(*) FROM anomalies a JOIN anomalies b ON a.{detector}_rank + 1 = b.{detector}_rank \
@@ -44,11 +51,20 @@ fn every_stage_of_a_day_is_real() {
         );
         assert_eq!(number(&warehouse, &inverted), 0, "{detector}");
     }
-    assert_eq!(number(&warehouse, "SELECT count(*) FROM anomalies WHERE array_length(reasons) IS NULL"), 0);
+    assert_eq!(
+        number(
+            &warehouse,
+            "SELECT count(*) FROM anomalies WHERE array_length(reasons) IS NULL"
+        ),
+        0
+    );
 
     // Near-dedup: one decision an anomaly, what covers is kept, same guard key, and close.
     let anomalies = number(&warehouse, "SELECT count(*) FROM anomalies");
-    assert_eq!(number(&warehouse, "SELECT count(DISTINCT hash) FROM candidates"), anomalies);
+    assert_eq!(
+        number(&warehouse, "SELECT count(DISTINCT hash) FROM candidates"),
+        anomalies
+    );
     let astray = "SELECT count(*) FROM candidates c LEFT JOIN candidates k ON c.covered_by = k.hash \
                   WHERE NOT c.kept AND (k.hash IS NULL OR NOT k.kept OR k.guard <> c.guard OR c.cosine < 0.75)";
     assert_eq!(number(&warehouse, astray), 0);
@@ -60,7 +76,10 @@ fn every_stage_of_a_day_is_real() {
     // A label a kept candidate, and benign is what was labelled so.
     let unlabelled = "SELECT count(*) FROM candidates c LEFT JOIN labels l ON c.hash = l.hash WHERE c.kept AND l.hash IS NULL";
     assert_eq!(number(&warehouse, unlabelled), 0);
-    let benign = number(&warehouse, "SELECT count(*) FROM labels WHERE verdict = 'benign'");
+    let benign = number(
+        &warehouse,
+        "SELECT count(*) FROM labels WHERE verdict = 'benign'",
+    );
     assert_eq!(number(&warehouse, "SELECT count(*) FROM benign"), benign);
 
     // No attack of the generator's comes out benign.
@@ -78,7 +97,10 @@ fn a_day_run_twice_changes_nothing() {
     let dir = Dir::new();
     let (telemetry, warehouse) = small_day(&dir);
     run(&telemetry, &warehouse, &[]);
-    let (files, digest_before) = (tree(&dir.path().join("warehouse")), digest(&warehouse, "2025-01-01"));
+    let (files, digest_before) = (
+        tree(&dir.path().join("warehouse")),
+        digest(&warehouse, "2025-01-01"),
+    );
     let said = run(&telemetry, &warehouse, &[]);
     assert!(said.contains("up to date"), "{said}");
     assert_eq!(tree(&dir.path().join("warehouse")), files);
@@ -93,19 +115,49 @@ fn new_input_replaces_its_day_in_one_commit_and_no_other_day() {
     run(&telemetry, &warehouse, &["--to", "2025-01-02"]);
     let commits = |table: &str| {
         let log = dir.path().join("warehouse").join(table).join("_delta_log");
-        tree(&log).iter().filter(|f| f.extension().is_some_and(|e| e == "json")).count()
+        tree(&log)
+            .iter()
+            .filter(|f| f.extension().is_some_and(|e| e == "json"))
+            .count()
     };
-    let (before, second) = (commits("commands"), number(&warehouse, "SELECT count(*) FROM commands WHERE day = DATE '2025-01-02'"));
+    let (before, second) = (
+        commits("commands"),
+        number(
+            &warehouse,
+            "SELECT count(*) FROM commands WHERE day = DATE '2025-01-02'",
+        ),
+    );
     dir.write(
         "telemetry/day=2025-01-01/late.ndjson",
         "{\"event_time\":\"2025-01-01T23:00:00Z\",\"command_line\":\"late arrival --once\",\"host\":\"h1\"}\n",
     );
-    let first = number(&warehouse, "SELECT count(*) FROM commands WHERE day = DATE '2025-01-01'");
+    let first = number(
+        &warehouse,
+        "SELECT count(*) FROM commands WHERE day = DATE '2025-01-01'",
+    );
     run(&telemetry, &warehouse, &[]);
     assert_eq!(commits("commands"), before + 1);
-    assert_eq!(number(&warehouse, "SELECT count(*) FROM commands WHERE day = DATE '2025-01-01'"), first + 1);
-    assert_eq!(number(&warehouse, "SELECT count(*) FROM commands WHERE day = DATE '2025-01-02'"), second);
-    assert_eq!(number(&warehouse, "SELECT count(*) FROM commands WHERE command_line = 'late arrival --once'"), 1);
+    assert_eq!(
+        number(
+            &warehouse,
+            "SELECT count(*) FROM commands WHERE day = DATE '2025-01-01'"
+        ),
+        first + 1
+    );
+    assert_eq!(
+        number(
+            &warehouse,
+            "SELECT count(*) FROM commands WHERE day = DATE '2025-01-02'"
+        ),
+        second
+    );
+    assert_eq!(
+        number(
+            &warehouse,
+            "SELECT count(*) FROM commands WHERE command_line = 'late arrival --once'"
+        ),
+        1
+    );
 }
 
 #[test]
@@ -115,12 +167,24 @@ fn a_changed_choice_recomputes_what_depends_on_it_alone() {
     run(&telemetry, &warehouse, &[]);
     let said = run(&telemetry, &warehouse, &["--quota", "50", "--json"]);
     let unchanged = |stage: &str| {
-        let line = said.lines().find(|l| l.contains(&format!("\"stage\":\"{stage}\""))).unwrap();
+        let line = said
+            .lines()
+            .find(|l| l.contains(&format!("\"stage\":\"{stage}\"")))
+            .unwrap();
         line.contains("\"unchanged\":true")
     };
-    assert!(unchanged("telemetry") && unchanged("commands") && unchanged("models"), "{said}");
-    assert!(!unchanged("anomalies") && !unchanged("candidates"), "{said}");
-    assert_eq!(number(&warehouse, "SELECT count(iforest_rank) FROM anomalies"), 50);
+    assert!(
+        unchanged("telemetry") && unchanged("commands") && unchanged("models"),
+        "{said}"
+    );
+    assert!(
+        !unchanged("anomalies") && !unchanged("candidates"),
+        "{said}"
+    );
+    assert_eq!(
+        number(&warehouse, "SELECT count(iforest_rank) FROM anomalies"),
+        50
+    );
 }
 
 #[test]
@@ -129,13 +193,19 @@ fn the_same_day_has_the_same_digest_however_it_was_cut() {
     let params = ["--lines", "8000"];
     let one = dir.synth("one", &params);
     let many = dir.synth("many", &[&params[..], &["--rows-per-file", "700"]].concat());
-    let packed = dir.synth("packed", &[&params[..], &["--format", "ndjson.gz"]].concat());
+    let packed = dir.synth(
+        "packed",
+        &[&params[..], &["--format", "ndjson.gz"]].concat(),
+    );
     let table = |telemetry: &str, slots: &str| {
         let warehouse = format!("{telemetry}-warehouse");
         run(telemetry, &warehouse, &["--slots", slots]);
         let tables = ["commands", "anomalies", "candidates", "labels", "benign"];
         tables.map(|name| {
-            let digest = query(&warehouse, &format!("SELECT digest FROM runs WHERE stage = '{name}'"));
+            let digest = query(
+                &warehouse,
+                &format!("SELECT digest FROM runs WHERE stage = '{name}'"),
+            );
             digest[0]["digest"].as_str().unwrap().to_owned()
         })
     };
@@ -148,15 +218,34 @@ fn the_same_day_has_the_same_digest_however_it_was_cut() {
 fn the_books_of_every_stage_balance() {
     let dir = Dir::new();
     let (telemetry, warehouse) = small_day(&dir);
-    dir.write("telemetry/day=2025-01-01/broken.ndjson", "{broken\n{\"command_line\":\"\"}\n");
+    dir.write(
+        "telemetry/day=2025-01-01/broken.ndjson",
+        "{broken\n{\"command_line\":\"\"}\n",
+    );
     run(&telemetry, &warehouse, &[]);
     let day = status(&warehouse, "2025-01-01");
     let stages = day["stages"].as_array().unwrap();
-    let names: Vec<_> = stages.iter().map(|s| s["stage"].as_str().unwrap()).collect();
-    assert_eq!(names, ["telemetry", "commands", "models", "anomalies", "candidates", "labels", "benign"]);
+    let names: Vec<_> = stages
+        .iter()
+        .map(|s| s["stage"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "telemetry",
+            "commands",
+            "models",
+            "anomalies",
+            "candidates",
+            "labels",
+            "benign"
+        ]
+    );
     let count = |stage: &serde_json::Value, key: &str| stage[key].as_u64().unwrap();
     for stage in stages {
-        let out = count(stage, "rows_kept") + count(stage, "rows_quarantined") + count(stage, "rows_dropped");
+        let out = count(stage, "rows_kept")
+            + count(stage, "rows_quarantined")
+            + count(stage, "rows_dropped");
         assert_eq!(count(stage, "rows_in"), out, "{stage}");
         assert!(stage["secs"].as_f64().unwrap() > 0.0 && count(stage, "bytes") > 0);
     }
@@ -176,7 +265,11 @@ fn an_earlier_day_covers_what_comes_again() {
     let dir = Dir::new();
     let telemetry = dir.synth("telemetry", &["--lines", "6000", "--days", "2"]);
     let warehouse = dir.join("warehouse");
-    run(&telemetry, &warehouse, &["--to", "2025-01-02", "--quota", "5%"]);
+    run(
+        &telemetry,
+        &warehouse,
+        &["--to", "2025-01-02", "--quota", "5%"],
+    );
     let earlier = "SELECT count(*) FROM candidates c JOIN candidates k ON c.covered_by = k.hash AND c.covered_day = k.day \
                    WHERE c.day = DATE '2025-01-02' AND c.covered_day = DATE '2025-01-01' AND k.kept";
     assert!(number(&warehouse, earlier) > 0);
@@ -192,7 +285,10 @@ fn a_stage_asked_for_is_the_last_one_run() {
     assert!(number(&warehouse, "SELECT count(*) FROM commands") > 0);
     assert_eq!(number(&warehouse, "SELECT count(*) FROM anomalies"), 0);
     let said = run(&telemetry, &warehouse, &["--json"]);
-    assert!(said.lines().next().unwrap().contains("\"unchanged\":true"), "{said}");
+    assert!(
+        said.lines().next().unwrap().contains("\"unchanged\":true"),
+        "{said}"
+    );
     assert!(number(&warehouse, "SELECT count(*) FROM anomalies") > 0);
 }
 
@@ -208,7 +304,12 @@ fn nothing_of_a_run_is_left_in_staging() {
 fn the_demo_runs_in_one_command() {
     let dir = Dir::new();
     let said = succeeds(&["demo", &dir.join("demo"), "--lines", "4000", "--days", "2"]);
-    for title in ["Anomalies of the last day", "near-dedup left out", "Labels of all days", "The benign set"] {
+    for title in [
+        "Anomalies of the last day",
+        "near-dedup left out",
+        "Labels of all days",
+        "The benign set",
+    ] {
         assert!(said.contains(title), "{said}");
     }
     let again = succeeds(&["demo", &dir.join("demo"), "--lines", "4000", "--days", "2"]);

@@ -25,11 +25,19 @@ async fn write_plan(ctx: &SessionContext, dir: &Dir, sql: &str, sort: &str) -> L
         sort_column: sort.to_owned(),
         zstd_level: 1,
     };
-    LogicalPlan::Extension(Extension { node: Arc::new(WriteNode::new(spec, input).unwrap()) })
+    LogicalPlan::Extension(Extension {
+        node: Arc::new(WriteNode::new(spec, input).unwrap()),
+    })
 }
 
 async fn execute(ctx: &SessionContext, plan: LogicalPlan) -> RecordBatch {
-    let batches = ctx.execute_logical_plan(plan).await.unwrap().collect().await.unwrap();
+    let batches = ctx
+        .execute_logical_plan(plan)
+        .await
+        .unwrap()
+        .collect()
+        .await
+        .unwrap();
     assert_eq!(batches.len(), 1);
     batches[0].clone()
 }
@@ -37,7 +45,11 @@ async fn execute(ctx: &SessionContext, plan: LogicalPlan) -> RecordBatch {
 fn manifest(batch: &RecordBatch) -> (String, i64, Digest) {
     let path = batch.column(0).as_string::<i32>().value(0).to_owned();
     let rows = batch.column(1).as_primitive::<Int64Type>().value(0);
-    (path, rows, Digest::from_hex(batch.column(3).as_string::<i32>().value(0)).unwrap())
+    (
+        path,
+        rows,
+        Digest::from_hex(batch.column(3).as_string::<i32>().value(0)).unwrap(),
+    )
 }
 
 const SQL: &str = "SELECT * FROM (VALUES (2, 'b'), (1, 'a'), (3, NULL)) AS t (n, s)";
@@ -50,14 +62,19 @@ async fn the_write_node_survives_both_codecs() {
     let codec = LogicalCodec::default();
     let node = LogicalPlanNode::try_from_logical_plan(&plan, &codec).unwrap();
     let again = node.try_into_logical_plan(&task, &codec).unwrap();
-    assert_eq!(format!("{}", again.display_indent()), format!("{}", plan.display_indent()));
+    assert_eq!(
+        format!("{}", again.display_indent()),
+        format!("{}", plan.display_indent())
+    );
 
     let physical = ctx.state().create_physical_plan(&again).await.unwrap();
     let codec = PhysicalCodec::default();
     let node = PhysicalPlanNode::try_from_physical_plan(Arc::clone(&physical), &codec).unwrap();
     let again = node.try_into_physical_plan(&task, &codec).unwrap();
     assert!(again.name() == "GleanerWriteExec", "{}", again.name());
-    let batches = datafusion::physical_plan::collect(again, task).await.unwrap();
+    let batches = datafusion::physical_plan::collect(again, task)
+        .await
+        .unwrap();
     assert_eq!(manifest(&batches[0]).1, 3);
 }
 
@@ -65,7 +82,10 @@ async fn the_write_node_survives_both_codecs() {
 async fn the_scan_node_survives_the_codec() {
     let ctx = session::embedded(1 << 28).unwrap();
     let spec = ScanSpec {
-        files: vec![TelemetryFile { url: "file:///tmp/x.ndjson".to_owned(), size_bytes: 7 }],
+        files: vec![TelemetryFile {
+            url: "file:///tmp/x.ndjson".to_owned(),
+            size_bytes: 7,
+        }],
         schema: "ecs".to_owned(),
         day: 20_000,
         max_line_bytes: 99,
@@ -75,15 +95,27 @@ async fn the_scan_node_survives_the_codec() {
     let codec = LogicalCodec::default();
     let table = "t".into();
     let mut bytes = vec![];
-    codec.try_encode_table_provider(&table, Arc::new(TelemetryTable::new(spec.clone())), &mut bytes).unwrap();
+    codec
+        .try_encode_table_provider(
+            &table,
+            Arc::new(TelemetryTable::new(spec.clone())),
+            &mut bytes,
+        )
+        .unwrap();
     let schema = gleaner::telemetry::events_schema();
-    let again = codec.try_decode_table_provider(&bytes, &table, schema, &ctx.task_ctx()).unwrap();
+    let again = codec
+        .try_decode_table_provider(&bytes, &table, schema, &ctx.task_ctx())
+        .unwrap();
     let any: &dyn std::any::Any = again.as_ref();
     assert_eq!(any.downcast_ref::<TelemetryTable>().unwrap().spec(), &spec);
     // Damaged bytes are an error, not another plan.
     bytes.truncate(bytes.len() - 3);
     let schema = gleaner::telemetry::events_schema();
-    assert!(codec.try_decode_table_provider(&bytes, &table, schema, &ctx.task_ctx()).is_err());
+    assert!(
+        codec
+            .try_decode_table_provider(&bytes, &table, schema, &ctx.task_ctx())
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -96,7 +128,15 @@ async fn a_file_holds_what_its_manifest_says_under_a_name_of_its_own() {
     assert_eq!((first.1, first.2), (second.1, second.2));
     for (path, ..) in [&first, &second] {
         let sql = format!("SELECT count(*) FROM '{}'", dir.join(path));
-        let batches = ctx.clone().enable_url_table().sql(&sql).await.unwrap().collect().await.unwrap();
+        let batches = ctx
+            .clone()
+            .enable_url_table()
+            .sql(&sql)
+            .await
+            .unwrap()
+            .collect()
+            .await
+            .unwrap();
         assert_eq!(batches[0].column(0).as_primitive::<Int64Type>().value(0), 3);
     }
 }
@@ -108,8 +148,14 @@ async fn the_digest_depends_on_the_rows_and_on_nothing_else() {
     for (sql, sort) in [
         (SQL, ""),
         (SQL, "n"),
-        ("SELECT * FROM (VALUES (3, NULL), (1, 'a'), (2, 'b')) AS t (n, s)", ""),
-        ("SELECT * FROM (VALUES (3, NULL), (1, 'a'), (2, 'c')) AS t (n, s)", ""),
+        (
+            "SELECT * FROM (VALUES (3, NULL), (1, 'a'), (2, 'b')) AS t (n, s)",
+            "",
+        ),
+        (
+            "SELECT * FROM (VALUES (3, NULL), (1, 'a'), (2, 'c')) AS t (n, s)",
+            "",
+        ),
         ("SELECT * FROM (VALUES (3, NULL), (1, 'a')) AS t (n, s)", ""),
     ] {
         let plan = write_plan(&ctx, &dir, sql, sort).await;
@@ -120,7 +166,13 @@ async fn the_digest_depends_on_the_rows_and_on_nothing_else() {
     assert_ne!(digests[0], digests[3]);
     assert_ne!(digests[0], digests[4]);
     // The digests of parts add up to that of the whole.
-    let plan = write_plan(&ctx, &dir, "SELECT * FROM (VALUES (2, 'b')) AS t (n, s)", "").await;
+    let plan = write_plan(
+        &ctx,
+        &dir,
+        "SELECT * FROM (VALUES (2, 'b')) AS t (n, s)",
+        "",
+    )
+    .await;
     let mut sum = digests[4];
     sum.merge(&manifest(&execute(&ctx, plan).await).2);
     assert_eq!(sum, digests[0]);

@@ -24,7 +24,11 @@ pub fn gleaner(args: &[&str]) -> Output {
 pub fn succeeds(args: &[&str]) -> String {
     let output = gleaner(args);
     let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "gleaner {args:?}: {}\n{out}\n{err}", output.status);
+    assert!(
+        output.status.success(),
+        "gleaner {args:?}: {}\n{out}\n{err}",
+        output.status
+    );
     out
 }
 
@@ -32,7 +36,13 @@ pub fn succeeds(args: &[&str]) -> String {
 pub fn fails(args: &[&str]) -> String {
     let output = gleaner(args);
     let err = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "gleaner {args:?}: {}\n{}\n{err}", output.status, text(&output.stdout));
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "gleaner {args:?}: {}\n{}\n{err}",
+        output.status,
+        text(&output.stdout)
+    );
     err
 }
 
@@ -75,33 +85,56 @@ impl Dir {
 
 /// Runs one day of `telemetry` into `warehouse`, with more flags.
 pub fn run(telemetry: &str, warehouse: &str, args: &[&str]) -> String {
-    let common = ["run", "--date", "2025-01-01", "--telemetry", telemetry, "--warehouse", warehouse];
+    let common = [
+        "run",
+        "--date",
+        "2025-01-01",
+        "--telemetry",
+        telemetry,
+        "--warehouse",
+        warehouse,
+    ];
     succeeds(&[&common, args].concat())
 }
 
 /// The rows of a query over a warehouse.
 pub fn query(warehouse: &str, sql: &str) -> Vec<Value> {
     let out = succeeds(&["sql", "--json", "--warehouse", warehouse, sql]);
-    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    out.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// The one number of a query's one row.
 pub fn number(warehouse: &str, sql: &str) -> i64 {
     let rows = query(warehouse, sql);
     assert_eq!(rows.len(), 1, "{sql}");
-    rows[0].as_object().unwrap().values().next().unwrap().as_i64().unwrap()
+    rows[0]
+        .as_object()
+        .unwrap()
+        .values()
+        .next()
+        .unwrap()
+        .as_i64()
+        .unwrap()
 }
 
 /// What `gleaner status --json` says of a day.
 pub fn status(warehouse: &str, day: &str) -> Value {
     let out = succeeds(&["status", "--json", "--warehouse", warehouse]);
-    let days: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let days: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     days.into_iter().find(|d| d["date"] == day).unwrap()
 }
 
 /// The digest of a day.
 pub fn digest(warehouse: &str, day: &str) -> String {
-    status(warehouse, day)["digest"].as_str().unwrap().to_owned()
+    status(warehouse, day)["digest"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// Every file below a directory, relative, sorted.
@@ -109,10 +142,16 @@ pub fn tree(root: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     let mut open = vec![root.to_owned()];
     while let Some(directory) = open.pop() {
-        let Ok(entries) = std::fs::read_dir(&directory) else { continue };
+        let Ok(entries) = std::fs::read_dir(&directory) else {
+            continue;
+        };
         for entry in entries {
             let path = entry.unwrap().path();
-            if path.is_dir() { open.push(path) } else { found.push(path.strip_prefix(root).unwrap().to_owned()) }
+            if path.is_dir() {
+                open.push(path)
+            } else {
+                found.push(path.strip_prefix(root).unwrap().to_owned())
+            }
         }
     }
     found.sort();
@@ -121,7 +160,10 @@ pub fn tree(root: &Path) -> Vec<PathBuf> {
 
 /// Says loudly that a test is skipped; an error where CI demands that none is.
 pub fn skip(why: &str) {
-    assert!(std::env::var_os("GLEANER_NO_SKIP").is_none(), "skipped although GLEANER_NO_SKIP is set: {why}");
+    assert!(
+        std::env::var_os("GLEANER_NO_SKIP").is_none(),
+        "skipped although GLEANER_NO_SKIP is set: {why}"
+    );
     println!("SKIPPED: {why}");
     eprintln!("SKIPPED: {why}");
 }

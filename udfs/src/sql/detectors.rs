@@ -7,7 +7,10 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 
 use super::function::Kind::{Int, Text, Vector};
-use super::function::{Aggregate, Args, Doc, Scalar, State, Vectors, failed, int_column, text_column, texts_type, vector_column};
+use super::function::{
+    Aggregate, Args, Doc, Scalar, State, Vectors, failed, int_column, text_column, texts_type,
+    vector_column,
+};
 use crate::detector::{Detector, Kind};
 use crate::model_cache;
 use crate::sketch::sample::SampleState;
@@ -22,11 +25,16 @@ pub static AGGREGATES: &[Aggregate] = &[Aggregate {
     name: SAMPLE,
     arguments: &[("hash", Text), ("features", Vector), ("rows", Int)],
     returns: || DataType::Binary,
-    state: || Box::new(Sample { state: None, rows: 0 }),
+    state: || {
+        Box::new(Sample {
+            state: None,
+            rows: 0,
+        })
+    },
     doc: Doc {
         what: "The feature rows of the `rows` lines with the smallest keys (a key follows from the hash): a state that \
                merges, so that the sample is the same for any cut of the day.",
-        example: "SELECT octet_length(features_sample(cmd_hash(l), cmd_features(l), 10)) > 0 FROM (VALUES ('a')) AS t (l)",
+        example: "SELECT features_sample(cmd_hash(l), cmd_features(l), 10) IS NOT NULL FROM (VALUES ('a')) AS t (l)",
         result: "true",
     },
 }];
@@ -119,16 +127,24 @@ fn score(args: &Args<'_>, kind: Kind, name: &str) -> Result<ArrayRef> {
     }
     let detector = detector(args, kind, name)?;
     let mut scores = vec![0.0; args.rows()];
-    detector.score(&features.dense(), features.width(), &mut scores).map_err(|e| failed(name, e))?;
-    let scores = scores.into_iter().enumerate().map(|(row, score)| (!features.is_null(row)).then_some(score));
+    detector
+        .score(&features.dense(), features.width(), &mut scores)
+        .map_err(|e| failed(name, e))?;
+    let scores = scores
+        .into_iter()
+        .enumerate()
+        .map(|(row, score)| (!features.is_null(row)).then_some(score));
     Ok(Arc::new(scores.collect::<Float32Array>()))
 }
 
 fn reasons(args: &Args<'_>, kind: Kind, name: &str) -> Result<ArrayRef> {
     let features = args.vector(0)?;
     let mut builder = ListBuilder::new(StringBuilder::new());
-    let detector =
-        if all_null(&features, args.rows()) { None } else { Some(detector(args, kind, name)?) };
+    let detector = if all_null(&features, args.rows()) {
+        None
+    } else {
+        Some(detector(args, kind, name)?)
+    };
     let mut row = vec![0.0; features.width()];
     for i in 0..args.rows() {
         let Some(detector) = detector.as_ref().filter(|_| !features.is_null(i)) else {
@@ -136,8 +152,13 @@ fn reasons(args: &Args<'_>, kind: Kind, name: &str) -> Result<ArrayRef> {
             continue;
         };
         features.copy(i, &mut row);
-        for (feature, _) in detector.explain(&row, REASONS).map_err(|e| failed(name, e))? {
-            builder.values().append_value(format!("{}: {}", kind.name(), named(feature, &row)));
+        for (feature, _) in detector
+            .explain(&row, REASONS)
+            .map_err(|e| failed(name, e))?
+        {
+            builder
+                .values()
+                .append_value(format!("{}: {}", kind.name(), named(feature, &row)));
         }
         builder.append(true);
     }
@@ -156,7 +177,11 @@ fn named(feature: usize, row: &[f32]) -> String {
         return format!("{name} is missing");
     }
     let text = format!("{value:.3}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    let text = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
     format!("{name} = {text}")
 }
 
@@ -169,15 +194,23 @@ struct Sample {
 
 impl State for Sample {
     fn update(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let (hashes, features) = (text_column(SAMPLE, values, 0)?, vector_column(SAMPLE, values, 1)?);
+        let (hashes, features) = (
+            text_column(SAMPLE, values, 0)?,
+            vector_column(SAMPLE, values, 1)?,
+        );
         let sizes = int_column(SAMPLE, values, 2)?;
         let mut row = vec![0.0; features.width()];
         for (i, hash) in hashes.iter().enumerate() {
-            let Some(hash) = hash.filter(|_| !features.is_null(i)) else { continue };
-            let k = usize::try_from(sizes.value(i)).map_err(|_| failed(SAMPLE, "rows must be positive"))?;
+            let Some(hash) = hash.filter(|_| !features.is_null(i)) else {
+                continue;
+            };
+            let k = usize::try_from(sizes.value(i))
+                .map_err(|_| failed(SAMPLE, "rows must be positive"))?;
             let state = match &mut self.state {
                 Some(state) => state,
-                None => self.state.insert(SampleState::new(k, features.width()).map_err(|e| failed(SAMPLE, e))?),
+                None => self
+                    .state
+                    .insert(SampleState::new(k, features.width()).map_err(|e| failed(SAMPLE, e))?),
             };
             features.copy(i, &mut row);
             state.add(key(hash)?, &row).map_err(|e| failed(SAMPLE, e))?;
@@ -208,6 +241,8 @@ impl State for Sample {
 
 /// The sample's key: the hash's second half, which buckets do not depend on.
 fn key(hash: &str) -> Result<u64> {
-    let half = hash.get(16..32).and_then(|half| u64::from_str_radix(half, 16).ok());
+    let half = hash
+        .get(16..32)
+        .and_then(|half| u64::from_str_radix(half, 16).ok());
     half.ok_or_else(|| failed(SAMPLE, "a hash is 32 hex digits, as of cmd_hash"))
 }

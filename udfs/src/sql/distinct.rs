@@ -16,7 +16,12 @@ pub static AGGREGATES: &[Aggregate] = &[
         name: "distinct_state",
         arguments: &[("value", Text)],
         returns: || DataType::Binary,
-        state: || Box::new(Distinct { kmv: Kmv::new(), from_states: false }),
+        state: || {
+            Box::new(Distinct {
+                kmv: Kmv::new(),
+                from_states: false,
+            })
+        },
         doc: Doc {
             what: "The distinct values of a group, as a state that merges (k minimum hashes, k = 64).",
             example: "SELECT distinct_estimate(distinct_state(v)) FROM (VALUES ('a'), ('b'), ('a')) AS t (v)",
@@ -27,7 +32,12 @@ pub static AGGREGATES: &[Aggregate] = &[
         name: "distinct_merge",
         arguments: &[("state", StateKind)],
         returns: || DataType::Binary,
-        state: || Box::new(Distinct { kmv: Kmv::new(), from_states: true }),
+        state: || {
+            Box::new(Distinct {
+                kmv: Kmv::new(),
+                from_states: true,
+            })
+        },
         doc: Doc {
             what: "The union of states of `distinct_state`.",
             example: "SELECT distinct_estimate(distinct_merge(s)) FROM (SELECT distinct_state(v) AS s \
@@ -69,7 +79,10 @@ impl State for Distinct {
     fn update(&mut self, values: &[ArrayRef]) -> Result<()> {
         if self.from_states {
             let states = state_column("distinct_merge", values, 0)?;
-            return states.iter().flatten().try_for_each(|bytes| self.merge(bytes));
+            return states
+                .iter()
+                .flatten()
+                .try_for_each(|bytes| self.merge(bytes));
         }
         for value in text_column("distinct_state", values, 0)?.iter().flatten() {
             self.kmv.add(value);
@@ -78,7 +91,8 @@ impl State for Distinct {
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<()> {
-        self.kmv.merge(&Kmv::from_bytes(bytes).map_err(|e| failed("distinct_merge", e))?);
+        self.kmv
+            .merge(&Kmv::from_bytes(bytes).map_err(|e| failed("distinct_merge", e))?);
         Ok(())
     }
 

@@ -6,14 +6,15 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array, Int64Array, StringArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array,
+    Int64Array, StringArray,
 };
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Int64Type};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDFImpl, ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, TypeSignature,
-    Volatility,
+    Accumulator, AggregateUDFImpl, ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature,
+    TypeSignature, Volatility,
 };
 
 /// The kind of an argument.
@@ -38,7 +39,9 @@ pub enum Kind {
 impl Kind {
     fn accepts(self, kind: &DataType) -> bool {
         match self {
-            Self::Vector => matches!(kind, DataType::FixedSizeList(item, _) if item.data_type() == &DataType::Float32),
+            Self::Vector => {
+                matches!(kind, DataType::FixedSizeList(item, _) if item.data_type() == &DataType::Float32)
+            }
             other => kind == &other.data_type() || kind == &DataType::Null,
         }
     }
@@ -115,7 +118,9 @@ fn signature(forms: &[&[Argument]]) -> Signature {
 /// Coerces the arguments of functions that take vectors: everything else as `Exact` would.
 fn coerced(name: &str, forms: &[&[Argument]], given: &[DataType]) -> Result<Vec<DataType>> {
     let fits = |arguments: &&&[Argument]| arguments.len() == given.len();
-    let Some(form) = forms.iter().find(fits) else { return Err(wrong(name, forms, given)) };
+    let Some(form) = forms.iter().find(fits) else {
+        return Err(wrong(name, forms, given));
+    };
     form.iter()
         .zip(given)
         .map(|((_, kind), given_type)| match kind {
@@ -129,12 +134,19 @@ fn coerced(name: &str, forms: &[&[Argument]], given: &[DataType]) -> Result<Vec<
 fn wrong(name: &str, forms: &[&[Argument]], given: &[DataType]) -> DataFusionError {
     let expected: Vec<_> = forms.iter().map(|form| call(name, form)).collect();
     let given: Vec<_> = given.iter().map(ToString::to_string).collect();
-    DataFusionError::Plan(format!("{name}: expected {}, got {name}({})", expected.join(" or "), given.join(", ")))
+    DataFusionError::Plan(format!(
+        "{name}: expected {}, got {name}({})",
+        expected.join(" or "),
+        given.join(", ")
+    ))
 }
 
 /// `name(argument kind, …)`.
 fn call(name: &str, arguments: &[Argument]) -> String {
-    let arguments: Vec<_> = arguments.iter().map(|(name, kind)| format!("{name} {}", kind.word())).collect();
+    let arguments: Vec<_> = arguments
+        .iter()
+        .map(|(name, kind)| format!("{name} {}", kind.word()))
+        .collect();
     format!("{name}({})", arguments.join(", "))
 }
 
@@ -160,8 +172,15 @@ impl Args<'_> {
     }
 
     fn not(&self, i: usize, expected: &str) -> DataFusionError {
-        let got = self.arrays.get(i).map_or_else(|| "nothing".to_owned(), |a| a.data_type().to_string());
-        DataFusionError::Plan(format!("{}: argument {} must be {expected}, got {got}", self.name, i + 1))
+        let got = self
+            .arrays
+            .get(i)
+            .map_or_else(|| "nothing".to_owned(), |a| a.data_type().to_string());
+        DataFusionError::Plan(format!(
+            "{}: argument {} must be {expected}, got {got}",
+            self.name,
+            i + 1
+        ))
     }
 
     /// A text argument.
@@ -169,7 +188,10 @@ impl Args<'_> {
     /// # Errors
     /// When it is none.
     pub fn text(&self, i: usize) -> Result<&StringArray> {
-        self.arrays.get(i).and_then(|a| a.as_string_opt::<i32>()).ok_or_else(|| self.not(i, "text"))
+        self.arrays
+            .get(i)
+            .and_then(|a| a.as_string_opt::<i32>())
+            .ok_or_else(|| self.not(i, "text"))
     }
 
     /// An integer argument.
@@ -177,7 +199,10 @@ impl Args<'_> {
     /// # Errors
     /// When it is none.
     pub fn int(&self, i: usize) -> Result<&Int64Array> {
-        self.arrays.get(i).and_then(|a| a.as_primitive_opt::<Int64Type>()).ok_or_else(|| self.not(i, "an integer"))
+        self.arrays
+            .get(i)
+            .and_then(|a| a.as_primitive_opt::<Int64Type>())
+            .ok_or_else(|| self.not(i, "an integer"))
     }
 
     /// A float argument.
@@ -185,7 +210,10 @@ impl Args<'_> {
     /// # Errors
     /// When it is none.
     pub fn float(&self, i: usize) -> Result<&Float32Array> {
-        self.arrays.get(i).and_then(|a| a.as_primitive_opt::<Float32Type>()).ok_or_else(|| self.not(i, "a float"))
+        self.arrays
+            .get(i)
+            .and_then(|a| a.as_primitive_opt::<Float32Type>())
+            .ok_or_else(|| self.not(i, "a float"))
     }
 
     /// A boolean argument.
@@ -193,7 +221,10 @@ impl Args<'_> {
     /// # Errors
     /// When it is none.
     pub fn boolean(&self, i: usize) -> Result<&BooleanArray> {
-        self.arrays.get(i).and_then(|a| a.as_boolean_opt()).ok_or_else(|| self.not(i, "a boolean"))
+        self.arrays
+            .get(i)
+            .and_then(|a| a.as_boolean_opt())
+            .ok_or_else(|| self.not(i, "a boolean"))
     }
 
     /// A state argument.
@@ -201,7 +232,10 @@ impl Args<'_> {
     /// # Errors
     /// When it is none.
     pub fn state(&self, i: usize) -> Result<&BinaryArray> {
-        self.arrays.get(i).and_then(|a| a.as_binary_opt::<i32>()).ok_or_else(|| self.not(i, "a state"))
+        self.arrays
+            .get(i)
+            .and_then(|a| a.as_binary_opt::<i32>())
+            .ok_or_else(|| self.not(i, "a state"))
     }
 
     /// A vector argument.
@@ -240,7 +274,11 @@ impl<'a> Vectors<'a> {
     pub fn new(array: &'a dyn Array) -> Option<Self> {
         let list = array.as_fixed_size_list_opt()?;
         let values = list.values().as_primitive_opt::<Float32Type>()?;
-        Some(Self { list, values, width: usize::try_from(list.value_length()).ok()? })
+        Some(Self {
+            list,
+            values,
+            width: usize::try_from(list.value_length()).ok()?,
+        })
     }
 
     /// Values a row.
@@ -307,7 +345,10 @@ impl ScalarGlue {
     /// Wraps `function`.
     #[must_use]
     pub fn new(function: &'static Scalar) -> Self {
-        Self { function, signature: signature(function.forms) }
+        Self {
+            function,
+            signature: signature(function.forms),
+        }
     }
 }
 
@@ -352,13 +393,27 @@ impl ScalarUDFImpl for ScalarGlue {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constant = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let constant = args
+            .args
+            .iter()
+            .all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
-        let arrays = args.args.iter().map(|a| a.to_array(rows)).collect::<Result<Vec<_>>>()?;
-        let call = Args { name: self.function.name, values: &args.args, arrays, rows };
+        let arrays = args
+            .args
+            .iter()
+            .map(|a| a.to_array(rows))
+            .collect::<Result<Vec<_>>>()?;
+        let call = Args {
+            name: self.function.name,
+            values: &args.args,
+            arrays,
+            rows,
+        };
         let result = (self.function.call)(&call)?;
         if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &result, 0,
+            )?));
         }
         Ok(ColumnarValue::Array(result))
     }
@@ -418,7 +473,11 @@ impl AggregateGlue {
     #[must_use]
     pub fn new(function: &'static Aggregate) -> Self {
         let forms = [function.arguments];
-        Self { function, forms, signature: signature(&forms) }
+        Self {
+            function,
+            forms,
+            signature: signature(&forms),
+        }
     }
 }
 
@@ -444,7 +503,11 @@ impl AggregateUDFImpl for AggregateGlue {
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        Ok(vec![Arc::new(Field::new(format!("{}[state]", args.name), DataType::Binary, true))])
+        Ok(vec![Arc::new(Field::new(
+            format!("{}[state]", args.name),
+            DataType::Binary,
+            true,
+        ))])
     }
 }
 
@@ -473,7 +536,10 @@ impl Accumulator for StateAccumulator {
             .first()
             .and_then(|s| s.as_binary_opt::<i32>())
             .ok_or_else(|| DataFusionError::Internal("a state is one binary column".into()))?;
-        states.iter().flatten().try_for_each(|bytes| self.0.merge(bytes))
+        states
+            .iter()
+            .flatten()
+            .try_for_each(|bytes| self.0.merge(bytes))
     }
 }
 
@@ -501,8 +567,18 @@ impl Scalar {
     /// For `gleaner functions`.
     #[must_use]
     pub fn describe(&self) -> Described {
-        let signatures = self.forms.iter().map(|form| call(self.name, form)).collect();
-        Described { name: self.name, kind: "scalar", signatures, returns: (self.returns)(), doc: self.doc }
+        let signatures = self
+            .forms
+            .iter()
+            .map(|form| call(self.name, form))
+            .collect();
+        Described {
+            name: self.name,
+            kind: "scalar",
+            signatures,
+            returns: (self.returns)(),
+            doc: self.doc,
+        }
     }
 }
 
@@ -511,7 +587,13 @@ impl Aggregate {
     #[must_use]
     pub fn describe(&self) -> Described {
         let signatures = vec![call(self.name, self.arguments)];
-        Described { name: self.name, kind: "aggregate", signatures, returns: (self.returns)(), doc: self.doc }
+        Described {
+            name: self.name,
+            kind: "aggregate",
+            signatures,
+            returns: (self.returns)(),
+            doc: self.doc,
+        }
     }
 }
 
@@ -519,7 +601,11 @@ impl Aggregate {
 ///
 /// # Errors
 /// When it is none.
-pub fn text_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Result<&'a StringArray> {
+pub fn text_column<'a>(
+    function: &str,
+    values: &'a [ArrayRef],
+    i: usize,
+) -> Result<&'a StringArray> {
     column(function, values, i, "text", |a| a.as_string_opt::<i32>())
 }
 
@@ -528,22 +614,34 @@ pub fn text_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Resu
 /// # Errors
 /// When it is none.
 pub fn int_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Result<&'a Int64Array> {
-    column(function, values, i, "integer", |a| a.as_primitive_opt::<Int64Type>())
+    column(function, values, i, "integer", |a| {
+        a.as_primitive_opt::<Int64Type>()
+    })
 }
 
 /// An aggregate's argument as floats.
 ///
 /// # Errors
 /// When it is none.
-pub fn float_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Result<&'a Float32Array> {
-    column(function, values, i, "float", |a| a.as_primitive_opt::<Float32Type>())
+pub fn float_column<'a>(
+    function: &str,
+    values: &'a [ArrayRef],
+    i: usize,
+) -> Result<&'a Float32Array> {
+    column(function, values, i, "float", |a| {
+        a.as_primitive_opt::<Float32Type>()
+    })
 }
 
 /// An aggregate's argument as states.
 ///
 /// # Errors
 /// When it is none.
-pub fn state_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Result<&'a BinaryArray> {
+pub fn state_column<'a>(
+    function: &str,
+    values: &'a [ArrayRef],
+    i: usize,
+) -> Result<&'a BinaryArray> {
     column(function, values, i, "state", |a| a.as_binary_opt::<i32>())
 }
 
@@ -555,7 +653,9 @@ pub fn vector_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Re
     values
         .get(i)
         .and_then(|a| Vectors::new(a.as_ref()))
-        .ok_or_else(|| DataFusionError::Plan(format!("{function}: argument {} must be a vector", i + 1)))
+        .ok_or_else(|| {
+            DataFusionError::Plan(format!("{function}: argument {} must be a vector", i + 1))
+        })
 }
 
 fn column<'a, A>(
@@ -565,6 +665,7 @@ fn column<'a, A>(
     expected: &str,
     cast: impl Fn(&'a dyn Array) -> Option<&'a A>,
 ) -> Result<&'a A> {
-    let bad = || DataFusionError::Plan(format!("{function}: argument {} must be {expected}", i + 1));
+    let bad =
+        || DataFusionError::Plan(format!("{function}: argument {} must be {expected}", i + 1));
     values.get(i).and_then(|a| cast(a.as_ref())).ok_or_else(bad)
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, Float32Builder, Int64Array, ListBuilder, StringArray, StringBuilder, StructArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, Float32Builder, Int64Array, ListBuilder, StringArray, StringBuilder,
+    StructArray,
+};
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::Result;
 
@@ -56,7 +59,11 @@ fn at(column: &StringArray, row: usize) -> Option<&str> {
 
 /// A count of a row; what is missing was not seen.
 fn count(column: &Int64Array, row: usize) -> u64 {
-    if column.is_valid(row) { u64::try_from(column.value(row)).unwrap_or_default() } else { 0 }
+    if column.is_valid(row) {
+        u64::try_from(column.value(row)).unwrap_or_default()
+    } else {
+        0
+    }
 }
 
 fn small(column: &Int64Array, row: usize) -> u32 {
@@ -64,7 +71,14 @@ fn small(column: &Int64Array, row: usize) -> u32 {
 }
 
 fn labels(args: &Args<'_>) -> Result<ArrayRef> {
-    let texts = [args.text(0)?, args.text(1)?, args.text(2)?, args.text(3)?, args.text(4)?, args.text(5)?];
+    let texts = [
+        args.text(0)?,
+        args.text(1)?,
+        args.text(2)?,
+        args.text(3)?,
+        args.text(4)?,
+        args.text(5)?,
+    ];
     let counts = [
         args.int(6)?,
         args.int(7)?,
@@ -74,8 +88,15 @@ fn labels(args: &Args<'_>) -> Result<ArrayRef> {
         args.int(11)?,
         args.int(12)?,
     ];
-    let (mut verdict, mut reason, mut evidence) = (StringBuilder::new(), StringBuilder::new(), StringBuilder::new());
-    let (mut rules, mut confidence) = (ListBuilder::new(StringBuilder::new()), Float32Builder::new());
+    let (mut verdict, mut reason, mut evidence) = (
+        StringBuilder::new(),
+        StringBuilder::new(),
+        StringBuilder::new(),
+    );
+    let (mut rules, mut confidence) = (
+        ListBuilder::new(StringBuilder::new()),
+        Float32Builder::new(),
+    );
     let mut valid = Vec::with_capacity(args.rows());
     for row in 0..args.rows() {
         let line = at(texts[0], row);
@@ -116,5 +137,9 @@ fn labels(args: &Args<'_>) -> Result<ArrayRef> {
         Arc::new(evidence.finish()),
         Arc::new(confidence.finish()),
     ];
-    Ok(Arc::new(StructArray::try_new(fields(), columns, Some(valid.into()))?))
+    Ok(Arc::new(StructArray::try_new(
+        fields(),
+        columns,
+        Some(valid.into()),
+    )?))
 }

@@ -14,29 +14,50 @@ pub mod text;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use function::{Aggregate, AggregateGlue, Described, Scalar, ScalarGlue};
 
-static SCALARS: &[&[Scalar]] =
-    &[text::SCALARS, detectors::SCALARS, distinct::SCALARS, label::SCALARS, quota::SCALARS];
-static AGGREGATES: &[&[Aggregate]] =
-    &[corpus::AGGREGATES, detectors::AGGREGATES, distinct::AGGREGATES, near::AGGREGATES, quota::AGGREGATES];
+static SCALARS: &[&[Scalar]] = &[
+    text::SCALARS,
+    detectors::SCALARS,
+    distinct::SCALARS,
+    label::SCALARS,
+    quota::SCALARS,
+];
+static AGGREGATES: &[&[Aggregate]] = &[
+    corpus::AGGREGATES,
+    detectors::AGGREGATES,
+    distinct::AGGREGATES,
+    near::AGGREGATES,
+    quota::AGGREGATES,
+];
 
 /// All scalar functions.
 #[must_use]
 pub fn scalar_functions() -> Vec<ScalarUDF> {
-    SCALARS.iter().flat_map(|list| list.iter()).map(|f| ScalarUDF::new_from_impl(ScalarGlue::new(f))).collect()
+    SCALARS
+        .iter()
+        .flat_map(|list| list.iter())
+        .map(|f| ScalarUDF::new_from_impl(ScalarGlue::new(f)))
+        .collect()
 }
 
 /// All aggregate functions.
 #[must_use]
 pub fn aggregate_functions() -> Vec<AggregateUDF> {
     let all = AGGREGATES.iter().flat_map(|list| list.iter());
-    all.map(|f| AggregateUDF::new_from_impl(AggregateGlue::new(f))).collect()
+    all.map(|f| AggregateUDF::new_from_impl(AggregateGlue::new(f)))
+        .collect()
 }
 
 /// Name, arguments, result and documentation of every function, by name.
 #[must_use]
 pub fn described() -> Vec<Described> {
-    let scalars = SCALARS.iter().flat_map(|list| list.iter()).map(Scalar::describe);
-    let aggregates = AGGREGATES.iter().flat_map(|list| list.iter()).map(Aggregate::describe);
+    let scalars = SCALARS
+        .iter()
+        .flat_map(|list| list.iter())
+        .map(Scalar::describe);
+    let aggregates = AGGREGATES
+        .iter()
+        .flat_map(|list| list.iter())
+        .map(Aggregate::describe);
     let mut all: Vec<_> = scalars.chain(aggregates).collect();
     all.sort_by_key(|f| f.name);
     all

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, Date32Builder, Float32Builder, Int64Builder, ListArray, StringBuilder, StructArray,
+    Array, ArrayRef, Date32Builder, Float32Builder, Int64Builder, ListArray, StringBuilder,
+    StructArray,
 };
 use datafusion::arrow::array::{AsArray, BooleanArray};
 use datafusion::arrow::buffer::OffsetBuffer;
@@ -38,7 +39,13 @@ pub static AGGREGATES: &[Aggregate] = &[Aggregate {
         ("earlier", Bool),
         ("cosine", Float),
     ],
-    returns: || DataType::List(Arc::new(Field::new("item", DataType::Struct(decision_fields()), true))),
+    returns: || {
+        DataType::List(Arc::new(Field::new(
+            "item",
+            DataType::Struct(decision_fields()),
+            true,
+        )))
+    },
     state: || Box::new(Group::default()),
     doc: Doc {
         what: "Decides, for the lines of one guard key, which are kept and which are covered by a kept one (of an \
@@ -89,12 +96,19 @@ impl State for Group {
         let text = |i| text_column(NAME, values, i);
         let (hashes, lines, templates) = (text(0)?, text(1)?, text(2)?);
         let (events, thresholds) = (int_column(NAME, values, 3)?, float_column(NAME, values, 6)?);
-        let days = values.get(4).and_then(|d| d.as_primitive_opt::<Date32Type>());
+        let days = values
+            .get(4)
+            .and_then(|d| d.as_primitive_opt::<Date32Type>());
         let days = days.ok_or_else(|| failed(NAME, "argument 5 must be a date"))?;
-        let earlier: &BooleanArray =
-            values.get(5).and_then(|e| e.as_boolean_opt()).ok_or_else(|| failed(NAME, "argument 6 must be a boolean"))?;
+        let earlier: &BooleanArray = values
+            .get(5)
+            .and_then(|e| e.as_boolean_opt())
+            .ok_or_else(|| failed(NAME, "argument 6 must be a boolean"))?;
         for row in 0..hashes.len() {
-            if [hashes, lines, templates].iter().any(|column| column.is_null(row)) {
+            if [hashes, lines, templates]
+                .iter()
+                .any(|column| column.is_null(row))
+            {
                 return Err(failed(NAME, "hash, line and template must not be NULL"));
             }
             self.threshold = thresholds.value(row);
@@ -128,7 +142,10 @@ impl State for Group {
     }
 
     fn size(&self) -> usize {
-        self.lines.iter().map(|l| size_of::<Line>() + l.hash.len() + l.line.len() + l.template.len()).sum()
+        self.lines
+            .iter()
+            .map(|l| size_of::<Line>() + l.hash.len() + l.line.len() + l.template.len())
+            .sum()
     }
 }
 
@@ -162,8 +179,11 @@ impl Group {
                 });
             }
         }
-        let history: Vec<Box<[f32; DIM]>> =
-            if leaders.is_empty() { vec![] } else { earlier.iter().map(|l| embedding(&l.line)).collect() };
+        let history: Vec<Box<[f32; DIM]>> = if leaders.is_empty() {
+            vec![]
+        } else {
+            earlier.iter().map(|l| embedding(&l.line)).collect()
+        };
         let vectors: Vec<Box<[f32; DIM]>> = leaders.iter().map(|l| embedding(&l.line)).collect();
         let candidates: Vec<Candidate<'_>> = leaders
             .iter()
@@ -178,13 +198,22 @@ impl Group {
         let fates = near_duplicates(&candidates, &history, self.threshold);
         let near = |leader: usize| match fates[leader] {
             Fate::Kept => None,
-            Fate::Covered { by: Cover::History(i), cosine } => Some((earlier[i], cosine)),
-            Fate::Covered { by: Cover::Candidate(i), cosine } => Some((leaders[i], cosine)),
+            Fate::Covered {
+                by: Cover::History(i),
+                cosine,
+            } => Some((earlier[i], cosine)),
+            Fate::Covered {
+                by: Cover::Candidate(i),
+                cosine,
+            } => Some((leaders[i], cosine)),
         };
         let decided: Vec<(&Line, Option<(&Line, &'static str, f32)>)> = today
             .iter()
             .map(|&line| {
-                let cover = match (known.get(line.template.as_str()), first.get(line.template.as_str())) {
+                let cover = match (
+                    known.get(line.template.as_str()),
+                    first.get(line.template.as_str()),
+                ) {
                     (Some(&by), _) => Some((by, "template", 1.0)),
                     (None, Some(&leader)) => match near(leader) {
                         Some((by, cosine)) => Some((by, "cosine", cosine)),
@@ -206,7 +235,11 @@ impl Group {
             .into_iter()
             .map(|(line, cover)| Decision {
                 hash: line.hash.clone(),
-                covers: if cover.is_none() { covers.get(line.hash.as_str()).copied().unwrap_or_default() } else { 0 },
+                covers: if cover.is_none() {
+                    covers.get(line.hash.as_str()).copied().unwrap_or_default()
+                } else {
+                    0
+                },
                 cover: cover.map(|(by, how, cosine)| (by.hash.clone(), by.day, how, cosine)),
             })
             .collect()
@@ -223,8 +256,16 @@ fn embedding(line: &str) -> Box<[f32; DIM]> {
 
 fn decisions(decided: Vec<Decision>) -> Result<ScalarValue> {
     let rows = decided.len();
-    let (mut hash, mut by, mut how) = (StringBuilder::new(), StringBuilder::new(), StringBuilder::new());
-    let (mut day, mut cosine, mut covers) = (Date32Builder::new(), Float32Builder::new(), Int64Builder::new());
+    let (mut hash, mut by, mut how) = (
+        StringBuilder::new(),
+        StringBuilder::new(),
+        StringBuilder::new(),
+    );
+    let (mut day, mut cosine, mut covers) = (
+        Date32Builder::new(),
+        Float32Builder::new(),
+        Int64Builder::new(),
+    );
     for decision in decided {
         hash.append_value(&decision.hash);
         covers.append_value(decision.covers);
@@ -243,8 +284,17 @@ fn decisions(decided: Vec<Decision>) -> Result<ScalarValue> {
         Arc::new(covers.finish()),
     ];
     let structs = StructArray::try_new(decision_fields(), columns, None)?;
-    let item = Arc::new(Field::new("item", DataType::Struct(decision_fields()), true));
-    let list = ListArray::try_new(item, OffsetBuffer::from_lengths([rows]), Arc::new(structs), None)?;
+    let item = Arc::new(Field::new(
+        "item",
+        DataType::Struct(decision_fields()),
+        true,
+    ));
+    let list = ListArray::try_new(
+        item,
+        OffsetBuffer::from_lengths([rows]),
+        Arc::new(structs),
+        None,
+    )?;
     Ok(ScalarValue::List(Arc::new(list)))
 }
 
@@ -256,29 +306,52 @@ mod tests {
         let mut template = String::new();
         canonical(text, &mut template);
         let hash = crate::sql::text::content_hash(text);
-        Line { hash, line: text.to_owned(), template, events, day: if earlier { 1 } else { 2 }, earlier }
+        Line {
+            hash,
+            line: text.to_owned(),
+            template,
+            events,
+            day: if earlier { 1 } else { 2 },
+            earlier,
+        }
     }
 
     fn decide(lines: Vec<Line>) -> BTreeMap<String, Decision> {
-        let decided = Group { lines, threshold: 0.75 }.decide();
+        let decided = Group {
+            lines,
+            threshold: 0.75,
+        }
+        .decide();
         decided.into_iter().map(|d| (d.hash.clone(), d)).collect()
     }
 
     #[test]
     fn the_most_frequent_line_of_a_template_covers_the_others() {
-        let (rare, common) = (line("ping -n 1 10.0.0.7", 1, false), line("ping -n 2 10.0.0.8", 9, false));
+        let (rare, common) = (
+            line("ping -n 1 10.0.0.7", 1, false),
+            line("ping -n 2 10.0.0.8", 9, false),
+        );
         let decided = decide(vec![rare.clone(), common.clone()]);
         assert_eq!(decided[&common.hash].cover, None);
         assert_eq!(decided[&common.hash].covers, 1);
-        assert_eq!(decided[&rare.hash].cover, Some((common.hash, 2, "template", 1.0)));
+        assert_eq!(
+            decided[&rare.hash].cover,
+            Some((common.hash, 2, "template", 1.0))
+        );
     }
 
     #[test]
     fn a_line_of_an_earlier_day_covers_and_is_not_decided_again() {
-        let (old, new) = (line("ping -n 1 10.0.0.7", 1, true), line("ping -n 2 10.0.0.8", 9, false));
+        let (old, new) = (
+            line("ping -n 1 10.0.0.7", 1, true),
+            line("ping -n 2 10.0.0.8", 9, false),
+        );
         let decided = decide(vec![new.clone(), old.clone()]);
         assert_eq!(decided.len(), 1);
-        assert_eq!(decided[&new.hash].cover, Some((old.hash, 1, "template", 1.0)));
+        assert_eq!(
+            decided[&new.hash].cover,
+            Some((old.hash, 1, "template", 1.0))
+        );
     }
 
     #[test]
@@ -299,7 +372,10 @@ mod tests {
 
     #[test]
     fn the_state_survives_its_bytes() {
-        let group = Group { lines: vec![line("a b", 1, false)], threshold: 0.5 };
+        let group = Group {
+            lines: vec![line("a b", 1, false)],
+            threshold: 0.5,
+        };
         let bytes = group.bytes().ok().flatten().unwrap_or_default();
         let mut other = Group::default();
         assert!(State::merge(&mut other, &bytes).is_ok());

@@ -7,7 +7,9 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 
 use super::function::Kind::{Float, Int, Text};
-use super::function::{Aggregate, Args, Doc, Scalar, State, failed, float_column, int_column, text_column};
+use super::function::{
+    Aggregate, Args, Doc, Scalar, State, failed, float_column, int_column, text_column,
+};
 use crate::model_cache;
 use crate::quota::{Quota, QuotaState};
 
@@ -18,10 +20,15 @@ pub static AGGREGATES: &[Aggregate] = &[Aggregate {
     name: STATE,
     arguments: &[("score", Float), ("hash", Text), ("n", Int)],
     returns: || DataType::Binary,
-    state: || Box::new(Highest { state: None, rows: 0 }),
+    state: || {
+        Box::new(Highest {
+            state: None,
+            rows: 0,
+        })
+    },
     doc: Doc {
         what: "The `n` highest scores with their hashes, as a state that merges; equal scores: the smaller hash first.",
-        example: "SELECT octet_length(quota_state(CAST(s AS FLOAT), cmd_hash(h), 1)) > 0 FROM (VALUES (1, 'a')) AS t (s, h)",
+        example: "SELECT quota_state(CAST(s AS FLOAT), cmd_hash(h), 1) IS NOT NULL FROM (VALUES (1, 'a')) AS t (s, h)",
         result: "true",
     },
 }];
@@ -45,17 +52,22 @@ fn rank(args: &Args<'_>) -> Result<ArrayRef> {
         return Ok(Arc::new(Int64Array::new_null(args.rows())));
     }
     let uri = args.literal_text(2)?;
-    let quota = model_cache::load(uri, |bytes| Quota::from_bytes(bytes).map_err(|e| e.to_string()));
+    let quota = model_cache::load(uri, |bytes| {
+        Quota::from_bytes(bytes).map_err(|e| e.to_string())
+    });
     let quota = quota.map_err(|e| failed("quota_rank", e))?;
     let ranks = scores.iter().zip(hashes).map(|(score, hash)| {
-        let (Some(score), Some(hash)) = (score, hash) else { return Ok(None) };
+        let (Some(score), Some(hash)) = (score, hash) else {
+            return Ok(None);
+        };
         Ok(quota.rank(score, parse(hash)?).map(i64::from))
     });
     Ok(Arc::new(ranks.collect::<Result<Int64Array>>()?))
 }
 
 fn parse(hash: &str) -> Result<u128> {
-    u128::from_str_radix(hash, 16).map_err(|_| failed(STATE, "a hash is 32 hex digits, as of cmd_hash"))
+    u128::from_str_radix(hash, 16)
+        .map_err(|_| failed(STATE, "a hash is 32 hex digits, as of cmd_hash"))
 }
 
 #[derive(Debug)]
@@ -67,11 +79,17 @@ struct Highest {
 
 impl State for Highest {
     fn update(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let (scores, hashes) = (float_column(STATE, values, 0)?, text_column(STATE, values, 1)?);
+        let (scores, hashes) = (
+            float_column(STATE, values, 0)?,
+            text_column(STATE, values, 1)?,
+        );
         let sizes = int_column(STATE, values, 2)?;
         for ((score, hash), n) in scores.iter().zip(hashes).zip(sizes) {
-            let (Some(score), Some(hash), Some(n)) = (score, hash, n) else { continue };
-            let n = usize::try_from(n).map_err(|_| failed(STATE, format!("n must not be negative, got {n}")))?;
+            let (Some(score), Some(hash), Some(n)) = (score, hash, n) else {
+                continue;
+            };
+            let n = usize::try_from(n)
+                .map_err(|_| failed(STATE, format!("n must not be negative, got {n}")))?;
             self.rows = (self.rows + 1).min(2 * n);
             if self.state.is_none() {
                 self.state = Some(QuotaState::new(n).map_err(|e| failed(STATE, e))?);

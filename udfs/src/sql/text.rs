@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float32Builder, Int64Array, ListBuilder,
-    StringArray, StringBuilder,
+    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float32Builder, Int64Array,
+    ListBuilder, StringArray, StringBuilder,
 };
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::Result;
@@ -20,9 +20,17 @@ use crate::text::lexical::{DIM, Lexical};
 use crate::text::{decode, guard};
 use crate::vector::cosine;
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a few hundred features")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "a few hundred features"
+)]
 const WIDTH: i32 = N_FEATURES as i32;
-#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "512 dimensions")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "512 dimensions"
+)]
 const EMBEDDING: i32 = DIM as i32;
 
 const LINE: super::function::Argument = ("line", Text);
@@ -37,7 +45,7 @@ pub static SCALARS: &[Scalar] = &[
         doc: Doc {
             what: "The first 128 bits of the line's BLAKE3 hash, as 32 hex digits: its name in every table.",
             example: "SELECT cmd_hash('whoami')",
-            result: "34b5b8e23bbfc0e5e9d27d5b6b3d5e2c",
+            result: "8360800091ae2b739478f5ce76723cdc",
         },
     },
     Scalar {
@@ -49,7 +57,7 @@ pub static SCALARS: &[Scalar] = &[
             what: "Which of `buckets` (a power of two) a text belongs to, by the leading bits of its hash: buckets in \
                    order hold hashes in order. NULL for NULL.",
             example: "SELECT cmd_bucket('whoami', 16)",
-            result: "3",
+            result: "8",
         },
     },
     Scalar {
@@ -58,7 +66,12 @@ pub static SCALARS: &[Scalar] = &[
         returns: || DataType::Float32,
         call: |args| {
             let lines = args.text(0)?;
-            Ok(Arc::new(lines.iter().map(|l| l.map(features::entropy)).collect::<Float32Array>()))
+            Ok(Arc::new(
+                lines
+                    .iter()
+                    .map(|l| l.map(features::entropy))
+                    .collect::<Float32Array>(),
+            ))
         },
         doc: Doc {
             what: "Shannon entropy of the line, in bits a character.",
@@ -111,7 +124,14 @@ pub static SCALARS: &[Scalar] = &[
         name: "cmd_tokens",
         forms: &[&[LINE]],
         returns: texts_type,
-        call: |args| map_texts(args, |line| features::tokens(line).into_iter().map(str::to_owned).collect()),
+        call: |args| {
+            map_texts(args, |line| {
+                features::tokens(line)
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect()
+            })
+        },
         doc: Doc {
             what: "The words of a line, in order.",
             example: "SELECT cmd_tokens('reg add HKLM\\Software')",
@@ -124,7 +144,13 @@ pub static SCALARS: &[Scalar] = &[
         returns: texts_type,
         call: |args| {
             let mut featurizer = Featurizer::new();
-            map_texts(args, |line| featurizer.behaviors(line).into_iter().map(str::to_owned).collect())
+            map_texts(args, |line| {
+                featurizer
+                    .behaviors(line)
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect()
+            })
         },
         doc: Doc {
             what: "The behavioural tags of a line (obfuscation, data transfer, credential dumping …): see \
@@ -235,7 +261,12 @@ pub fn content_hash(text: &str) -> String {
 }
 
 fn map_text(args: &Args<'_>, f: impl Fn(&str) -> Option<String>) -> Result<ArrayRef> {
-    Ok(Arc::new(args.text(0)?.iter().map(|text| text.and_then(&f)).collect::<StringArray>()))
+    Ok(Arc::new(
+        args.text(0)?
+            .iter()
+            .map(|text| text.and_then(&f))
+            .collect::<StringArray>(),
+    ))
 }
 
 fn map_texts(args: &Args<'_>, mut f: impl FnMut(&str) -> Vec<String>) -> Result<ArrayRef> {
@@ -264,11 +295,20 @@ fn bucket(args: &Args<'_>) -> Result<ArrayRef> {
         };
         let bits = match u64::try_from(count) {
             Ok(count) if count.is_power_of_two() && count <= 1 << 32 => count.trailing_zeros(),
-            _ => return Err(failed("cmd_bucket", format!("buckets must be a power of two up to 2^32, got {count}"))),
+            _ => {
+                return Err(failed(
+                    "cmd_bucket",
+                    format!("buckets must be a power of two up to 2^32, got {count}"),
+                ));
+            }
         };
         let hash = blake3::hash(text.as_bytes());
         let head = u64::from_be_bytes(hash.as_bytes()[..8].try_into().unwrap_or_default());
-        out.push(Some(if bits == 0 { 0 } else { i64::try_from(head >> (64 - bits)).unwrap_or_default() }));
+        out.push(Some(if bits == 0 {
+            0
+        } else {
+            i64::try_from(head >> (64 - bits)).unwrap_or_default()
+        }));
     }
     Ok(Arc::new(Int64Array::from(out)))
 }
@@ -290,7 +330,14 @@ fn embed(args: &Args<'_>) -> Result<ArrayRef> {
 fn cosine_of(args: &Args<'_>) -> Result<ArrayRef> {
     let (a, b) = (args.vector(0)?, args.vector(1)?);
     if a.width() != b.width() {
-        return Err(failed("vec_cosine", format!("the vectors have {} and {} dimensions", a.width(), b.width())));
+        return Err(failed(
+            "vec_cosine",
+            format!(
+                "the vectors have {} and {} dimensions",
+                a.width(),
+                b.width()
+            ),
+        ));
     }
     let (mut x, mut y) = (vec![0.0; a.width()], vec![0.0; a.width()]);
     let cosines = (0..args.rows()).map(|row| {
@@ -307,7 +354,12 @@ fn cosine_of(args: &Args<'_>) -> Result<ArrayRef> {
 /// A fixed-size list column of `width`.
 pub(super) fn list(width: i32, values: Float32Array, valid: Vec<bool>) -> Result<ArrayRef> {
     let item = Arc::new(Field::new("item", DataType::Float32, true));
-    Ok(Arc::new(FixedSizeListArray::try_new(item, width, Arc::new(values), Some(valid.into()))?))
+    Ok(Arc::new(FixedSizeListArray::try_new(
+        item,
+        width,
+        Arc::new(values),
+        Some(valid.into()),
+    )?))
 }
 
 fn compute_features(args: &Args<'_>) -> Result<ArrayRef> {
@@ -318,19 +370,32 @@ fn compute_features(args: &Args<'_>) -> Result<ArrayRef> {
     };
     let frequencies = frequencies
         .map(|uri| {
-            model_cache::load(uri, |bytes| DocumentFrequencies::from_bytes(bytes).map_err(|e| e.to_string()))
-                .map_err(|e| failed("cmd_features", e))
+            model_cache::load(uri, |bytes| {
+                DocumentFrequencies::from_bytes(bytes).map_err(|e| e.to_string())
+            })
+            .map_err(|e| failed("cmd_features", e))
         })
         .transpose()?;
-    let context = if args.count() == 9 { Some(Columns::new(args)?) } else { None };
+    let context = if args.count() == 9 {
+        Some(Columns::new(args)?)
+    } else {
+        None
+    };
     let mut featurizer = Featurizer::new();
     let mut row = [0.0f32; N_FEATURES];
     let mut values = Float32Builder::with_capacity(lines.len() * N_FEATURES);
     let mut valid = Vec::with_capacity(lines.len());
     for (i, line) in lines.iter().enumerate() {
         valid.push(line.is_some());
-        let context = context.as_ref().map_or_else(Context::default, |columns| columns.at(i));
-        featurizer.compute(line.unwrap_or_default(), &context, frequencies.as_deref(), &mut row);
+        let context = context
+            .as_ref()
+            .map_or_else(Context::default, |columns| columns.at(i));
+        featurizer.compute(
+            line.unwrap_or_default(),
+            &context,
+            frequencies.as_deref(),
+            &mut row,
+        );
         for &value in &row {
             values.append_option((!value.is_nan()).then_some(value));
         }
@@ -347,14 +412,28 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn new(args: &'a Args<'_>) -> Result<Self> {
         Ok(Self {
-            texts: [args.text(1)?, args.text(2)?, args.text(3)?, args.text(4)?, args.text(5)?],
+            texts: [
+                args.text(1)?,
+                args.text(2)?,
+                args.text(3)?,
+                args.text(4)?,
+                args.text(5)?,
+            ],
             flags: [args.boolean(6)?, args.boolean(7)?],
         })
     }
 
     fn at(&self, row: usize) -> Context<'a> {
-        let text = |i: usize| self.texts[i].is_valid(row).then(|| self.texts[i].value(row));
-        let flag = |i: usize| self.flags[i].is_valid(row).then(|| self.flags[i].value(row));
+        let text = |i: usize| {
+            self.texts[i]
+                .is_valid(row)
+                .then(|| self.texts[i].value(row))
+        };
+        let flag = |i: usize| {
+            self.flags[i]
+                .is_valid(row)
+                .then(|| self.flags[i].value(row))
+        };
         Context {
             image: text(0),
             parent_image: text(1),
@@ -370,7 +449,10 @@ impl<'a> Columns<'a> {
 fn one_feature(args: &Args<'_>) -> Result<ArrayRef> {
     let name = args.literal_text(1)?;
     let position = crate::text::catalog::position(name).ok_or_else(|| {
-        failed("cmd_feature", format!("no feature is named {name:?}; `gleaner functions --features` lists them"))
+        failed(
+            "cmd_feature",
+            format!("no feature is named {name:?}; `gleaner functions --features` lists them"),
+        )
     })?;
     let mut featurizer = Featurizer::new();
     let mut row = [0.0f32; N_FEATURES];
