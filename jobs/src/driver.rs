@@ -106,19 +106,16 @@ async fn stages(day: &DayRun<'_>) -> Result<Vec<StageRecord>, JobError> {
         .up_to_date("telemetry", &[TELEMETRY, QUARANTINE], &fingerprint)
         .await?;
     let known_commands = day.up_to_date("commands", &[COMMANDS], &after).await?;
-    let commands = match (known, known_commands) {
-        (Some(telemetry), Some(commands)) => {
-            done(telemetry);
-            commands
+    let commands = if let (Some(telemetry), Some(commands)) = (known, known_commands) {
+        done(telemetry);
+        commands
+    } else {
+        let (record, events) = telemetry::run(day, &inputs, &fingerprint).await?;
+        done(record);
+        if last == 0 {
+            return Ok(records);
         }
-        _ => {
-            let (record, events) = telemetry::run(day, &inputs, &fingerprint).await?;
-            done(record);
-            if last == 0 {
-                return Ok(records);
-            }
-            commands::run(day, &events, &after).await?
-        }
+        commands::run(day, &events, &after).await?
     };
     if last == 0 {
         return Ok(records);

@@ -123,30 +123,51 @@ impl Engine {
     /// Runs `tasks`, calling `done` after each; results are in task order.
     ///
     /// # Errors
-    /// The first error of a task that failed [`TRIES`] times (a wrong query fails at once).
+    /// As [`Engine::fold`].
     pub async fn run(
         &self,
         tasks: Vec<Task>,
         done: &(dyn Fn() + Sync),
     ) -> Result<Vec<Vec<RecordBatch>>, JobError> {
-        futures::stream::iter(tasks.into_iter().map(|task| {
+        let mut results = Vec::with_capacity(tasks.len());
+        let keep = |batches| {
+            results.push(batches);
+            Ok(())
+        };
+        self.fold(tasks, done, keep).await?;
+        Ok(results)
+    }
+
+    /// Runs `tasks` and hands each result to `f`, in task order; no more than `slots` results wait.
+    ///
+    /// # Errors
+    /// The first error of `f`, or of a task that failed [`TRIES`] times (a wrong query fails at once).
+    pub async fn fold(
+        &self,
+        tasks: Vec<Task>,
+        done: &(dyn Fn() + Sync),
+        mut f: impl FnMut(Vec<RecordBatch>) -> Result<(), JobError>,
+    ) -> Result<(), JobError> {
+        let running = tasks.into_iter().map(|task| {
             let engine = self.clone();
             async move {
                 // A thread of its own for each task: a task is one partition, so it keeps one core busy.
+                let name = task.name.clone();
                 let result = tokio::spawn(async move { engine.run_task(&task).await }).await;
-                let result = result.unwrap_or_else(|e| {
-                    Err(JobError::Task {
-                        name: "?".into(),
-                        source: Box::new(e),
-                    })
-                });
+                let source = |e| JobError::Task {
+                    name,
+                    source: Box::new(e),
+                };
+                let result = result.map_err(source).and_then(|result| result);
                 done();
                 result
             }
-        }))
-        .buffered(self.slots)
-        .try_collect()
-        .await
+        });
+        let mut results = std::pin::pin!(futures::stream::iter(running).buffered(self.slots));
+        while let Some(batches) = results.try_next().await? {
+            f(batches)?;
+        }
+        Ok(())
     }
 
     /// Runs `tasks` that write: one [`Written`] each.
@@ -230,14 +251,15 @@ pub fn register(ctx: &SessionContext, name: &str, source: &Source) -> Result<(),
 
 /// What another attempt may mend: input and output, the network, a lost executor. A wrong query stays wrong.
 fn is_transient(error: &DataFusionError) -> bool {
-    match error.find_root() {
-        DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => true,
-        // Ballista flattens what happened on an executor, or to it, to text.
-        DataFusionError::Execution(_)
-        | DataFusionError::External(_)
-        | DataFusionError::ArrowError(..) => true,
-        _ => false,
-    }
+    // Ballista flattens what happened on an executor, or to it, to text: `Execution`.
+    matches!(
+        error.find_root(),
+        DataFusionError::IoError(_)
+            | DataFusionError::ObjectStore(_)
+            | DataFusionError::Execution(_)
+            | DataFusionError::External(_)
+            | DataFusionError::ArrowError(..)
+    )
 }
 
 fn written(batches: &[RecordBatch]) -> Result<Written, JobError> {

@@ -82,7 +82,7 @@ pub enum JobError {
         /// How often it was tried.
         tries: usize,
     },
-    /// DataFusion or Ballista.
+    /// `DataFusion` or Ballista.
     #[error("{0}")]
     Query(#[from] DataFusionError),
     /// Delta Lake.

@@ -1,4 +1,4 @@
-//! One `session()` makes both engines: DataFusion in this process, and a Ballista cluster. The settings that
+//! One `session()` makes both engines: `DataFusion` in this process, and a Ballista cluster. The settings that
 //! could change an answer are fixed here, for both.
 
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub fn state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Result<SessionS
 /// Registers the one list of functions.
 ///
 /// # Errors
-/// When a name is taken already, by DataFusion or by one of ours.
+/// When a name is taken already, by `DataFusion` or by one of ours.
 pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     let taken = |name: &str| {
         Err(DataFusionError::Configuration(format!(
@@ -91,7 +91,7 @@ pub fn runtime(memory_bytes: usize) -> Result<Arc<RuntimeEnv>> {
         .build_arc()
 }
 
-/// DataFusion in this process.
+/// `DataFusion` in this process.
 ///
 /// # Errors
 /// As [`runtime`] and [`state`].

@@ -67,13 +67,16 @@ def read_spark(_table, delta):
     if not shutil.which(java):
         raise RuntimeError(f"no {java}; Debian: apt-get install openjdk-17-jre-headless")
     os.environ.pop("SPARK_HOME", None)  # the pinned Spark, not one that is on the machine
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     from pyspark.sql import SparkSession
     from pyspark.sql.types import StructType
 
     with tempfile.TemporaryDirectory(prefix="gleaner-readers-") as scratch:
         log4j = Path(scratch, "log4j2.properties")
         log4j.write_text(  # what goes wrong comes as an exception too
-            "rootLogger.level = fatal\n"
+            # With no appender of its own Spark would take the file for no configuration, and log its warnings.
+            "rootLogger.level = fatal\nrootLogger.appenderRef.e.ref = e\n"
+            "appender.e.type = Console\nappender.e.name = e\nappender.e.target = SYSTEM_ERR\n"
             # Spark takes PySpark for a shell, and says so unless the shell's logger has the root's level.
             "logger.g.name = org.apache.spark.api.python.PythonGatewayServer\nlogger.g.level = fatal\n"
         )

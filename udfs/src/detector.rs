@@ -190,13 +190,13 @@ pub fn fit(
         return fit(&[keys[0], keys[0]], &[rows, rows].concat(), d, params);
     }
     let scaler = Scaler::fit(rows, d, &params.scaler.check()?)?;
-    let mut scaled = vec![0.0; rows.len()];
-    scaler.transform(rows, d, &mut scaled)?;
-    let iforest = IForestModel::fit(keys, &scaled, d, &params.iforest.check()?)?;
+    let mut inputs = vec![0.0; rows.len()];
+    scaler.transform(rows, d, &mut inputs)?;
+    let iforest = IForestModel::fit(keys, &inputs, d, &params.iforest.check()?)?;
     let mut moments = Moments::new(d)?;
-    moments.add(&scaled, d)?;
+    moments.add(&inputs, d)?;
     let pca = PcaModel::fit(&moments, &params.pca.check()?)?;
-    let few = &scaled[..scaled.len().min(params.kmeans_rows * d)];
+    let few = &inputs[..inputs.len().min(params.kmeans_rows * d)];
     // Fewer lines than clusters: every line may be a centroid of its own.
     let clusters = params.kmeans.n_clusters.min(few.len() / d.max(1)).max(1);
     let kmeans = KMeansModel::fit(

@@ -74,12 +74,25 @@ fn read(uri: &str) -> Result<Vec<u8>, String> {
     let loader = LOADER.get().ok_or("this process has no model loader")?;
     let bytes = loader(uri).map_err(|e| format!("{uri}: {e}"))?;
     let expected = uri.rsplit('/').next().unwrap_or_default();
-    let found: String = Sha256::digest(&bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let found = sha256(&bytes);
     if found != expected {
         return Err(format!("{uri}: damaged: its SHA-256 is {found}"));
     }
     Ok(bytes)
+}
+
+/// Lower-case hex SHA-256: the name of a model.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes
+        .iter()
+        .flat_map(|b| [b >> 4, b & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]));
+    digits.collect()
 }

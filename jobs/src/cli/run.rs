@@ -88,18 +88,17 @@ impl EngineArgs {
             )));
         }
         let slots = |default: usize| self.slots.map_or(default, NonZeroUsize::get);
-        match &self.cluster {
-            Some(url) => Engine::cluster(url, slots(8)),
-            None => {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "checked above"
-                )]
-                let bytes = (self.memory * f64::from(1 << 30)) as usize;
-                let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-                Engine::embedded(slots(cores), bytes)
-            }
+        if let Some(url) = &self.cluster {
+            Engine::cluster(url, slots(8))
+        } else {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "checked above"
+            )]
+            let bytes = (self.memory * f64::from(1 << 30)) as usize;
+            let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+            Engine::embedded(slots(cores), bytes)
         }
     }
 }

@@ -220,9 +220,9 @@ async fn shell(ctx: &SessionContext, names: Vec<String>, json: bool) -> Result<(
         match run(ctx, query).await {
             Ok(batches) => {
                 if json {
-                    output::json(&batches)?
+                    output::json(&batches)?;
                 } else {
-                    output::table(&batches)?
+                    output::table(&batches)?;
                 }
                 let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
                 output::line(&format!(

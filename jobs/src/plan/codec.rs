@@ -169,7 +169,7 @@ impl PhysicalExtensionCodec for PhysicalCodec {
     }
 }
 
-/// Plans the logical nodes of ours; DataFusion's planner does the rest.
+/// Plans the logical nodes of ours; `DataFusion`'s planner does the rest.
 #[derive(Debug, Default)]
 pub struct Planner;
 

@@ -270,11 +270,8 @@ impl Digest {
     /// 64 hex digits, most significant limb first.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        self.0
-            .iter()
-            .rev()
-            .map(|limb| format!("{limb:016x}"))
-            .collect()
+        let [a, b, c, d] = self.0;
+        format!("{d:016x}{c:016x}{b:016x}{a:016x}")
     }
 
     /// Reads what [`Digest::to_hex`] wrote.
@@ -342,9 +339,7 @@ async fn write(
         uuid::Uuid::new_v4().simple()
     );
     let (store, directory) = resolve(context, &spec.directory_url)?;
-    let path = name
-        .split('/')
-        .fold(directory, |path, part| path.join(part));
+    let path = name.split('/').fold(directory, deltalake_core::Path::join);
     let sort = match spec.sort_column.as_str() {
         "" => None,
         column => Some(schema.index_of(column)?),

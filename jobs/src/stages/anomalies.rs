@@ -19,6 +19,7 @@ use super::sql::{Value, fill};
 use super::{DayRun, StageRecord, rows_of, tables};
 use crate::engine::{Source, Task, Written, binary_value};
 use crate::error::JobError;
+use crate::warehouse::model_path;
 use crate::warehouse::tables::{ANOMALIES, COMMANDS};
 
 /// # Errors
@@ -66,9 +67,10 @@ pub async fn run(
     }
     let mut values = vec![];
     for (kind, state) in Kind::ALL.into_iter().zip(&highest) {
-        let (_, uri) = day.warehouse.put_model(state.finish().to_bytes()).await?;
+        let quota = day.warehouse.put_model(state.finish().to_bytes()).await?;
+        let uri = day.warehouse.url(&model_path(&quota));
         values.push((format!("{}_ranks", kind.name()), Value::Text(uri)));
-        values.push((kind.name().to_owned(), model(models, kind.name())?));
+        values.push((kind.name().to_owned(), model(day, models, kind.name())?));
     }
     let values: Vec<_> = values
         .iter()
@@ -120,12 +122,12 @@ fn guess(models: &StageRecord, kind: Kind, quota: u64, lines: u64) -> f32 {
     }
 }
 
-fn model(models: &StageRecord, name: &str) -> Result<Value, JobError> {
-    let uri = models
+fn model(day: &DayRun<'_>, models: &StageRecord, name: &str) -> Result<Value, JobError> {
+    let path = models
         .notes
         .get(name)
         .ok_or_else(|| JobError::Internal(format!("no {name} among the models")))?;
-    Ok(Value::Text(uri.clone()))
+    Ok(Value::Text(day.warehouse.url(path)))
 }
 
 async fn score(
@@ -135,10 +137,10 @@ async fn score(
     low: [f32; 3],
 ) -> Result<Vec<Written>, JobError> {
     let values = [
-        ("frequencies", model(models, "frequencies")?),
-        ("iforest", model(models, "iforest")?),
-        ("pca", model(models, "pca")?),
-        ("kmeans", model(models, "kmeans")?),
+        ("frequencies", model(day, models, "frequencies")?),
+        ("iforest", model(day, models, "iforest")?),
+        ("pca", model(day, models, "pca")?),
+        ("kmeans", model(day, models, "kmeans")?),
         ("iforest_low", Value::Float(low[0])),
         ("pca_low", Value::Float(low[1])),
         ("kmeans_low", Value::Float(low[2])),

@@ -20,15 +20,17 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use chrono::NaiveDate;
+use datafusion::arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Engine, Source, Task, Written};
 use crate::error::JobError;
 use crate::options::RunOptions;
 use crate::plan::write::Digest;
+use crate::warehouse::Warehouse;
 use crate::warehouse::delta::file_prefix;
 use crate::warehouse::tables::Table;
-use crate::warehouse::{Warehouse, sha256};
+use gleaner_udfs::model_cache::sha256;
 
 /// Raised whenever a stage would answer differently on the same input.
 pub const REVISION: u32 = 1;
@@ -257,9 +259,26 @@ impl DayRun<'_> {
         stage: &str,
         step: &str,
         tasks: Vec<Task>,
-    ) -> Result<Vec<Vec<datafusion::arrow::array::RecordBatch>>, JobError> {
+    ) -> Result<Vec<Vec<RecordBatch>>, JobError> {
         self.progress.step(stage, step, tasks.len());
         self.engine.run(tasks, &|| self.progress.task_done()).await
+    }
+
+    /// Runs tasks of a step and hands each result to `f`, in task order, as soon as it can be.
+    ///
+    /// # Errors
+    /// As [`Engine::fold`].
+    pub async fn fold(
+        &self,
+        stage: &str,
+        step: &str,
+        tasks: Vec<Task>,
+        f: impl FnMut(Vec<RecordBatch>) -> Result<(), JobError>,
+    ) -> Result<(), JobError> {
+        self.progress.step(stage, step, tasks.len());
+        self.engine
+            .fold(tasks, &|| self.progress.task_done(), f)
+            .await
     }
 
     /// Runs writing tasks of a step, with progress.

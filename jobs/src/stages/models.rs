@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use gleaner_udfs::detector::{self, FitParams, Kind};
+use gleaner_udfs::learner::LearnerError;
 use gleaner_udfs::sketch::document_frequency::DocumentFrequencies;
 use gleaner_udfs::sketch::sample::SampleState;
 
 use super::sql::{Value, fill};
 use super::{DayRun, StageRecord, tables};
-use crate::engine::binary_value;
+use crate::engine::{Task, Written, binary_value};
 use crate::error::JobError;
+use crate::warehouse::model_path;
 use crate::warehouse::tables::{COMMANDS, MODELS};
 
 /// # Errors
@@ -29,111 +31,35 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord
     if let Some(record) = day.up_to_date("models", &[MODELS], &fingerprint).await? {
         return Ok(record);
     }
-    let buckets = day.buckets(&COMMANDS).await?;
-    let task = |name: &str, part: usize, sql: String, bucket: &crate::engine::Source| {
-        crate::engine::Task {
-            name: format!("{}/{name}/{part}", day.day),
-            sql,
-            tables: tables([("commands", bucket.clone())]),
-            write: None,
-        }
-    };
-
-    let sql = include_str!("frequencies.sql");
-    let tasks = buckets
-        .iter()
-        .enumerate()
-        .map(|(i, b)| task("frequencies", i, sql.to_owned(), b))
-        .collect();
-    let mut frequencies = DocumentFrequencies::new();
-    for batches in day.run("models", "token frequencies", tasks).await? {
-        if let Some(bytes) = binary_value(&batches, 0)? {
-            frequencies.merge(
-                &DocumentFrequencies::from_bytes(&bytes)
-                    .map_err(|e| JobError::Model(e.to_string()))?,
-            );
-        }
-    }
-    let mut fitted = vec![
-        Fitted::store(
-            day,
-            "frequencies",
-            frequencies.to_bytes(),
-            commands.rows_kept,
-            String::new(),
-        )
-        .await?,
-    ];
-
-    let values = [
-        ("rows", Value::Int(day.options.fit_rows)),
-        ("frequencies", Value::Text(fitted[0].uri.clone())),
-    ];
-    let sql = fill(include_str!("sample.sql"), &values);
-    let tasks = buckets
-        .iter()
-        .enumerate()
-        .map(|(i, b)| task("sample", i, sql.clone(), b))
-        .collect();
-    let mut sample: Option<SampleState> = None;
-    for batches in day.run("models", "sample of features", tasks).await? {
-        let Some(bytes) = binary_value(&batches, 0)? else {
-            continue;
-        };
-        let part = SampleState::from_bytes(&bytes).map_err(|e| JobError::Model(e.to_string()))?;
-        match &mut sample {
-            Some(sample) => sample
-                .merge(&part)
-                .map_err(|e| JobError::Model(e.to_string()))?,
-            None => sample = Some(part),
-        }
-    }
-    let sample = sample.ok_or_else(|| JobError::Model("the day has no line to fit on".into()))?;
+    let frequencies = frequencies(day).await?.to_bytes();
+    let lines = commands.rows_kept;
+    let mut fitted =
+        vec![Fitted::store(day, "frequencies", frequencies, lines, String::new()).await?];
+    let sample = sample(day, lines, &day.warehouse.url(&fitted[0].path())).await?;
 
     day.progress.step("models", "fitting", 1);
     let fit = tokio::task::spawn_blocking(move || fit(&sample, &params));
     let fit = fit.await.map_err(|e| JobError::Model(e.to_string()))??;
     day.progress.task_done();
     for (kind, bytes) in Kind::ALL.into_iter().zip(fit.detectors) {
-        fitted.push(Fitted::store(day, kind.name(), bytes, fit.rows, format!("{params:?}")).await?);
+        let params = format!("{params:?}");
+        fitted.push(Fitted::store(day, kind.name(), bytes, fit.rows, params).await?);
     }
 
-    let trained_on =
-        serde_json::json!({ "day": day.day.to_string(), "commands": commands.digest }).to_string();
-    let rows = fitted.iter().map(|f| {
-        let path = format!("models/objects/{}", f.sha256);
-        let mut row: Vec<Value> = [f.kind.to_owned(), f.sha256.clone(), path]
-            .into_iter()
-            .map(Value::Text)
-            .collect();
-        row.extend([Value::Int(f.rows), Value::Int(f.bytes)]);
-        row.extend([
-            Value::Text(trained_on.clone()),
-            Value::Text(f.params.clone()),
-        ]);
-        row
-    });
-    let values = [
-        ("day", Value::Date(day.day)),
-        ("rows", Value::Rows(rows.collect())),
-    ];
-    let sql = fill(include_str!("models.sql"), &values);
-    let task = day.table_task(&MODELS, 0, &fingerprint, sql, BTreeMap::new());
-    let written = day.engine.run_writes(vec![task], &|| ()).await?;
+    let written = write(day, &fitted, commands, &fingerprint).await?;
+    // Paths, not URIs: a warehouse may be moved.
     let mut notes: BTreeMap<String, String> = fitted
-        .into_iter()
-        .map(|f| (f.kind.to_owned(), f.uri))
+        .iter()
+        .map(|f| (f.kind.to_owned(), f.path()))
         .collect();
     for (kind, scores) in Kind::ALL.into_iter().zip(&fit.scores) {
-        notes.insert(
-            format!("{}_sample", kind.name()),
-            serde_json::json!(scores).to_string(),
-        );
+        let name = format!("{}_sample", kind.name());
+        notes.insert(name, serde_json::json!(scores).to_string());
     }
     let record = StageRecord {
-        rows_in: commands.rows_kept,
+        rows_in: lines,
         rows_kept: fit.rows,
-        rows_dropped: commands.rows_kept - fit.rows,
+        rows_dropped: lines - fit.rows,
         fingerprint,
         notes,
         ..StageRecord::default()
@@ -142,16 +68,115 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord
         .await
 }
 
+/// A task a bucket that returns a state.
+async fn bucket_tasks(day: &DayRun<'_>, name: &str, sql: &str) -> Result<Vec<Task>, JobError> {
+    let buckets = day.buckets(&COMMANDS).await?.into_iter().enumerate();
+    let task = |(part, bucket)| Task {
+        name: format!("{}/{name}/{part}", day.day),
+        sql: sql.to_owned(),
+        tables: tables([("commands", bucket)]),
+        write: None,
+    };
+    Ok(buckets.map(task).collect())
+}
+
+/// Merges the buckets' token frequencies, in order, as they come: one state is held beside the merged one.
+async fn frequencies(day: &DayRun<'_>) -> Result<DocumentFrequencies, JobError> {
+    let tasks = bucket_tasks(day, "frequencies", include_str!("frequencies.sql")).await?;
+    let mut merged = DocumentFrequencies::new();
+    day.fold("models", "token frequencies", tasks, |batches| {
+        if let Some(bytes) = binary_value(&batches, 0)? {
+            let state = DocumentFrequencies::from_bytes(&bytes);
+            merged.merge(&state.map_err(|e| JobError::Model(e.to_string()))?);
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(merged)
+}
+
+/// The lines with the smallest keys, with their features.
+async fn sample(day: &DayRun<'_>, lines: u64, frequencies: &str) -> Result<SampleState, JobError> {
+    let values = [
+        ("rows", Value::Int(day.options.fit_rows)),
+        (
+            "border",
+            Value::Text(sample_border(day.options.fit_rows, lines)),
+        ),
+        ("frequencies", Value::Text(frequencies.to_owned())),
+    ];
+    let sql = fill(include_str!("sample.sql"), &values);
+    let mut merged: Option<SampleState> = None;
+    let failed = |e: LearnerError| JobError::Model(e.to_string());
+    let tasks = bucket_tasks(day, "sample", &sql).await?;
+    day.fold("models", "sample of features", tasks, |batches| {
+        let Some(bytes) = binary_value(&batches, 0)? else {
+            return Ok(());
+        };
+        let state = SampleState::from_bytes(&bytes).map_err(failed)?;
+        if let Some(merged) = &mut merged {
+            return merged.merge(&state).map_err(failed);
+        }
+        merged = Some(state);
+        Ok(())
+    })
+    .await?;
+    merged.ok_or_else(|| JobError::Model("the day has no line to fit on".into()))
+}
+
+/// The key, as 16 hex digits, that the smallest `rows` keys of `lines` uniform ones stay below: 10% and a few hundred
+/// more than that many are expected below it, so that features are computed for few lines that the sample then leaves
+/// out, and a bucket's state holds its share of the sample and no more.
+fn sample_border(rows: u64, lines: u64) -> String {
+    let wanted = u128::from(rows) * 11 / 10 + 500;
+    let border = match wanted << 64 {
+        wanted if lines > 0 => (wanted / u128::from(lines)).min(u128::from(u64::MAX)),
+        _ => u128::from(u64::MAX),
+    };
+    format!("{border:016x}")
+}
+
+async fn write(
+    day: &DayRun<'_>,
+    fitted: &[Fitted],
+    commands: &StageRecord,
+    fingerprint: &str,
+) -> Result<Vec<Written>, JobError> {
+    let trained_on = serde_json::json!({ "day": day.day.to_string(), "commands": commands.digest });
+    let row = |f: &Fitted| {
+        vec![
+            Value::Text(f.kind.to_owned()),
+            Value::Text(f.sha256.clone()),
+            Value::Text(f.path()),
+            Value::Int(f.rows),
+            Value::Int(f.bytes),
+            Value::Text(trained_on.to_string()),
+            Value::Text(f.params.clone()),
+        ]
+    };
+    let values = [
+        ("day", Value::Date(day.day)),
+        ("rows", Value::Rows(fitted.iter().map(row).collect())),
+    ];
+    let sql = fill(include_str!("models.sql"), &values);
+    let task = day.table_task(&MODELS, 0, fingerprint, sql, BTreeMap::new());
+    day.engine.run_writes(vec![task], &|| ()).await
+}
+
 struct Fitted {
     kind: &'static str,
     sha256: String,
-    uri: String,
     rows: u64,
     bytes: u64,
     params: String,
 }
 
 impl Fitted {
+    /// Below the warehouse.
+    fn path(&self) -> String {
+        model_path(&self.sha256)
+    }
+
     async fn store(
         day: &DayRun<'_>,
         kind: &'static str,
@@ -160,11 +185,10 @@ impl Fitted {
         params: String,
     ) -> Result<Self, JobError> {
         let size = bytes.len() as u64;
-        let (sha256, uri) = day.warehouse.put_model(bytes).await?;
+        let sha256 = day.warehouse.put_model(bytes).await?;
         Ok(Self {
             kind,
             sha256,
-            uri,
             rows,
             bytes: size,
             params,
@@ -180,7 +204,7 @@ struct Fit {
 }
 
 fn fit(sample: &SampleState, params: &FitParams) -> Result<Fit, JobError> {
-    let failed = |e: gleaner_udfs::learner::LearnerError| JobError::Model(e.to_string());
+    let failed = |e: LearnerError| JobError::Model(e.to_string());
     let (keys, rows) = sample.columns();
     let d = sample.dimension();
     let detectors = detector::fit(&keys, &rows, d, params).map_err(failed)?;
@@ -211,4 +235,24 @@ fn quantiles(mut scores: Vec<f32>) -> Vec<f32> {
     (0..QUANTILES)
         .map(|q| scores[q * scores.len() / QUANTILES])
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sample_border;
+
+    #[test]
+    fn a_small_day_is_sampled_whole() {
+        assert_eq!(sample_border(65_536, 1000), "ffffffffffffffff");
+        assert_eq!(sample_border(65_536, 0), "ffffffffffffffff");
+    }
+
+    #[test]
+    fn a_large_day_is_cut_in_proportion() {
+        // 72,589 of 50 million: 0.145% of the keys.
+        assert_eq!(
+            sample_border(65_536, 50_000_000),
+            format!("{:016x}", (72_589_u128 << 64) / 50_000_000)
+        );
+    }
 }

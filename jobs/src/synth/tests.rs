@@ -172,7 +172,8 @@ fn the_truth_has_each_unique_line_once_with_the_label_of_its_template() {
         200
     );
     assert_eq!(report.attack_rows, 200);
-    for [label, technique, template] in truth.values() {
+    for line in &unique {
+        let [label, technique, template] = &truth[*line];
         assert_eq!(
             label == "malicious",
             template.starts_with("atk."),
@@ -335,7 +336,8 @@ fn all_formats_hold_the_same_lines() {
             ..small(400)
         });
         let file = fs::File::open(&report.files[0].path).unwrap();
-        let text = match format {
+
+        match format {
             Format::NdjsonGz => {
                 std::io::read_to_string(flate2::read::MultiGzDecoder::new(file)).unwrap()
             }
@@ -353,10 +355,9 @@ fn all_formats_hold_the_same_lines() {
                         .to_string_lossy()
                         .contains("eventDay=20250101")
                 );
-                return String::new();
+                String::new()
             }
-        };
-        text
+        }
     };
     let plain = lines(Format::Ndjson, Schema::Native);
     assert_eq!(plain, lines(Format::NdjsonGz, Schema::Native));

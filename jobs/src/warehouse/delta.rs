@@ -9,11 +9,13 @@ use std::collections::HashMap;
 use chrono::NaiveDate;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
-use deltalake_core::kernel::transaction::{CommitBuilder, TableReference, TransactionError};
+use deltalake_core::kernel::transaction::{
+    CommitBuilder, CommitProperties, TableReference, TransactionError,
+};
 use deltalake_core::kernel::{Action, Add, StructType};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError, TableProperty};
 use futures::TryStreamExt;
 use url::Url;
 
@@ -103,12 +105,7 @@ impl Warehouse {
         table: &Table,
         day: NaiveDate,
     ) -> Result<Option<String>, JobError> {
-        let files = self.files(table, Some(day)).await?;
-        let first = files
-            .first()
-            .and_then(|f| f.fingerprint())
-            .map(str::to_owned);
-        Ok(first.filter(|p| files.iter().all(|f| f.fingerprint() == Some(p.as_str()))))
+        Ok(common_fingerprint(&self.files(table, Some(day)).await?))
     }
 
     /// Replaces a day's files by `written` (paths below the table's directory), in one commit. Does nothing when
@@ -131,7 +128,9 @@ impl Warehouse {
                     None => continue,
                 },
             };
-            if self.fingerprint(table, day).await?.as_deref() == Some(fingerprint) {
+            if common_fingerprint(&active(&loaded, Some(day)).await?)
+                == Some(fingerprint.to_owned())
+            {
                 return Ok(());
             }
             match commit(&loaded, day, fingerprint, written).await {
@@ -159,6 +158,8 @@ impl Warehouse {
             .with_comment(table.doc)
             .with_columns(kernel.fields().cloned())
             .with_partition_columns(["day"])
+            // A month of days is read from one checkpoint and a few commits.
+            .with_configuration_property(TableProperty::CheckpointInterval, Some("10"))
             .await;
         match created {
             Ok(created) => Ok(Some(created)),
@@ -185,6 +186,13 @@ impl Warehouse {
         let schema: SchemaRef = table.schema();
         Ok((!urls.is_empty()).then_some(crate::engine::Source::Parquet { urls, schema }))
     }
+}
+
+/// The fingerprint that all of a day's files carry, if they do.
+fn common_fingerprint(files: &[DataFile]) -> Option<String> {
+    let first = files.first()?.fingerprint()?;
+    let same = files.iter().all(|f| f.fingerprint() == Some(first));
+    same.then(|| first.to_owned())
 }
 
 fn lost_the_race(error: &TransactionError) -> bool {
@@ -256,14 +264,16 @@ async fn commit(
         })
     }));
     let snapshot = table.snapshot()?;
+    let properties = CommitProperties::default()
+        .with_max_retries(0)
+        .with_cleanup_expired_logs(Some(false));
     let operation = DeltaOperation::Write {
         mode: SaveMode::Overwrite,
         partition_by: Some(vec!["day".to_owned()]),
         predicate: Some(format!("day = '{day}'")),
     };
-    CommitBuilder::default()
+    CommitBuilder::from(properties)
         .with_actions(actions)
-        .with_max_retries(0)
         .with_app_metadata(HashMap::from([(
             "gleaner.fingerprint".to_owned(),
             fingerprint.into(),

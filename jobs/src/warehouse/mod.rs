@@ -18,11 +18,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
+use gleaner_udfs::model_cache::sha256;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::error::JobError;
@@ -176,17 +176,17 @@ impl Warehouse {
         put.map(|_| ()).map_err(|e| self.failed(path, e))
     }
 
-    /// Stores a model by its content: returns its SHA-256 and URI.
+    /// Stores a model by its content; returns its SHA-256.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn put_model(&self, bytes: Vec<u8>) -> Result<(String, String), JobError> {
+    pub async fn put_model(&self, bytes: Vec<u8>) -> Result<String, JobError> {
         let name = sha256(&bytes);
-        let path = format!("models/objects/{name}");
+        let path = model_path(&name);
         if self.get(&path).await?.is_none() {
             self.put(&path, bytes).await?;
         }
-        Ok((name, self.url(&path)))
+        Ok(name)
     }
 
     /// Removes everything below a directory; what is not there is no error.
@@ -238,17 +238,14 @@ impl Warehouse {
     }
 }
 
-fn ledger_path(day: NaiveDate, stage: &str, fingerprint: &str) -> String {
-    format!("_ledger/{day}/{stage}-{fingerprint}.json")
+/// Where a model is, below the warehouse.
+#[must_use]
+pub fn model_path(sha256: &str) -> String {
+    format!("models/objects/{sha256}")
 }
 
-/// Lower-case hex SHA-256.
-#[must_use]
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect()
+fn ledger_path(day: NaiveDate, stage: &str, fingerprint: &str) -> String {
+    format!("_ledger/{day}/{stage}-{fingerprint}.json")
 }
 
 /// The local directory of a warehouse's or telemetry's name.

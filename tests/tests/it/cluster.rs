@@ -34,7 +34,7 @@ fn free_ports() -> u16 {
 }
 
 fn listening(address: SocketAddr, process: &mut Child) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while TcpStream::connect(address).is_err() {
         assert!(
             process.try_wait().unwrap().is_none(),

@@ -1,6 +1,18 @@
 //! Gleaner as its users see it: the command, its warehouse, a cluster of its processes. One binary; every test has a
 //! directory of its own.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    unreachable_pub,
+    reason = "a test fails by panicking, and says what it skips"
+)]
+
 mod bad_input;
 mod cluster;
 mod day;

@@ -1,4 +1,4 @@
-//! Others read the benign table: DuckDB, Polars and Spark see the same rows. Needs the Python packages of
+//! Others read the benign table: `DuckDB`, Polars and Spark see the same rows. Needs the Python packages of
 //! `tests/readers/requirements.txt`, in the interpreter that `GLEANER_PYTHON` names.
 
 use std::path::Path;

@@ -148,9 +148,9 @@ pub fn tree(root: &Path) -> Vec<PathBuf> {
         for entry in entries {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                open.push(path)
+                open.push(path);
             } else {
-                found.push(path.strip_prefix(root).unwrap().to_owned())
+                found.push(path.strip_prefix(root).unwrap().to_owned());
             }
         }
     }

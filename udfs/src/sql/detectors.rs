@@ -221,12 +221,11 @@ impl State for Sample {
 
     fn merge(&mut self, bytes: &[u8]) -> Result<()> {
         let other = SampleState::from_bytes(bytes).map_err(|e| failed(SAMPLE, e))?;
-        match &mut self.state {
-            Some(state) => state.merge(&other).map_err(|e| failed(SAMPLE, e)),
-            None => {
-                self.state = Some(other);
-                Ok(())
-            }
+        if let Some(state) = &mut self.state {
+            state.merge(&other).map_err(|e| failed(SAMPLE, e))
+        } else {
+            self.state = Some(other);
+            Ok(())
         }
     }
 

@@ -335,7 +335,7 @@ pub struct Scalar {
     pub doc: Doc,
 }
 
-/// The glue between a [`Scalar`] and DataFusion.
+/// The glue between a [`Scalar`] and `DataFusion`.
 pub struct ScalarGlue {
     function: &'static Scalar,
     signature: Signature,
@@ -461,7 +461,7 @@ pub struct Aggregate {
     pub doc: Doc,
 }
 
-/// The glue between an [`Aggregate`] and DataFusion.
+/// The glue between an [`Aggregate`] and `DataFusion`.
 pub struct AggregateGlue {
     function: &'static Aggregate,
     forms: [&'static [Argument]; 1],

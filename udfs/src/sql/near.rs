@@ -72,7 +72,7 @@ struct Line {
     #[prost(string, tag = "1")]
     hash: String,
     #[prost(string, tag = "2")]
-    line: String,
+    text: String,
     #[prost(string, tag = "3")]
     template: String,
     #[prost(int64, tag = "4")]
@@ -114,7 +114,7 @@ impl State for Group {
             self.threshold = thresholds.value(row);
             self.lines.push(Line {
                 hash: hashes.value(row).to_owned(),
-                line: lines.value(row).to_owned(),
+                text: lines.value(row).to_owned(),
                 template: templates.value(row).to_owned(),
                 events: events.value(row),
                 day: days.value(row),
@@ -144,10 +144,13 @@ impl State for Group {
     fn size(&self) -> usize {
         self.lines
             .iter()
-            .map(|l| size_of::<Line>() + l.hash.len() + l.line.len() + l.template.len())
+            .map(|l| size_of::<Line>() + l.hash.len() + l.text.len() + l.template.len())
             .sum()
     }
 }
+
+/// The line that covers, how, and the cosine.
+type Covered<'a> = (&'a Line, &'static str, f32);
 
 #[derive(Debug, Clone, PartialEq)]
 struct Decision {
@@ -182,9 +185,9 @@ impl Group {
         let history: Vec<Box<[f32; DIM]>> = if leaders.is_empty() {
             vec![]
         } else {
-            earlier.iter().map(|l| embedding(&l.line)).collect()
+            earlier.iter().map(|l| embedding(&l.text)).collect()
         };
-        let vectors: Vec<Box<[f32; DIM]>> = leaders.iter().map(|l| embedding(&l.line)).collect();
+        let vectors: Vec<Box<[f32; DIM]>> = leaders.iter().map(|l| embedding(&l.text)).collect();
         let candidates: Vec<Candidate<'_>> = leaders
             .iter()
             .zip(&vectors)
@@ -207,7 +210,7 @@ impl Group {
                 cosine,
             } => Some((leaders[i], cosine)),
         };
-        let decided: Vec<(&Line, Option<(&Line, &'static str, f32)>)> = today
+        let decided: Vec<(&Line, Option<Covered<'_>>)> = today
             .iter()
             .map(|&line| {
                 let cover = match (
@@ -308,7 +311,7 @@ mod tests {
         let hash = crate::sql::text::content_hash(text);
         Line {
             hash,
-            line: text.to_owned(),
+            text: text.to_owned(),
             template,
             events,
             day: if earlier { 1 } else { 2 },

@@ -103,12 +103,11 @@ impl State for Highest {
 
     fn merge(&mut self, bytes: &[u8]) -> Result<()> {
         let other = QuotaState::from_bytes(bytes).map_err(|e| failed(STATE, e))?;
-        match &mut self.state {
-            Some(state) => state.merge(&other).map_err(|e| failed(STATE, e)),
-            None => {
-                self.state = Some(other);
-                Ok(())
-            }
+        if let Some(state) = &mut self.state {
+            state.merge(&other).map_err(|e| failed(STATE, e))
+        } else {
+            self.state = Some(other);
+            Ok(())
         }
     }
 
