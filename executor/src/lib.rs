@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
@@ -55,18 +56,23 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let message = u32::try_from(session::GRPC_MESSAGE_BYTES)?;
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let state = session::state(session::config(), session::runtime(1 << 30)?)?;
+    // One pool for all tasks of this process.
+    let runtime = session::runtime(usize::try_from(args.memory_mib << 20)?)?;
     let config = ExecutorProcessConfig {
         bind_host: args.bind.ip().to_string(),
         external_host: Some(args.bind.ip().to_string()),
         port: args.bind.port(),
-        grpc_port: args.bind.port() + 1,
+        grpc_port: args
+            .bind
+            .port()
+            .checked_add(1)
+            .context("--bind: the port after it must exist too")?,
         scheduler_host: args.scheduler.ip().to_string(),
         scheduler_port: args.scheduler.port(),
         scheduler_connect_timeout_seconds: 30,
         vcores: args.slots.map_or(cores, NonZeroUsize::get),
         task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
         work_dir: args.work_dir.map(|dir| dir.to_string_lossy().into_owned()),
-        memory_pool_size: Some(args.memory_mib << 20),
         job_data_ttl_seconds: 3600,
         job_data_clean_up_interval_seconds: 300,
         grpc_max_decoding_message_size: message,
@@ -74,7 +80,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         // Not the registry's default: it lacks the nested functions.
         override_function_registry: Some(Arc::new(BallistaFunctionRegistry::from(&state))),
         override_config_producer: Some(Arc::new(session::config)),
-        override_runtime_producer: Some(Arc::new(|_| session::runtime(1 << 30))),
+        override_runtime_producer: Some(Arc::new(move |_| Ok(Arc::clone(&runtime)))),
         override_logical_codec: Some(Arc::new(LogicalCodec::default())),
         override_physical_codec: Some(Arc::new(PhysicalCodec::default())),
         ..ExecutorProcessConfig::default()

@@ -8,12 +8,13 @@ use chrono::NaiveDate;
 use crate::engine::Engine;
 use crate::error::JobError;
 use crate::options::RunOptions;
+use crate::stages::inputs::Input;
 use crate::stages::{
-    DayRun, Progress, STAGES, StageRecord, anomalies, benign, candidates, commands, labels, models,
-    runs, telemetry,
+    DayRun, Progress, STAGES, StageRecord, anomalies, benign, candidates, commands, inputs, labels,
+    models, runs, telemetry,
 };
 use crate::warehouse::Warehouse;
-use crate::warehouse::tables::{COMMANDS, QUARANTINE, TELEMETRY};
+use crate::warehouse::tables::{COMMANDS, QUARANTINE, RUNS, TELEMETRY};
 
 /// What became of a day.
 #[derive(Debug, Clone)]
@@ -62,8 +63,8 @@ pub async fn run_day(
     let started = Instant::now();
     options.check()?;
     install_model_loader();
-    crate::stages::inputs::list(&options.telemetry, day)?;
-    let fresh = Warehouse::open(warehouse).await.is_err();
+    let inputs = inputs::list(&options.telemetry, day)?;
+    let fresh = !Warehouse::exists(warehouse)?;
     let opened = Warehouse::create(warehouse).await?;
     let run = uuid::Uuid::new_v4().simple().to_string();
     let context = DayRun {
@@ -74,68 +75,84 @@ pub async fn run_day(
         progress,
         run,
     };
-    let result = stages(&context).await;
-    opened.remove_tree(&format!("_staging/{}", context.run))?;
-    if fresh && matches!(result, Err(JobError::EmptyDay { .. })) {
+    let result = stages(&context, &inputs).await;
+    let cleaned = opened.remove_staging(&context.run);
+    if fresh && result.is_err() {
         // Nothing is written, not even an empty warehouse.
-        opened.remove_tree("")?;
+        opened.remove_if_empty();
     }
+    let records = result?;
+    cleaned?;
     Ok(DayReport {
         day,
-        records: result?,
+        records,
         secs: started.elapsed().as_secs_f64(),
     })
 }
 
-async fn stages(day: &DayRun<'_>) -> Result<Vec<StageRecord>, JobError> {
-    let last = STAGES
-        .iter()
-        .position(|s| *s == day.options.through)
-        .unwrap_or(STAGES.len() - 1);
-    let mut records: Vec<StageRecord> = vec![];
+async fn stages(day: &DayRun<'_>, inputs: &[Input]) -> Result<Vec<StageRecord>, JobError> {
+    let wanted = STAGES.iter().position(|s| *s == day.options.through);
+    let wanted = wanted.map_or(STAGES.len(), |last| last + 1);
+    let mut records = vec![];
+    compute(day, inputs, wanted, &mut records).await?;
+    // A run up to an earlier stage that changed nothing leaves the accounts of the later ones.
+    let unchanged = wanted < STAGES.len() && records.iter().all(|r| r.reused);
+    if !unchanged || day.warehouse.files(&RUNS, Some(day.day)).await?.is_empty() {
+        runs::run(day, &records).await?;
+    }
+    Ok(records)
+}
+
+/// Runs the first `wanted` stages.
+async fn compute(
+    day: &DayRun<'_>,
+    inputs: &[Input],
+    wanted: usize,
+    records: &mut Vec<StageRecord>,
+) -> Result<(), JobError> {
     let mut done = |record: StageRecord| {
         day.progress.stage_done(&record);
         records.push(record.clone());
-        record
+        (record, records.len() == wanted)
     };
-
     // The two stages that read telemetry go together: what the first stages, the second reads.
-    let (inputs, fingerprint) = telemetry::prepare(day)?;
+    let fingerprint = telemetry::fingerprint(day, inputs);
     let after = day.fingerprint("commands", &[&fingerprint]);
     let known = day
         .up_to_date("telemetry", &[TELEMETRY, QUARANTINE], &fingerprint)
         .await?;
     let known_commands = day.up_to_date("commands", &[COMMANDS], &after).await?;
-    let commands = if let (Some(telemetry), Some(commands)) = (known, known_commands) {
-        done(telemetry);
-        commands
+    let (commands, last) = if let (Some(telemetry), Some(commands)) = (known, known_commands) {
+        if done(telemetry).1 {
+            return Ok(());
+        }
+        done(commands)
     } else {
-        let (record, events) = telemetry::run(day, &inputs, &fingerprint).await?;
-        done(record);
-        if last == 0 {
-            return Ok(records);
+        let (record, events) = telemetry::run(day, inputs, &fingerprint).await?;
+        if done(record).1 {
+            return Ok(());
         }
-        commands::run(day, &events, &after).await?
+        done(commands::run(day, &events, &after).await?)
     };
-    if last == 0 {
-        return Ok(records);
+    if last {
+        return Ok(());
     }
-    let commands = done(commands);
-    if last >= 2 {
-        let models = done(models::run(day, &commands).await?);
-        if last >= 3 {
-            let anomalies = done(anomalies::run(day, &commands, &models).await?);
-            if last >= 4 {
-                let candidates = done(candidates::run(day, &anomalies).await?);
-                if last >= 5 {
-                    let labels = done(labels::run(day, &commands, &candidates).await?);
-                    if last >= 6 {
-                        done(benign::run(day, &candidates, &labels).await?);
-                    }
-                }
-            }
-        }
+    let (models, last) = done(models::run(day, &commands).await?);
+    if last {
+        return Ok(());
     }
-    runs::run(day, &records).await?;
-    Ok(records)
+    let (anomalies, last) = done(anomalies::run(day, &commands, &models).await?);
+    if last {
+        return Ok(());
+    }
+    let (candidates, last) = done(candidates::run(day, &anomalies).await?);
+    if last {
+        return Ok(());
+    }
+    let (labels, last) = done(labels::run(day, &commands, &candidates).await?);
+    if last {
+        return Ok(());
+    }
+    done(benign::run(day, &candidates, &labels).await?);
+    Ok(())
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
 use datafusion::common::DataFusionError;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
@@ -153,7 +154,9 @@ impl Engine {
             async move {
                 // A thread of its own for each task: a task is one partition, so it keeps one core busy.
                 let name = task.name.clone();
-                let result = tokio::spawn(async move { engine.run_task(&task).await }).await;
+                // It ends with the stage: a failed sibling leaves nobody writing.
+                let result = SpawnedTask::spawn(async move { engine.run_task(&task).await });
+                let result = result.join().await;
                 let source = |e| JobError::Task {
                     name,
                     source: Box::new(e),

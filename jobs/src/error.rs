@@ -74,6 +74,14 @@ pub enum JobError {
         /// The two sides.
         what: String,
     },
+    /// Another run wrote the day while this one ran.
+    #[error("another run replaced {day} of table {table} while this one ran: run the day again")]
+    Replaced {
+        /// The table.
+        table: String,
+        /// The day.
+        day: String,
+    },
     /// Another run kept changing the table.
     #[error("table {table}: gave up after {tries} attempts to commit against concurrent runs")]
     Contended {

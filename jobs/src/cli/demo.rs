@@ -35,10 +35,14 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     let engine = args.engine.engine()?;
     let telemetry = args.dir.join("telemetry");
     let first = SynthParams::default().from;
-    if !telemetry.join("_truth").is_dir() {
+    // Written when the telemetry is whole, with what it was made of.
+    let marker = args.dir.join("demo.json");
+    let made_of = serde_json::json!({ "lines": args.lines, "days": args.days }).to_string();
+    if std::fs::read_to_string(&marker).ok().as_deref() != Some(&made_of) {
         let params = SynthParams {
             lines: args.lines,
             days: args.days,
+            overwrite: true,
             ..SynthParams::default()
         };
         let made = synth::make(&params, &telemetry)?;
@@ -49,6 +53,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
             telemetry.display(),
             made.secs
         ))?;
+        std::fs::write(&marker, made_of).map_err(|e| JobError::io(&marker, e))?;
     }
     let warehouse = args.dir.join("warehouse").to_string_lossy().into_owned();
     let options = RunOptions {

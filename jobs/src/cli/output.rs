@@ -30,6 +30,11 @@ pub fn line(text: &str) -> Result<(), JobError> {
     writeln!(std::io::stdout().lock(), "{text}").map_err(failed)
 }
 
+/// Writes a remark to standard error.
+pub fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable(text));
+}
+
 /// Writes an error and the chain of its causes to standard error, in one place.
 pub fn error(error: &JobError) {
     let mut text = format!("gleaner: {error}");
@@ -115,11 +120,15 @@ fn cells(column: &dyn Array) -> Result<ArrayRef, ArrowError> {
 /// # Errors
 /// When standard output is closed.
 pub fn json(batches: &[RecordBatch]) -> Result<(), JobError> {
-    let mut writer = LineDelimitedWriter::new(std::io::stdout().lock());
+    let mut text = vec![];
     for batch in batches {
-        writer.write(batch).map_err(|e| JobError::Query(e.into()))?;
+        let mut writer = LineDelimitedWriter::new(&mut text);
+        let written = writer.write(batch).and_then(|()| writer.finish());
+        written.map_err(|e| JobError::Query(e.into()))?;
+        std::io::stdout().lock().write_all(&text).map_err(failed)?;
+        text.clear();
     }
-    writer.finish().map_err(|e| JobError::Query(e.into()))
+    Ok(())
 }
 
 #[cfg(test)]

@@ -158,8 +158,11 @@ pub async fn main(args: Args) -> Result<(), JobError> {
                     summary(&report, &args.warehouse)?;
                 }
             }
-            Err(e @ (JobError::EmptyDay { .. } | JobError::NoTelemetry { .. })) if several => {
-                log::info!("{day}: {e}");
+            Err(e @ (JobError::EmptyDay { .. } | JobError::NoTelemetry { .. }))
+                if several && !is_missing(&e) =>
+            {
+                drop(shown);
+                output::note(&format!("{day} skipped: {e}"));
                 skipped = Some(e);
             }
             Err(e) => return Err(e),
@@ -170,6 +173,11 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         Some(error) if ran == 0 => Err(error),
         _ => Ok(()),
     }
+}
+
+/// A path that does not exist is wrong for every day.
+fn is_missing(error: &JobError) -> bool {
+    matches!(error, JobError::NoTelemetry { why, .. } if why.contains("no such"))
 }
 
 /// What a person wants to know after a day.

@@ -2,9 +2,12 @@
 //! functions.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionContext, col, concat, lit};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
@@ -15,7 +18,7 @@ use rustyline::{CompletionType, Config, Editor, Helper, Highlighter, Hinter};
 use super::output;
 use super::run::EngineArgs;
 use crate::driver::install_model_loader;
-use crate::engine::{Source, register};
+use crate::engine::register;
 use crate::error::JobError;
 use crate::warehouse::Warehouse;
 use crate::warehouse::tables::{MODELS, TABLES};
@@ -66,18 +69,13 @@ pub async fn main(args: Args) -> Result<(), JobError> {
 pub async fn tables(ctx: &SessionContext, warehouse: &Warehouse) -> Result<Vec<String>, JobError> {
     let mut names = vec![];
     for table in TABLES {
-        let source = match warehouse.source(table, None).await? {
-            Some(source) => source,
+        names.push(table.name.to_owned());
+        names.extend(table.schema().fields().iter().map(|f| f.name().clone()));
+        let Some(source) = warehouse.source(table, None).await? else {
             // A table that no day has written yet is there, and empty.
-            None => Source::Parquet {
-                urls: vec![warehouse.url(&format!("{}/", table.name))],
-                schema: table.schema(),
-            },
+            ctx.register_table(table.name, Arc::new(EmptyTable::new(table.schema())))?;
+            continue;
         };
-        if warehouse.files(table, None).await?.is_empty() {
-            let directory = warehouse.root().join(table.name);
-            std::fs::create_dir_all(&directory).map_err(|e| JobError::io(&directory, e))?;
-        }
         if table.name == MODELS.name {
             // Functions take a model's URI; the table holds its path, which does not change with the warehouse's place.
             register(ctx, "models_table", &source)?;
@@ -98,8 +96,6 @@ pub async fn tables(ctx: &SessionContext, warehouse: &Warehouse) -> Result<Vec<S
         } else {
             register(ctx, table.name, &source)?;
         }
-        names.push(table.name.to_owned());
-        names.extend(table.schema().fields().iter().map(|f| f.name().clone()));
     }
     Ok(names)
 }
@@ -110,6 +106,11 @@ pub async fn tables(ctx: &SessionContext, warehouse: &Warehouse) -> Result<Vec<S
 /// When it is wrong, or fails.
 pub async fn run(ctx: &SessionContext, query: &str) -> Result<Vec<RecordBatch>, JobError> {
     let frame = ctx.sql(query).await?;
+    if matches!(frame.logical_plan(), LogicalPlan::Dml(_)) {
+        let text =
+            "a warehouse is written by `gleaner run` alone: COPY … TO writes a file of your own";
+        return Err(JobError::Usage(text.to_owned()));
+    }
     let schema = frame.schema().as_arrow().clone();
     let batches = frame.collect().await?;
     // Nothing found is shown as its columns.

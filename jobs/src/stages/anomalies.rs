@@ -44,7 +44,7 @@ pub async fn run(
     {
         return Ok(record);
     }
-    let buckets = day.buckets(&COMMANDS).await?;
+    let buckets = day.buckets(&COMMANDS, commands).await?;
     let low = [0, 1, 2].map(|i| guess(models, Kind::ALL[i], quotas[i], lines));
     let mut staged = score(day, &buckets, models, low).await?;
     let mut highest = border(day, &staged, quotas).await?;
@@ -91,7 +91,7 @@ pub async fn run(
     let record = StageRecord {
         rows_in: lines,
         rows_kept: kept,
-        rows_dropped: lines - kept,
+        rows_dropped: lines.saturating_sub(kept),
         fingerprint,
         ..StageRecord::default()
     };

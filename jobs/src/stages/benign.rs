@@ -19,12 +19,20 @@ pub async fn run(
         return Ok(record);
     }
     // Labels were written part by part from the candidates, so that the two tables' parts match.
-    let parts = day
-        .buckets(&CANDIDATES)
-        .await?
-        .into_iter()
-        .zip(day.buckets(&LABELS).await?)
-        .enumerate();
+    let lines = day.buckets(&CANDIDATES, candidates).await?;
+    let verdicts = day.buckets(&LABELS, labels).await?;
+    if lines.len() != verdicts.len() {
+        let what = format!(
+            "{} parts of candidates, {} of labels",
+            lines.len(),
+            verdicts.len()
+        );
+        return Err(JobError::Unbalanced {
+            stage: "benign",
+            what,
+        });
+    }
+    let parts = lines.into_iter().zip(verdicts).enumerate();
     let tasks = parts.map(|(part, (candidates, labels))| {
         let sources = tables([("candidates", candidates), ("labels", labels)]);
         day.table_task(
@@ -42,7 +50,7 @@ pub async fn run(
     let record = StageRecord {
         rows_in: labels.rows_kept,
         rows_kept: kept,
-        rows_dropped: labels.rows_kept - kept,
+        rows_dropped: labels.rows_kept.saturating_sub(kept),
         fingerprint,
         ..StageRecord::default()
     };

@@ -49,7 +49,7 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
         urls.push(empty(day, &schema).await?);
     }
     let history = Source::Parquet { urls, schema };
-    let whole = day.whole(&ANOMALIES).await?;
+    let whole = day.whole(&ANOMALIES, anomalies).await?;
     let n_parts = anomalies
         .rows_kept
         .div_ceil(PART_LINES)

@@ -1,5 +1,6 @@
 //! Finds the telemetry files of a day.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -53,20 +54,24 @@ pub fn list(paths: &[String], day: NaiveDate) -> Result<Vec<Input>, JobError> {
             },
             _ => JobError::io(&path, e),
         })?;
-        let before = inputs.len();
         if path.is_file() {
             inputs.push(input(&path)?);
         } else {
-            walk(&path, &path, day, &mut inputs)?;
+            let mut walk = Walk {
+                root: path.clone(),
+                day,
+                seen: BTreeSet::new(),
+            };
+            walk.directory(&path, &mut inputs)?;
         }
-        if inputs.len() == before {
-            return Err(JobError::NoTelemetry {
-                path: given.clone(),
-                why: format!(
-                    "no .parquet, .ndjson, .jsonl, .json or .csv file (plain, .gz or .zst) for {day} below it"
-                ),
-            });
-        }
+    }
+    if inputs.is_empty() {
+        return Err(JobError::NoTelemetry {
+            path: paths.join(", "),
+            why: format!(
+                "no .parquet, .ndjson, .jsonl, .json or .csv file (plain, .gz or .zst) for {day} below it"
+            ),
+        });
     }
     inputs.sort();
     inputs.dedup();
@@ -89,28 +94,35 @@ fn input(path: &Path) -> Result<Input, JobError> {
     })
 }
 
-fn walk(
-    root: &Path,
-    directory: &Path,
+struct Walk {
+    root: PathBuf,
     day: NaiveDate,
-    inputs: &mut Vec<Input>,
-) -> Result<(), JobError> {
-    let failed = |e| JobError::io(directory, e);
-    for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let below = path
-            .strip_prefix(root)
-            .unwrap_or(&path)
-            .to_string_lossy()
-            .into_owned();
-        if telemetry::skip_by_path(&below, day) {
-            continue;
+    /// Directories, so that a link back up is not followed for ever.
+    seen: BTreeSet<PathBuf>,
+}
+
+impl Walk {
+    fn directory(&mut self, directory: &Path, inputs: &mut Vec<Input>) -> Result<(), JobError> {
+        let failed = |e| JobError::io(directory, e);
+        // A warehouse's own tables are no telemetry.
+        let canonical = directory.canonicalize().map_err(failed)?;
+        if warehouse::is_warehouse(&canonical) || !self.seen.insert(canonical) {
+            return Ok(());
         }
-        if path.is_dir() {
-            walk(root, &path, day, inputs)?;
-        } else if telemetry::Format::of_path(&below).is_some() {
-            inputs.push(input(&path)?);
+        for entry in std::fs::read_dir(directory).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let below = path.strip_prefix(&self.root).unwrap_or(&path);
+            let below = below.to_string_lossy().into_owned();
+            if telemetry::skip_by_path(&below, self.day) {
+                continue;
+            }
+            if path.is_dir() {
+                self.directory(&path, inputs)?;
+            } else if path.is_file() && telemetry::Format::of_path(&below).is_some() {
+                // The file itself, so that two links to one file count once.
+                inputs.push(input(&path.canonicalize().map_err(failed)?)?);
+            }
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -49,7 +49,7 @@ pub async fn run(
     if let Some(record) = day.up_to_date("labels", &[LABELS], &fingerprint).await? {
         return Ok(record);
     }
-    let whole = day.whole(&CANDIDATES).await?;
+    let whole = day.whole(&CANDIDATES, candidates).await?;
     let tasks = seen.iter().enumerate().map(|(part, file)| {
         let bucket = Source::Parquet {
             urls: vec![
@@ -77,7 +77,7 @@ pub async fn run(
         ("min_days", Value::Int(window.min_days.into())),
     ];
     let tasks = day
-        .buckets(&CANDIDATES)
+        .buckets(&CANDIDATES, candidates)
         .await?
         .into_iter()
         .enumerate()

@@ -28,12 +28,12 @@ use crate::error::JobError;
 use crate::options::RunOptions;
 use crate::plan::write::Digest;
 use crate::warehouse::Warehouse;
-use crate::warehouse::delta::file_prefix;
+use crate::warehouse::delta::{DataFile, file_prefix};
 use crate::warehouse::tables::Table;
 use gleaner_udfs::model_cache::sha256;
 
 /// Raised whenever a stage would answer differently on the same input.
-pub const REVISION: u32 = 1;
+pub const REVISION: u32 = 2;
 
 /// The stages, by name and in order.
 pub const STAGES: &[&str] = &[
@@ -157,7 +157,8 @@ impl DayRun<'_> {
         }))
     }
 
-    /// Commits a stage's tables and writes its record, in that order: a record without its files is never believed.
+    /// Writes a stage's record and commits its tables. The record comes first, and is believed only where the tables'
+    /// files carry its fingerprint: a run killed in between leaves a record that nothing believes.
     ///
     /// # Errors
     /// When the books do not balance (nothing is committed then), or a commit fails.
@@ -297,29 +298,57 @@ impl DayRun<'_> {
             .await
     }
 
+    /// The day's files of a table, as the stage of `made` left them.
+    async fn files(&self, table: &Table, made: &StageRecord) -> Result<Vec<DataFile>, JobError> {
+        let files = self.warehouse.files(table, Some(self.day)).await?;
+        let ours = |file: &DataFile| file.fingerprint() == Some(made.fingerprint.as_str());
+        if files.is_empty() || !files.iter().all(ours) {
+            // Never mix what two runs made.
+            return Err(JobError::Replaced {
+                table: table.name.to_owned(),
+                day: self.day.to_string(),
+            });
+        }
+        Ok(files)
+    }
+
     /// The day's files of a table, each as a source of its own.
     ///
     /// # Errors
-    /// When the table's log cannot be read.
-    pub async fn buckets(&self, table: &Table) -> Result<Vec<Source>, JobError> {
-        let schema = table.schema();
-        let files = self.warehouse.files(table, Some(self.day)).await?;
-        let source = |path: &str| Source::Parquet {
-            urls: vec![self.warehouse.url(&format!("{}/{path}", table.name))],
-            schema: schema.clone(),
-        };
-        Ok(files.iter().map(|file| source(&file.path)).collect())
+    /// When the table's log cannot be read, or another run replaced what the stage of `made` wrote.
+    pub async fn buckets(
+        &self,
+        table: &Table,
+        made: &StageRecord,
+    ) -> Result<Vec<Source>, JobError> {
+        let files = self.files(table, made).await?;
+        Ok(files
+            .iter()
+            .map(|file| self.source(table, [file]))
+            .collect())
     }
 
     /// The day's files of a table as one source.
     ///
     /// # Errors
-    /// When the table's log cannot be read, or it has no file of the day.
-    pub async fn whole(&self, table: &Table) -> Result<Source, JobError> {
-        let source = self.warehouse.source(table, Some(self.day)).await?;
-        source.ok_or_else(|| {
-            JobError::Internal(format!("{} has no files of {}", table.name, self.day))
-        })
+    /// As [`DayRun::buckets`].
+    pub async fn whole(&self, table: &Table, made: &StageRecord) -> Result<Source, JobError> {
+        let files = self.files(table, made).await?;
+        Ok(self.source(table, &files))
+    }
+
+    /// Files of a table as a source.
+    #[must_use]
+    pub fn source<'f>(
+        &self,
+        table: &Table,
+        files: impl IntoIterator<Item = &'f DataFile>,
+    ) -> Source {
+        let url = |file: &DataFile| self.warehouse.url(&format!("{}/{}", table.name, file.path));
+        Source::Parquet {
+            urls: files.into_iter().map(url).collect(),
+            schema: table.schema(),
+        }
     }
 
     /// Staged files as one source.

@@ -29,13 +29,23 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord
     ];
     let fingerprint = day.fingerprint("models", &parts);
     if let Some(record) = day.up_to_date("models", &[MODELS], &fingerprint).await? {
-        return Ok(record);
+        let mut whole = true;
+        for path in record
+            .notes
+            .values()
+            .filter(|path| path.starts_with("models/"))
+        {
+            whole &= day.warehouse.has_model(path).await?;
+        }
+        if whole {
+            return Ok(record);
+        }
     }
-    let frequencies = frequencies(day).await?.to_bytes();
+    let frequencies = frequencies(day, commands).await?.to_bytes();
     let lines = commands.rows_kept;
     let mut fitted =
         vec![Fitted::store(day, "frequencies", frequencies, lines, String::new()).await?];
-    let sample = sample(day, lines, &day.warehouse.url(&fitted[0].path())).await?;
+    let sample = sample(day, commands, &day.warehouse.url(&fitted[0].path())).await?;
 
     day.progress.step("models", "fitting", 1);
     let fit = tokio::task::spawn_blocking(move || fit(&sample, &params));
@@ -69,8 +79,17 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord
 }
 
 /// A task a bucket that returns a state.
-async fn bucket_tasks(day: &DayRun<'_>, name: &str, sql: &str) -> Result<Vec<Task>, JobError> {
-    let buckets = day.buckets(&COMMANDS).await?.into_iter().enumerate();
+async fn bucket_tasks(
+    day: &DayRun<'_>,
+    commands: &StageRecord,
+    name: &str,
+    sql: &str,
+) -> Result<Vec<Task>, JobError> {
+    let buckets = day
+        .buckets(&COMMANDS, commands)
+        .await?
+        .into_iter()
+        .enumerate();
     let task = |(part, bucket)| Task {
         name: format!("{}/{name}/{part}", day.day),
         sql: sql.to_owned(),
@@ -81,8 +100,17 @@ async fn bucket_tasks(day: &DayRun<'_>, name: &str, sql: &str) -> Result<Vec<Tas
 }
 
 /// Merges the buckets' token frequencies, in order, as they come: one state is held beside the merged one.
-async fn frequencies(day: &DayRun<'_>) -> Result<DocumentFrequencies, JobError> {
-    let tasks = bucket_tasks(day, "frequencies", include_str!("frequencies.sql")).await?;
+async fn frequencies(
+    day: &DayRun<'_>,
+    commands: &StageRecord,
+) -> Result<DocumentFrequencies, JobError> {
+    let tasks = bucket_tasks(
+        day,
+        commands,
+        "frequencies",
+        include_str!("frequencies.sql"),
+    )
+    .await?;
     let mut merged = DocumentFrequencies::new();
     day.fold("models", "token frequencies", tasks, |batches| {
         if let Some(bytes) = binary_value(&batches, 0)? {
@@ -96,19 +124,23 @@ async fn frequencies(day: &DayRun<'_>) -> Result<DocumentFrequencies, JobError> 
 }
 
 /// The lines with the smallest keys, with their features.
-async fn sample(day: &DayRun<'_>, lines: u64, frequencies: &str) -> Result<SampleState, JobError> {
+async fn sample(
+    day: &DayRun<'_>,
+    commands: &StageRecord,
+    frequencies: &str,
+) -> Result<SampleState, JobError> {
     let values = [
         ("rows", Value::Int(day.options.fit_rows)),
         (
             "border",
-            Value::Text(sample_border(day.options.fit_rows, lines)),
+            Value::Text(sample_border(day.options.fit_rows, commands.rows_kept)),
         ),
         ("frequencies", Value::Text(frequencies.to_owned())),
     ];
     let sql = fill(include_str!("sample.sql"), &values);
     let mut merged: Option<SampleState> = None;
     let failed = |e: LearnerError| JobError::Model(e.to_string());
-    let tasks = bucket_tasks(day, "sample", &sql).await?;
+    let tasks = bucket_tasks(day, commands, "sample", &sql).await?;
     day.fold("models", "sample of features", tasks, |batches| {
         let Some(bytes) = binary_value(&batches, 0)? else {
             return Ok(());

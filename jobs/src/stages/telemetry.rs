@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::datatypes::{Date32Type, Int64Type, SchemaRef};
 use gleaner_proto::plan::ScanSpec;
 
-use super::inputs::{self, Input};
+use super::inputs::Input;
 use super::sql::{Value, fill};
 use super::{DayRun, StageRecord, tables};
 use crate::engine::{Source, Task};
@@ -31,24 +31,19 @@ pub struct Events {
     pub rows: u64,
 }
 
-/// The files of the day and the stage's fingerprint.
-///
-/// # Errors
-/// When there are none.
-pub fn prepare(day: &DayRun<'_>) -> Result<(Vec<Input>, String), JobError> {
-    let inputs = inputs::list(&day.options.telemetry, day.day)?;
-    let files = inputs
-        .iter()
-        .map(|i| format!("{}|{}|{}", i.path.display(), i.bytes, i.modified));
-    let schema = day
-        .options
-        .schema
-        .map_or_else(String::new, |s| s.to_string());
-    let undated = format!("{:?}", day.options.undated);
-    let parts: Vec<String> = files.chain([schema, undated]).collect();
+/// The stage's fingerprint: of the files (path, size, time of change) and of how they are read.
+#[must_use]
+pub fn fingerprint(day: &DayRun<'_>, inputs: &[Input]) -> String {
+    let file = |i: &Input| format!("{}|{}|{}", i.path.display(), i.bytes, i.modified);
+    let mut parts: Vec<String> = inputs.iter().map(file).collect();
+    parts.push(
+        day.options
+            .schema
+            .map_or_else(String::new, |s| s.to_string()),
+    );
+    parts.push(format!("{:?}", day.options.undated));
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    let fingerprint = day.fingerprint("telemetry", &parts);
-    Ok((inputs, fingerprint))
+    day.fingerprint("telemetry", &parts)
 }
 
 /// # Errors
@@ -63,39 +58,14 @@ pub async fn run(
     let staged = day.run_writes("telemetry", "reading", tasks).await?;
     let events = day.staged(&staged, staged_schema());
     let values = [("day", Value::Date(day.day))];
-    let account = day.table_task(
-        &TELEMETRY,
-        0,
-        fingerprint,
-        fill(include_str!("telemetry_files.sql"), &values),
-        tables([("events", events.clone())]),
-    );
-    let quarantine = day.table_task(
-        &QUARANTINE,
-        0,
-        fingerprint,
-        fill(include_str!("quarantine.sql"), &values),
-        tables([("events", events.clone())]),
-    );
-    let written = day
-        .run_writes("telemetry", "accounting", vec![account, quarantine])
-        .await?;
-    let [account, quarantine] = written.as_slice() else {
-        return Err(JobError::Internal("two tasks, two files".into()));
-    };
-    let accounts = Source::Parquet {
-        urls: vec![
-            day.warehouse
-                .url(&format!("{}/{}", TELEMETRY.name, account.path)),
-        ],
-        schema: TELEMETRY.schema(),
-    };
-    let sums = "SELECT sum(rows_read), sum(rows_kept), sum(rows_quarantined), sum(rows_other_day), \
-                count(*) FILTER (WHERE rows_read <> rows_kept + rows_quarantined + rows_other_day) FROM files";
+    let by_file = fill(include_str!("telemetry_files.sql"), &values);
     let task = Task {
         name: format!("{}/telemetry/sums", day.day),
-        sql: sums.to_owned(),
-        tables: tables([("files", accounts)]),
+        sql: format!(
+            "SELECT sum(rows_read), sum(rows_kept), sum(rows_quarantined), sum(rows_other_day), count(*) FILTER \
+             (WHERE rows_read <> rows_kept + rows_quarantined + rows_other_day) FROM ({by_file})"
+        ),
+        tables: tables([("events", events.clone())]),
         write: None,
     };
     let sums = day.engine.run(vec![task], &|| ()).await?;
@@ -118,6 +88,18 @@ pub async fn run(
             hint,
         });
     }
+    let table = |table, sql| {
+        let sources = tables([("events", events.clone())]);
+        day.table_task(table, 0, fingerprint, sql, sources)
+    };
+    let tasks = vec![
+        table(&TELEMETRY, by_file),
+        table(&QUARANTINE, fill(include_str!("quarantine.sql"), &values)),
+    ];
+    let written = day.run_writes("telemetry", "accounting", tasks).await?;
+    let [account, quarantine] = written.as_slice() else {
+        return Err(JobError::Internal("two tasks, two files".into()));
+    };
     let record = StageRecord {
         rows_in: read,
         rows_kept: kept,

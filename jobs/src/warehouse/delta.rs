@@ -120,6 +120,7 @@ impl Warehouse {
         fingerprint: &str,
         written: &[Written],
     ) -> Result<(), JobError> {
+        self.mark().await?;
         for _ in 0..COMMIT_TRIES {
             let loaded = match self.load(table).await? {
                 Some(loaded) => loaded,

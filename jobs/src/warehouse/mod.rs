@@ -45,6 +45,14 @@ pub struct Warehouse {
 }
 
 impl Warehouse {
+    /// Whether there is a warehouse at `path`, of any version.
+    ///
+    /// # Errors
+    /// When the path is not a local one.
+    pub fn exists(path: &str) -> Result<bool, JobError> {
+        Ok(local(path)?.join(MARKER).is_file())
+    }
+
     /// Opens the warehouse at `path`, made before by [`Warehouse::create`].
     ///
     /// # Errors
@@ -71,6 +79,11 @@ impl Warehouse {
     /// When the directory is something else, or a newer version made it.
     pub async fn check(path: &str) -> Result<(), JobError> {
         let root = local(path)?;
+        if path.contains(['%', '\\', '\n']) {
+            return Err(JobError::Usage(format!(
+                "--warehouse {path:?}: a percent sign, backslash or line break in its path is not supported"
+            )));
+        }
         if root.join(MARKER).is_file() {
             return Self::at(path, &root).await.map(|_| ());
         }
@@ -96,15 +109,11 @@ impl Warehouse {
         Self::check(path).await?;
         let root = local(path)?;
         std::fs::create_dir_all(&root).map_err(|e| JobError::io(&root, e))?;
-        let marker = root.join(MARKER);
-        if !marker.exists() {
-            let text = serde_json::json!({ "format": FORMAT }).to_string();
-            std::fs::write(&marker, text).map_err(|e| JobError::io(&marker, e))?;
-        }
+        Self::unmarked(path, &root)?.mark().await?;
         Self::at(path, &root).await
     }
 
-    async fn at(path: &str, root: &Path) -> Result<Self, JobError> {
+    fn unmarked(path: &str, root: &Path) -> Result<Self, JobError> {
         let root = root.canonicalize().map_err(|e| JobError::io(root, e))?;
         let url = Url::from_directory_path(&root)
             .map_err(|()| JobError::Internal(format!("{} is not absolute", root.display())))?;
@@ -113,11 +122,15 @@ impl Warehouse {
                 path: path.to_owned(),
                 why: e.to_string(),
             })?;
-        let warehouse = Self {
+        Ok(Self {
             root,
             url,
             store: Arc::new(store),
-        };
+        })
+    }
+
+    async fn at(path: &str, root: &Path) -> Result<Self, JobError> {
+        let warehouse = Self::unmarked(path, root)?;
         let bytes = warehouse.get(MARKER).await?.unwrap_or_default();
         let marker: Marker =
             serde_json::from_slice(&bytes).map_err(|e| JobError::NotAWarehouse {
@@ -176,24 +189,73 @@ impl Warehouse {
         put.map(|_| ()).map_err(|e| self.failed(path, e))
     }
 
-    /// Stores a model by its content; returns its SHA-256.
+    /// Stores a model by its content; returns its SHA-256. What is there already is written again: it may be damaged.
     ///
     /// # Errors
     /// When it cannot be written.
     pub async fn put_model(&self, bytes: Vec<u8>) -> Result<String, JobError> {
         let name = sha256(&bytes);
-        let path = model_path(&name);
-        if self.get(&path).await?.is_none() {
-            self.put(&path, bytes).await?;
-        }
+        self.put(&model_path(&name), bytes).await?;
         Ok(name)
     }
 
-    /// Removes everything below a directory; what is not there is no error.
+    /// Whether a model is there, and whole.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub async fn has_model(&self, path: &str) -> Result<bool, JobError> {
+        let bytes = self.get(path).await?;
+        Ok(bytes.is_some_and(|bytes| path.ends_with(&sha256(&bytes))))
+    }
+
+    /// Removes the staging directory of a run, and those that killed runs left more than a day ago.
     ///
     /// # Errors
     /// When something cannot be removed.
-    pub fn remove_tree(&self, path: &str) -> Result<(), JobError> {
+    pub fn remove_staging(&self, run: &str) -> Result<(), JobError> {
+        self.remove_tree(&format!("_staging/{run}"))?;
+        let staging = self.root.join("_staging");
+        for entry in std::fs::read_dir(&staging).into_iter().flatten().flatten() {
+            let age = entry
+                .metadata()
+                .and_then(|m| m.modified())
+                .map(|m| m.elapsed().unwrap_or_default());
+            if age.is_ok_and(|age| age.as_secs() > 86_400) {
+                self.remove_tree(&format!("_staging/{}", entry.file_name().to_string_lossy()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes [`Warehouse::create`] where nothing else was written meanwhile.
+    pub fn remove_if_empty(&self) {
+        // Not recursive: what another run has written stays, and keeps its directories.
+        let _ = std::fs::remove_dir(self.root.join("_staging"));
+        let others = std::fs::read_dir(&self.root).map_or(1, |entries| {
+            entries
+                .flatten()
+                .filter(|e| e.file_name() != MARKER)
+                .count()
+        });
+        if others == 0 {
+            let _ = std::fs::remove_file(self.root.join(MARKER));
+            let _ = std::fs::remove_dir(&self.root);
+        }
+    }
+
+    /// Writes the marker where it is missing: another run that found its day empty may have removed it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn mark(&self) -> Result<(), JobError> {
+        if self.get(MARKER).await?.is_none() {
+            let text = serde_json::json!({ "format": FORMAT }).to_string();
+            self.put(MARKER, text.into_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    fn remove_tree(&self, path: &str) -> Result<(), JobError> {
         let path = self.root.join(path);
         match std::fs::remove_dir_all(&path) {
             Ok(()) => Ok(()),
@@ -238,6 +300,12 @@ impl Warehouse {
     }
 }
 
+/// Whether a directory is a warehouse's.
+#[must_use]
+pub fn is_warehouse(directory: &Path) -> bool {
+    directory.join(MARKER).is_file()
+}
+
 /// Where a model is, below the warehouse.
 #[must_use]
 pub fn model_path(sha256: &str) -> String {
@@ -254,6 +322,7 @@ fn ledger_path(day: NaiveDate, stage: &str, fingerprint: &str) -> String {
 /// When it is a URL of another kind than `file://`.
 pub fn local(path: &str) -> Result<PathBuf, JobError> {
     match path.split_once("://") {
+        None if path.is_empty() => Err(JobError::Usage("an empty path was given".into())),
         None => Ok(PathBuf::from(path)),
         Some(("file", _)) => Url::parse(path)
             .ok()

@@ -223,3 +223,81 @@ fn an_error_holds_no_command_line() {
     let said = refused(&dir, &telemetry, &[]);
     assert!(!said.contains(secret), "{said}");
 }
+
+#[test]
+fn an_empty_day_takes_nothing_from_a_warehouse_that_is_there() {
+    let dir = Dir::new();
+    let telemetry = dir.write("t.ndjson", EVENT);
+    let warehouse = dir.join("warehouse");
+    run(&telemetry, &warehouse, &[]);
+    let before = tree(&dir.path().join("warehouse"));
+    let args = [
+        "run",
+        "--date",
+        "2024-05-05",
+        "--telemetry",
+        &telemetry,
+        "--warehouse",
+        &warehouse,
+    ];
+    assert!(fails(&args).contains("no event on 2024-05-05"));
+    assert_eq!(tree(&dir.path().join("warehouse")), before);
+    // Nor an empty directory that was there before, nor what others put there meanwhile.
+    std::fs::create_dir(dir.path().join("mine")).unwrap();
+    dir.write("mine/later.txt", "mine");
+    assert!(
+        fails(&[
+            "run",
+            "--date",
+            "2024-05-05",
+            "--telemetry",
+            &telemetry,
+            "--warehouse",
+            &dir.join("mine")
+        ])
+        .contains("is not a warehouse")
+    );
+    assert!(dir.path().join("mine/later.txt").is_file());
+}
+
+#[test]
+fn a_warehouse_is_no_telemetry_and_a_link_back_up_is_not_followed() {
+    let dir = Dir::new();
+    dir.write("in/t.ndjson", EVENT);
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(dir.path().join("in"), dir.path().join("in/self")).unwrap();
+    let warehouse = dir.join("in/warehouse");
+    run(&dir.join("in"), &warehouse, &[]);
+    let said = run(&dir.join("in"), &warehouse, &[]);
+    assert!(said.contains("up to date"), "{said}");
+    let files = crate::support::number(&warehouse, "SELECT count(*) FROM telemetry");
+    let events = crate::support::number(&warehouse, "SELECT sum(events) FROM commands");
+    assert_eq!((files, events), (1, 1));
+}
+
+#[test]
+fn sql_does_not_write_to_a_warehouse() {
+    let dir = Dir::new();
+    let warehouse = dir.join("warehouse");
+    run(
+        &dir.write("t.ndjson", EVENT),
+        &warehouse,
+        &["--through", "commands"],
+    );
+    let before = tree(&dir.path().join("warehouse"));
+    let said = fails(&[
+        "sql",
+        "--warehouse",
+        &warehouse,
+        "INSERT INTO commands SELECT * FROM commands",
+    ]);
+    assert!(said.contains("`gleaner run` alone"), "{said}");
+    // A table without a commit is there, and empty.
+    succeeds(&[
+        "sql",
+        "--warehouse",
+        &warehouse,
+        "SELECT count(*) FROM benign",
+    ]);
+    assert_eq!(tree(&dir.path().join("warehouse")), before);
+}

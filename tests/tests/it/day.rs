@@ -290,6 +290,90 @@ fn a_stage_asked_for_is_the_last_one_run() {
         "{said}"
     );
     assert!(number(&warehouse, "SELECT count(*) FROM anomalies") > 0);
+    // An earlier stage asked for again, with nothing changed, leaves the accounts as they are.
+    let accounts = status(&warehouse, "2025-01-01");
+    run(&telemetry, &warehouse, &["--through", "commands"]);
+    assert_eq!(status(&warehouse, "2025-01-01"), accounts);
+}
+
+#[test]
+fn days_of_one_and_two_lines_run_too() {
+    let dir = Dir::new();
+    let line = |day: u32, text: &str| {
+        format!("{{\"event_time\":\"2025-01-0{day}T10:00:00Z\",\"command_line\":\"{text}\"}}\n")
+    };
+    let text = [line(1, "ls"), line(3, "ls -l"), line(3, "ls -a")].concat();
+    let warehouse = dir.join("warehouse");
+    run(
+        &dir.write("t.ndjson", text),
+        &warehouse,
+        &["--to", "2025-01-03"],
+    );
+    let days = query(
+        &warehouse,
+        "SELECT rows_kept FROM runs WHERE stage = 'commands' ORDER BY day",
+    );
+    assert_eq!(
+        days,
+        [
+            serde_json::json!({"rows_kept": 1}),
+            serde_json::json!({"rows_kept": 2})
+        ]
+    );
+}
+
+#[test]
+fn two_runs_of_one_day_at_once_leave_one_day() {
+    let dir = Dir::new();
+    let (telemetry, warehouse) = small_day(&dir);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| run(&telemetry, &warehouse, &[]));
+        }
+    });
+    assert_eq!(number(&warehouse, "SELECT sum(events) FROM commands"), 6000);
+    let doubled =
+        "SELECT count(*) FROM (SELECT hash FROM labels GROUP BY hash HAVING count(*) > 1)";
+    assert_eq!(number(&warehouse, doubled), 0);
+    let alone = dir.join("alone");
+    run(&telemetry, &alone, &[]);
+    assert_eq!(
+        digest(&warehouse, "2025-01-01"),
+        digest(&alone, "2025-01-01")
+    );
+}
+
+#[test]
+fn a_killed_run_takes_up_where_it_stopped() {
+    let dir = Dir::new();
+    let (telemetry, warehouse) = small_day(&dir);
+    for millis in [200, 500, 900, 1500] {
+        let args = [
+            "--",
+            "run",
+            "--date",
+            "2025-01-01",
+            "--telemetry",
+            &telemetry,
+            "--warehouse",
+            &warehouse,
+        ];
+        let mut child = crate::support::program("gleaner")
+            .args(args)
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(millis));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    run(&telemetry, &warehouse, &[]);
+    let alone = dir.join("alone");
+    run(&telemetry, &alone, &[]);
+    assert_eq!(
+        digest(&warehouse, "2025-01-01"),
+        digest(&alone, "2025-01-01")
+    );
+    assert_eq!(number(&warehouse, "SELECT sum(events) FROM commands"), 6000);
 }
 
 #[test]

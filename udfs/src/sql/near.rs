@@ -6,6 +6,7 @@
 //!
 //! Cost: a group is held until its end, as text; vectors (2 kB a template) exist while it is evaluated.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -105,11 +106,14 @@ impl State for Group {
             .and_then(|e| e.as_boolean_opt())
             .ok_or_else(|| failed(NAME, "argument 6 must be a boolean"))?;
         for row in 0..hashes.len() {
-            if [hashes, lines, templates]
-                .iter()
-                .any(|column| column.is_null(row))
-            {
-                return Err(failed(NAME, "hash, line and template must not be NULL"));
+            let texts = [hashes, lines, templates];
+            let missing = texts.iter().any(|column| column.is_null(row))
+                || events.is_null(row)
+                || days.is_null(row)
+                || earlier.is_null(row)
+                || thresholds.is_null(row);
+            if missing {
+                return Err(failed(NAME, "no argument may be NULL"));
             }
             self.threshold = thresholds.value(row);
             self.lines.push(Line {
@@ -165,7 +169,7 @@ impl Group {
         // The order of near-dedup; earlier days first, in the order of days.
         lines.sort_by(|a, b| {
             let day = |l: &Line| if l.earlier { l.day } else { i32::MAX };
-            (day(a), -a.events, &a.hash).cmp(&(day(b), -b.events, &b.hash))
+            (day(a), Reverse(a.events), &a.hash).cmp(&(day(b), Reverse(b.events), &b.hash))
         });
         let (earlier, today): (Vec<&Line>, Vec<&Line>) = lines.into_iter().partition(|l| l.earlier);
         let mut known: BTreeMap<&str, &Line> = BTreeMap::new();
