@@ -33,7 +33,7 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord
         for path in record
             .notes
             .values()
-            .filter(|path| path.starts_with("models/"))
+            .filter(|path| path.starts_with("_models/"))
         {
             whole &= day.warehouse.has_model(path).await?;
         }

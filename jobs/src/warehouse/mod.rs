@@ -3,7 +3,7 @@
 //! ```text
 //! gleaner.json                      format version: a newer one is refused
 //! commands/ … runs/                 Delta tables, partitioned by day
-//! models/objects/<sha256>           fitted models, immutable, named by content
+//! _models/<sha256>                  fitted models, immutable, named by content
 //! _ledger/<day>/<stage>-<fingerprint>.json   what a finished stage counted, until the day is finished
 //! _staging/<run>/                   intermediate files of a running day
 //! ```
@@ -309,7 +309,7 @@ pub fn is_warehouse(directory: &Path) -> bool {
 /// Where a model is, below the warehouse.
 #[must_use]
 pub fn model_path(sha256: &str) -> String {
-    format!("models/objects/{sha256}")
+    format!("_models/{sha256}")
 }
 
 fn ledger_path(day: NaiveDate, stage: &str, fingerprint: &str) -> String {

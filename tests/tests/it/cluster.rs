@@ -119,3 +119,52 @@ fn a_cluster_gives_the_same_digest_as_this_process() {
     assert!(expected > 0);
     assert_eq!(on_cluster(sql).trim(), format!("{{\"n\":{expected}}}"));
 }
+
+#[test]
+#[cfg(unix)]
+fn the_script_of_a_local_cluster_starts_one_and_ends_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = Dir::new();
+    for (name, word) in [
+        ("gleaner-scheduler", "scheduler"),
+        ("gleaner-executor", "executor"),
+    ] {
+        let program = env!("CARGO_BIN_EXE_gleaner-under-test");
+        let path = dir.write(
+            &format!("bin/{name}"),
+            format!("#!/bin/sh\nexec '{program}' {word} \"$@\"\n"),
+        );
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/cluster.sh");
+    let port = free_ports();
+    let mut child = std::process::Command::new(script)
+        .args(["1", &port.to_string()])
+        .env("GLEANER_BIN", dir.join("bin"))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let address: SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
+    listening(address, &mut child);
+    let telemetry = dir.synth("telemetry", &["--lines", "500"]);
+    let url = format!("df://{address}");
+    run(
+        &telemetry,
+        &dir.join("warehouse"),
+        &["--cluster", &url, "--through", "commands"],
+    );
+    assert_eq!(
+        number(&dir.join("warehouse"), "SELECT sum(events) FROM commands"),
+        500
+    );
+    let kill = std::process::Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(kill.success());
+    child.wait().unwrap();
+    assert!(
+        TcpStream::connect(address).is_err(),
+        "the scheduler outlived its script"
+    );
+}

@@ -20,6 +20,7 @@ mod functions;
 mod laws;
 mod nodes;
 mod readers;
+mod readme;
 mod real;
 mod support;
 mod telemetry;
