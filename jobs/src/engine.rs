@@ -142,7 +142,7 @@ impl Engine {
     /// Runs `tasks` and hands each result to `f`, in task order; no more than `slots` results wait.
     ///
     /// # Errors
-    /// The first error of `f`, or of a task that failed [`TRIES`] times (a wrong query fails at once).
+    /// The first error of `f`, or of a task that failed three times (a wrong query fails at once).
     pub async fn fold(
         &self,
         tasks: Vec<Task>,

@@ -4,8 +4,9 @@ use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 
+use super::arguments::text_column;
 use super::function::Kind::Text;
-use super::function::{Aggregate, Doc, State, failed, text_column};
+use super::function::{Aggregate, Doc, State, failed};
 use crate::sketch::document_frequency::DocumentFrequencies;
 
 const FREQUENCIES: &str = "cmd_frequencies";

@@ -6,11 +6,9 @@ use datafusion::arrow::array::{ArrayRef, Float32Array, ListBuilder, StringBuilde
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 
+use super::arguments::{Args, Vectors, int_column, text_column, vector_column};
 use super::function::Kind::{Int, Text, Vector};
-use super::function::{
-    Aggregate, Args, Doc, Scalar, State, Vectors, failed, int_column, text_column, texts_type,
-    vector_column,
-};
+use super::function::{Aggregate, Doc, Scalar, State, failed, texts_type};
 use crate::detector::{Detector, Kind};
 use crate::model_cache;
 use crate::sketch::sample::SampleState;

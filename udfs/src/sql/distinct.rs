@@ -7,8 +7,9 @@ use datafusion::arrow::array::{ArrayRef, Int64Array};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
 
+use super::arguments::{Args, state_column, text_column};
 use super::function::Kind::{State as StateKind, Text};
-use super::function::{Aggregate, Args, Doc, Scalar, State, failed, state_column, text_column};
+use super::function::{Aggregate, Doc, Scalar, State, failed};
 use crate::sketch::distinct::{Kmv, text_hash};
 
 /// The aggregates of this file.

@@ -9,8 +9,9 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::Result;
 
+use super::arguments::Args;
 use super::function::Kind::{Int, Text};
-use super::function::{Args, Doc, Scalar, texts_type};
+use super::function::{Doc, Scalar, texts_type};
 use crate::text::label::{Prevalence, Subject, Thresholds, label};
 
 /// The functions of this file.

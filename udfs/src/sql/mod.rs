@@ -2,6 +2,7 @@
 //! scheduler and every executor. To add a function: write it in a file here, add a line to that file's list, and an
 //! example with its result, which a test runs.
 
+pub mod arguments;
 pub mod corpus;
 pub mod detectors;
 pub mod distinct;

@@ -20,8 +20,9 @@ use datafusion::arrow::datatypes::{DataType, Date32Type, Field, Fields};
 use datafusion::common::{Result, ScalarValue};
 use prost::Message;
 
+use super::arguments::{float_column, int_column, text_column};
 use super::function::Kind::{Bool, Date, Float, Int, Text};
-use super::function::{Aggregate, Doc, State, failed, float_column, int_column, text_column};
+use super::function::{Aggregate, Doc, State, failed};
 use crate::text::canonical::canonical;
 use crate::text::lexical::{DIM, Lexical};
 use crate::vector::near_duplicates::{Candidate, Cover, Fate, near_duplicates};

@@ -6,10 +6,9 @@ use datafusion::arrow::array::{Array, ArrayRef, Int64Array};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 
+use super::arguments::{Args, float_column, int_column, text_column};
 use super::function::Kind::{Float, Int, Text};
-use super::function::{
-    Aggregate, Args, Doc, Scalar, State, failed, float_column, int_column, text_column,
-};
+use super::function::{Aggregate, Doc, Scalar, State, failed};
 use crate::model_cache;
 use crate::quota::{Quota, QuotaState};
 

@@ -9,8 +9,9 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::Result;
 
+use super::arguments::Args;
 use super::function::Kind::{Bool, Int, Text, Vector};
-use super::function::{Args, Doc, Scalar, failed, texts_type, vector_type};
+use super::function::{Doc, Scalar, failed, texts_type, vector_type};
 use crate::model_cache;
 use crate::sketch::document_frequency::DocumentFrequencies;
 use crate::text::canonical;

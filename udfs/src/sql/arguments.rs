@@ -1,0 +1,253 @@
+//! What a function is given: arguments as arrays of one length, and the columns of an aggregate's batch.
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array,
+    Int64Array, StringArray,
+};
+use datafusion::arrow::datatypes::{Float32Type, Int64Type};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::logical_expr::ColumnarValue;
+
+/// The arguments of a call, as arrays of one length.
+pub struct Args<'a> {
+    pub(super) name: &'static str,
+    pub(super) values: &'a [ColumnarValue],
+    pub(super) arrays: Vec<ArrayRef>,
+    pub(super) rows: usize,
+}
+
+impl Args<'_> {
+    /// Rows of the call.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many arguments were given.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.arrays.len()
+    }
+
+    fn not(&self, i: usize, expected: &str) -> DataFusionError {
+        let got = self
+            .arrays
+            .get(i)
+            .map_or_else(|| "nothing".to_owned(), |a| a.data_type().to_string());
+        DataFusionError::Plan(format!(
+            "{}: argument {} must be {expected}, got {got}",
+            self.name,
+            i + 1
+        ))
+    }
+
+    /// A text argument.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn text(&self, i: usize) -> Result<&StringArray> {
+        self.arrays
+            .get(i)
+            .and_then(|a| a.as_string_opt::<i32>())
+            .ok_or_else(|| self.not(i, "text"))
+    }
+
+    /// An integer argument.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn int(&self, i: usize) -> Result<&Int64Array> {
+        self.arrays
+            .get(i)
+            .and_then(|a| a.as_primitive_opt::<Int64Type>())
+            .ok_or_else(|| self.not(i, "an integer"))
+    }
+
+    /// A float argument.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn float(&self, i: usize) -> Result<&Float32Array> {
+        self.arrays
+            .get(i)
+            .and_then(|a| a.as_primitive_opt::<Float32Type>())
+            .ok_or_else(|| self.not(i, "a float"))
+    }
+
+    /// A boolean argument.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn boolean(&self, i: usize) -> Result<&BooleanArray> {
+        self.arrays
+            .get(i)
+            .and_then(|a| a.as_boolean_opt())
+            .ok_or_else(|| self.not(i, "a boolean"))
+    }
+
+    /// A state argument.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn state(&self, i: usize) -> Result<&BinaryArray> {
+        self.arrays
+            .get(i)
+            .and_then(|a| a.as_binary_opt::<i32>())
+            .ok_or_else(|| self.not(i, "a state"))
+    }
+
+    /// A vector argument.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn vector(&self, i: usize) -> Result<Vectors<'_>> {
+        self.arrays
+            .get(i)
+            .and_then(|a| Vectors::new(a.as_ref()))
+            .ok_or_else(|| self.not(i, "a vector (fixed-size list of float)"))
+    }
+
+    /// A text argument that is the same for all rows: a model's URI.
+    ///
+    /// # Errors
+    /// When it is a column, or null.
+    pub fn literal_text(&self, i: usize) -> Result<&str> {
+        match self.values.get(i) {
+            Some(ColumnarValue::Scalar(ScalarValue::Utf8(Some(text)))) => Ok(text),
+            _ => Err(self.not(i, "a text literal, not a column or NULL")),
+        }
+    }
+}
+
+/// Rows of a `FixedSizeList<Float32>`; missing values read as NaN.
+pub struct Vectors<'a> {
+    list: &'a FixedSizeListArray,
+    values: &'a Float32Array,
+    width: usize,
+}
+
+impl<'a> Vectors<'a> {
+    /// `None` when `array` is of another type.
+    #[must_use]
+    pub fn new(array: &'a dyn Array) -> Option<Self> {
+        let list = array.as_fixed_size_list_opt()?;
+        let values = list.values().as_primitive_opt::<Float32Type>()?;
+        Some(Self {
+            list,
+            values,
+            width: usize::try_from(list.value_length()).ok()?,
+        })
+    }
+
+    /// Values a row.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Whether the whole row is null.
+    #[must_use]
+    pub fn is_null(&self, row: usize) -> bool {
+        self.list.is_null(row)
+    }
+
+    /// Copies row `row` to `out`, which is `width` long.
+    pub fn copy(&self, row: usize, out: &mut [f32]) {
+        let start = usize::try_from(self.list.value_offset(row)).unwrap_or_default();
+        out.copy_from_slice(&self.values.values()[start..start + self.width]);
+        if self.values.null_count() > 0 {
+            for (i, value) in out.iter_mut().enumerate() {
+                if self.values.is_null(start + i) {
+                    *value = f32::NAN;
+                }
+            }
+        }
+    }
+
+    /// All rows, row-major; null rows as NaN.
+    #[must_use]
+    pub fn dense(&self) -> Vec<f32> {
+        let mut out = vec![f32::NAN; self.list.len() * self.width];
+        if self.width > 0 {
+            for (row, chunk) in out.chunks_exact_mut(self.width).enumerate() {
+                if !self.is_null(row) {
+                    self.copy(row, chunk);
+                }
+            }
+        }
+        out
+    }
+}
+
+/// An aggregate's argument as text.
+///
+/// # Errors
+/// When it is none.
+pub fn text_column<'a>(
+    function: &str,
+    values: &'a [ArrayRef],
+    i: usize,
+) -> Result<&'a StringArray> {
+    column(function, values, i, "text", |a| a.as_string_opt::<i32>())
+}
+
+/// An aggregate's argument as integers.
+///
+/// # Errors
+/// When it is none.
+pub fn int_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Result<&'a Int64Array> {
+    column(function, values, i, "integer", |a| {
+        a.as_primitive_opt::<Int64Type>()
+    })
+}
+
+/// An aggregate's argument as floats.
+///
+/// # Errors
+/// When it is none.
+pub fn float_column<'a>(
+    function: &str,
+    values: &'a [ArrayRef],
+    i: usize,
+) -> Result<&'a Float32Array> {
+    column(function, values, i, "float", |a| {
+        a.as_primitive_opt::<Float32Type>()
+    })
+}
+
+/// An aggregate's argument as states.
+///
+/// # Errors
+/// When it is none.
+pub fn state_column<'a>(
+    function: &str,
+    values: &'a [ArrayRef],
+    i: usize,
+) -> Result<&'a BinaryArray> {
+    column(function, values, i, "state", |a| a.as_binary_opt::<i32>())
+}
+
+/// An aggregate's argument as vectors.
+///
+/// # Errors
+/// When it is none.
+pub fn vector_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Result<Vectors<'a>> {
+    values
+        .get(i)
+        .and_then(|a| Vectors::new(a.as_ref()))
+        .ok_or_else(|| {
+            DataFusionError::Plan(format!("{function}: argument {} must be a vector", i + 1))
+        })
+}
+
+fn column<'a, A>(
+    function: &str,
+    values: &'a [ArrayRef],
+    i: usize,
+    expected: &str,
+    cast: impl Fn(&'a dyn Array) -> Option<&'a A>,
+) -> Result<&'a A> {
+    let bad =
+        || DataFusionError::Plan(format!("{function}: argument {} must be {expected}", i + 1));
+    values.get(i).and_then(|a| cast(a.as_ref())).ok_or_else(bad)
+}
