@@ -62,6 +62,10 @@ impl Progress for Shown {
         self.bar.inc(1);
     }
 
+    fn remark(&self, text: &str) {
+        self.say(&format!("{} {text}", self.day));
+    }
+
     fn stage_done(&self, record: &StageRecord) {
         if self.json {
             let object = serde_json::json!({

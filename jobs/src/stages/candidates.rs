@@ -1,6 +1,7 @@
 //! Stage 6: near-dedup of the day's anomalies among themselves and against all earlier days' kept candidates. A
 //! task takes the guard keys of one part: lines of different guard keys never cover each other.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -19,8 +20,9 @@ const PART_LINES: u64 = 16_384;
 /// When a task fails, a line is lost or doubled, or the commit fails.
 pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecord, JobError> {
     let started = Instant::now();
-    let earlier = day.warehouse.files(&CANDIDATES, None).await?;
-    let earlier: Vec<_> = earlier.into_iter().filter(|f| f.day < day.day).collect();
+    let all = day.warehouse.files(&CANDIDATES, None).await?;
+    let later: BTreeSet<_> = all.iter().map(|f| f.day).filter(|d| *d > day.day).collect();
+    let earlier: Vec<_> = all.into_iter().filter(|f| f.day < day.day).collect();
     let mut parts: Vec<String> = earlier
         .iter()
         .map(|f| format!("{}|{}", f.day, f.fingerprint().unwrap_or_default()))
@@ -112,8 +114,16 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
         fingerprint,
         ..StageRecord::default()
     };
-    day.commit("candidates", &[(CANDIDATES, &written)], started, record)
-        .await
+    let files = [(CANDIDATES, written.as_slice())];
+    let record = day.commit("candidates", &files, started, record).await?;
+    if let (Some(first), Some(last)) = (later.first(), later.last()) {
+        let text = format!(
+            "changed: {} later days ({first} to {last}) were held against what it was; run them again",
+            later.len()
+        );
+        day.progress.remark(&text);
+    }
+    Ok(record)
 }
 
 /// A file without rows, for the first day's history.

@@ -98,6 +98,8 @@ pub trait Progress: Sync {
     fn step(&self, stage: &str, step: &str, tasks: usize);
     /// A task of the step is done.
     fn task_done(&self);
+    /// Something its user should know.
+    fn remark(&self, text: &str);
     /// A stage is done.
     fn stage_done(&self, record: &StageRecord);
 }

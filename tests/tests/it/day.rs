@@ -135,7 +135,21 @@ fn new_input_replaces_its_day_in_one_commit_and_no_other_day() {
         &warehouse,
         "SELECT count(*) FROM commands WHERE day = DATE '2025-01-01'",
     );
-    run(&telemetry, &warehouse, &[]);
+    let args = [
+        "run",
+        "--date",
+        "2025-01-01",
+        "--telemetry",
+        &telemetry,
+        "--warehouse",
+        &warehouse,
+    ];
+    let output = crate::support::gleaner(&args);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success() && said.contains("1 later days (2025-01-02 to 2025-01-02)"),
+        "{said}"
+    );
     assert_eq!(commits("commands"), before + 1);
     assert_eq!(
         number(

@@ -9,7 +9,6 @@ mod mappings;
 mod mutations;
 mod parquet;
 mod real;
-mod speed;
 
 use std::io::{self, Read};
 

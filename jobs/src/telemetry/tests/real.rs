@@ -12,7 +12,16 @@ use super::*;
 fn recorded(name: &str) -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data").to_owned();
     let path = PathBuf::from(std::env::var("GLEANER_DATA").unwrap_or(beside)).join(name);
-    path.exists().then_some(path)
+    if path.exists() {
+        return Some(path);
+    }
+    let why = format!("no recorded {name}: set GLEANER_DATA");
+    assert!(
+        std::env::var_os("GLEANER_NO_SKIP").is_none(),
+        "skipped although GLEANER_NO_SKIP is set: {why}"
+    );
+    eprintln!("SKIPPED: {why}");
+    None
 }
 
 fn read_recorded(name: &str, options: &ReadOptions) -> Option<Seen> {
