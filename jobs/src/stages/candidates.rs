@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use chrono::NaiveDate;
 use datafusion::arrow::datatypes::SchemaRef;
 
 use super::sql::{Value, fill};
 use super::telemetry::counts;
 use super::{DayRun, StageRecord, rows_of, tables};
-use crate::engine::{Source, Task};
+use crate::engine::{Source, Task, Written};
 use crate::error::JobError;
 use crate::warehouse::tables::{ANOMALIES, CANDIDATES};
 
@@ -76,29 +77,7 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
     let written = day
         .run_writes("candidates", "near-dedup", tasks.collect())
         .await?;
-    let kept = {
-        let urls = written
-            .iter()
-            .map(|w| {
-                day.warehouse
-                    .url(&format!("{}/{}", CANDIDATES.name, w.path))
-            })
-            .collect();
-        let task = Task {
-            name: format!("{}/candidates/check", day.day),
-            sql: "SELECT count(*) FILTER (WHERE kept) FROM candidates".to_owned(),
-            tables: tables([(
-                "candidates",
-                Source::Parquet {
-                    urls,
-                    schema: CANDIDATES.schema(),
-                },
-            )]),
-            write: None,
-        };
-        let [kept] = counts(&day.engine.run(vec![task], &|| ()).await?[0])?;
-        kept
-    };
+    let kept = count_kept(day, &written).await?;
     let rows = rows_of(&written);
     if rows != anomalies.rows_kept {
         let what = format!("{} anomalies in, {rows} decisions out", anomalies.rows_kept);
@@ -116,14 +95,29 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
     };
     let files = [(CANDIDATES, written.as_slice())];
     let record = day.commit("candidates", &files, started, record).await?;
+    remark_later_days(day, &later);
+    Ok(record)
+}
+
+async fn count_kept(day: &DayRun<'_>, written: &[Written]) -> Result<u64, JobError> {
+    let task = Task {
+        name: format!("{}/candidates/check", day.day),
+        sql: "SELECT count(*) FILTER (WHERE kept) FROM candidates".to_owned(),
+        tables: tables([("candidates", day.written(&CANDIDATES, written))]),
+        write: None,
+    };
+    let [kept] = counts(&day.engine.run(vec![task], &|| ()).await?[0])?;
+    Ok(kept)
+}
+
+/// Later days were held against what this day was: their user must know.
+fn remark_later_days(day: &DayRun<'_>, later: &BTreeSet<NaiveDate>) {
     if let (Some(first), Some(last)) = (later.first(), later.last()) {
-        let text = format!(
+        day.progress.remark(&format!(
             "changed: {} later days ({first} to {last}) were held against what it was; run them again",
             later.len()
-        );
-        day.progress.remark(&text);
+        ));
     }
-    Ok(record)
 }
 
 /// A file without rows, for the first day's history.

@@ -56,16 +56,7 @@ pub async fn run(
     let check = Task {
         name: format!("{}/commands/check", day.day),
         sql: include_str!("commands_check.sql").to_owned(),
-        tables: tables([(
-            "commands",
-            crate::engine::Source::Parquet {
-                urls: written
-                    .iter()
-                    .map(|w| day.warehouse.url(&format!("{}/{}", COMMANDS.name, w.path)))
-                    .collect(),
-                schema: COMMANDS.schema(),
-            },
-        )]),
+        tables: tables([("commands", day.written(&COMMANDS, &written))]),
         write: None,
     };
     let checked = day.engine.run(vec![check], &|| ()).await?;

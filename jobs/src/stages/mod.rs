@@ -353,6 +353,16 @@ impl DayRun<'_> {
         }
     }
 
+    /// Files that tasks wrote to a table's directory, not committed yet, as one source.
+    #[must_use]
+    pub fn written(&self, table: &Table, written: &[Written]) -> Source {
+        let url = |w: &Written| self.warehouse.url(&format!("{}/{}", table.name, w.path));
+        Source::Parquet {
+            urls: written.iter().map(url).collect(),
+            schema: table.schema(),
+        }
+    }
+
     /// Staged files as one source.
     #[must_use]
     pub fn staged(
