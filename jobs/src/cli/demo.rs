@@ -9,7 +9,7 @@ use super::{output, progress, run, sql, synth};
 use crate::driver;
 use crate::engine::Engine;
 use crate::error::JobError;
-use crate::options::{Quota, Quotas, RunOptions};
+use crate::options::{PrevalenceOptions, Quota, Quotas, RunOptions};
 use crate::synth::SynthParams;
 use crate::warehouse::Warehouse;
 
@@ -60,6 +60,12 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         telemetry: vec![telemetry.to_string_lossy().into_owned()],
         // A wide quota: the rule labeller says benign to few anomalies, and a demo should have some to show.
         quotas: Quotas::all(Quota::Share(0.1)),
+        // A fleet of a few hundred hosts in a small day: fewer hosts run any one thing.
+        prevalence: PrevalenceOptions {
+            min_hosts: 2,
+            min_users: 2,
+            ..PrevalenceOptions::default()
+        },
         ..RunOptions::default()
     };
     for day in first.iter_days().take(args.days as usize) {
@@ -71,26 +77,31 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     let last = first
         .checked_add_days(Days::new(u64::from(args.days.saturating_sub(1))))
         .unwrap_or(first);
-    show(&engine, &warehouse, &telemetry, last).await
+    show(&engine, &warehouse, &telemetry, first, last).await
 }
 
 async fn show(
     engine: &Engine,
     warehouse: &str,
     telemetry: &std::path::Path,
+    first: NaiveDate,
     day: NaiveDate,
 ) -> Result<(), JobError> {
     let ctx = engine.session().clone().enable_url_table();
     sql::tables(&ctx, &Warehouse::open(warehouse).await?).await?;
-    let truth = telemetry.join("_truth").join(format!("day={day}.parquet"));
-    let truth = truth.to_string_lossy().replace('\'', "''");
+    let truth = first.iter_days().take_while(|d| *d <= day).map(|d| {
+        let file = telemetry.join("_truth").join(format!("day={d}.parquet"));
+        let file = file.to_string_lossy().replace('\'', "''");
+        format!("SELECT DATE '{d}' AS day, command_line, label FROM '{file}'")
+    });
+    let truth = truth.collect::<Vec<_>>().join(" UNION ALL ");
     let queries = [
         (
-            "Anomalies of the last day, the most isolated first:",
+            "Anomalies of the last day after near-dedup, the most isolated first:",
             format!(
-                "SELECT substr(command_line, 1, 80) AS command_line, events, detectors[1] AS first_detector, \
-                 reasons[1] AS reason FROM anomalies WHERE day = DATE '{day}' \
-                 ORDER BY iforest_rank, hash LIMIT 8"
+                "SELECT substr(command_line, 1, 90) AS command_line, array_to_string(detectors, ' ') AS detectors, \
+                 reasons[1] AS reason FROM candidates WHERE kept AND day = DATE '{day}' AND iforest_rank IS NOT NULL \
+                 ORDER BY iforest_rank LIMIT 8"
             ),
         ),
         (
@@ -109,17 +120,16 @@ async fn show(
                 .to_owned(),
         ),
         (
-            "The benign set of the last day, the most isolated first:",
-            format!(
-                "SELECT substr(command_line, 1, 100) AS command_line, template_hosts AS hosts, covers \
-                 FROM benign WHERE day = DATE '{day}' ORDER BY coalesce(iforest_rank, 1000000), hash LIMIT 8"
-            ),
+            "The benign set of all days, the most isolated first:",
+            "SELECT day, substr(command_line, 1, 100) AS command_line, template_hosts AS hosts, covers FROM benign \
+             ORDER BY coalesce(iforest_rank, 1000000), hash LIMIT 12"
+                .to_owned(),
         ),
         (
-            "The benign set of the last day against the truth:",
+            "The benign set of all days against the truth:",
             format!(
-                "SELECT t.label AS truth, count(*) AS emitted_as_benign FROM benign b JOIN '{truth}' t \
-                 ON b.command_line = t.command_line WHERE b.day = DATE '{day}' GROUP BY t.label"
+                "SELECT t.label AS truth, count(*) AS emitted_as_benign FROM benign b JOIN ({truth}) t \
+                 ON b.command_line = t.command_line AND b.day = t.day GROUP BY t.label"
             ),
         ),
     ];

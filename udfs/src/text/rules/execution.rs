@@ -241,10 +241,21 @@ pub(super) const RULES: &[Rule] = &[
         all: &["\
              /bin/sh;; /bin/bash;;=/bin/sh;;=/bin/bash;; /bin/dash;; /bin/zsh;;-e sh ;;!sh;;\
             !/bin;;|sh ;;exec /bin;;:/bin/sh;;sh -p;;bash -p;;-c sh ;;busybox sh;;/bin/sh -;;\
-            reset; sh;;sh 1>&0;;sh <;; bash -i;;sh -i;;-c bash;;@rbash;;c=sh;; /bin/csh;;bash -c;;\
-            sh -c;;-p bash;;=sh "],
+            reset; sh;;sh 1>&0;;sh <;; bash -i;;sh -i;;-c bash;;@rbash;;c=sh;; /bin/csh;;-p bash;;\
+            =sh "],
         none: "",
         example: "strace -o /dev/null /bin/sh",
+        near_miss: "ls /bin",
+    },
+    Rule {
+        // Half of what a Linux host runs: nothing to suspect, and nothing to call benign unread.
+        name: "inline_shell",
+        level: Low,
+        technique: "T1059.004",
+        description: "a shell runs what its argument says",
+        all: &["bash -c;;sh -c;;sh "],
+        none: "",
+        example: "bash -c id",
         near_miss: "ls /bin",
     },
     Rule {
