@@ -5,7 +5,7 @@
 //! both engines compute the same bytes whatever their number of cores, keeps memory at a few tasks' worth
 //! however large the day, and stays clear of the ways in which Ballista 55 hangs or doubles rows when an
 //! executor is lost under a shuffle (apache/datafusion-ballista#1986 and the doubled rows we found ourselves):
-//! a job of one stage with one task either returns its result or is run again.
+//! a job of one stage with one task either returns its result or is run again. (Executors that die are not tested yet.)
 //!
 //! The driver keeps `slots` tasks in flight and hands results back in task order, so that states merge in bucket
 //! order and floating-point sums come out the same.

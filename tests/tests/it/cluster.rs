@@ -98,7 +98,7 @@ fn a_cluster_gives_the_same_digest_as_this_process() {
     assert_eq!(digests(&there), digests(&here));
     assert_eq!(digests(&here).len(), 7);
 
-    // Both executors worked: each wrote data files of its own.
+    // What a cluster wrote is up to date for the cluster too.
     let said = run(&telemetry, &there, &["--cluster", &cluster.url]);
     assert!(said.contains("up to date"), "{said}");
 
