@@ -1,16 +1,21 @@
 //! A Ballista executor with Gleaner's functions and plan nodes: it pulls tasks from the scheduler, reads telemetry and
 //! the warehouse's files, and writes data files. It commits nothing.
 
+mod deadline;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
+use deadline::Deadlines;
 use gleaner::plan::codec::{LogicalCodec, PhysicalCodec};
+use gleaner::storage::{self, Buckets};
 use gleaner::{driver, session};
 
 /// Flags of `gleaner-executor`.
@@ -24,7 +29,7 @@ pub struct Args {
     /// The scheduler, host:port.
     #[arg(long, default_value = "127.0.0.1:50050")]
     scheduler: SocketAddr,
-    /// Address that results are fetched from; the port after it serves the scheduler's calls.
+    /// Address that results are fetched from.
     #[arg(long, default_value = "127.0.0.1:50051")]
     bind: SocketAddr,
     /// Tasks at a time; default: the machine's cores.
@@ -33,9 +38,15 @@ pub struct Args {
     /// Memory in MiB, of all tasks together, beyond which operators spill to disk.
     #[arg(long, default_value_t = 2048)]
     memory_mib: u64,
-    /// Directory for intermediate results; default: a temporary one.
+    /// Directory for intermediate results and what operators spill; default: a temporary one, removed at the end.
     #[arg(long)]
     work_dir: Option<PathBuf>,
+    /// Buckets whose objects tasks may read and write, with commas between them; * for every one. None by default.
+    #[arg(long, env = "GLEANER_BUCKETS", default_value = "")]
+    buckets: Buckets,
+    /// Seconds that one task may take.
+    #[arg(long, default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..))]
+    task_timeout: u64,
 }
 
 /// Runs until it is killed; returns the exit code of a failed start.
@@ -52,27 +63,44 @@ pub async fn main(args: Args) -> u8 {
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
+    storage::limit(args.buckets);
     driver::install_model_loader();
+    let (work_dir, _temporary) = match args.work_dir {
+        Some(dir) => {
+            std::fs::create_dir_all(&dir)
+                .with_context(|| format!("--work-dir {}", dir.display()))?;
+            (dir, None)
+        }
+        None => {
+            let made = tempfile::tempdir().context("no temporary directory: give --work-dir")?;
+            (made.path().to_owned(), Some(made))
+        }
+    };
+    // Telemetry that needs random access is copied here too.
+    let _ = tempfile::env::override_temp_dir(&work_dir);
     let message = u32::try_from(session::GRPC_MESSAGE_BYTES)?;
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let state = session::state(session::config(), session::runtime(1 << 30)?)?;
     // One pool for all tasks of this process.
-    let runtime = session::runtime(usize::try_from(args.memory_mib << 20)?)?;
+    let runtime = session::runtime_in(
+        usize::try_from(args.memory_mib << 20)?,
+        Some(&work_dir),
+    )?;
     let config = ExecutorProcessConfig {
         bind_host: args.bind.ip().to_string(),
         external_host: Some(args.bind.ip().to_string()),
         port: args.bind.port(),
-        grpc_port: args
-            .bind
-            .port()
-            .checked_add(1)
-            .context("--bind: the port after it must exist too")?,
+        // Nothing listens there: tasks are pulled.
+        grpc_port: args.bind.port(),
         scheduler_host: args.scheduler.ip().to_string(),
         scheduler_port: args.scheduler.port(),
         scheduler_connect_timeout_seconds: 30,
         vcores: args.slots.map_or(cores, NonZeroUsize::get),
         task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
-        work_dir: args.work_dir.map(|dir| dir.to_string_lossy().into_owned()),
+        work_dir: Some(work_dir.to_string_lossy().into_owned()),
+        override_execution_engine: Some(Arc::new(Deadlines::new(Duration::from_secs(
+            args.task_timeout,
+        )))),
         job_data_ttl_seconds: 3600,
         job_data_clean_up_interval_seconds: 300,
         grpc_max_decoding_message_size: message,

@@ -13,8 +13,8 @@ use crate::stages::{
     DayRun, Progress, STAGES, StageRecord, anomalies, benign, candidates, commands, inputs, labels,
     models, runs, telemetry,
 };
+use crate::storage;
 use crate::warehouse::Warehouse;
-use crate::warehouse::tables::{COMMANDS, QUARANTINE, RUNS, TELEMETRY};
 
 /// What became of a day.
 #[derive(Debug, Clone)]
@@ -25,13 +25,15 @@ pub struct DayReport {
     pub records: Vec<StageRecord>,
     /// Wall-clock seconds.
     pub secs: f64,
+    /// Whether the day was published anew.
+    pub published: bool,
 }
 
 impl DayReport {
-    /// Whether nothing had to be computed.
+    /// Whether nothing had to be done.
     #[must_use]
     pub fn unchanged(&self) -> bool {
-        self.records.iter().all(|r| r.reused)
+        !self.published && self.records.iter().all(|r| r.reused)
     }
 }
 
@@ -40,11 +42,7 @@ pub fn install_model_loader() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         gleaner_udfs::model_cache::install_loader(Box::new(|uri| {
-            let url = url::Url::parse(uri).map_err(|e| e.to_string())?;
-            let path = url
-                .to_file_path()
-                .map_err(|()| "only file:// models are supported yet".to_owned())?;
-            std::fs::read(path).map_err(|e| e.to_string())
+            storage::process().read_blocking(uri)
         }));
     });
 }
@@ -63,9 +61,10 @@ pub async fn run_day(
     let started = Instant::now();
     options.check()?;
     install_model_loader();
-    let inputs = inputs::list(&options.telemetry, day)?;
-    let fresh = !Warehouse::exists(warehouse)?;
+    let inputs = inputs::list(&options.telemetry, day).await?;
+    let fresh = !Warehouse::exists(warehouse).await?;
     let opened = Warehouse::create(warehouse).await?;
+    opened.settle().await?;
     let run = uuid::Uuid::new_v4().simple().to_string();
     let context = DayRun {
         engine,
@@ -76,31 +75,31 @@ pub async fn run_day(
         run,
     };
     let result = stages(&context, &inputs).await;
-    let cleaned = opened.remove_staging(&context.run);
+    let cleaned = opened.remove_staging(&context.run).await;
     if fresh && result.is_err() {
         // Nothing is written, not even an empty warehouse.
-        opened.remove_if_empty();
+        opened.remove_if_empty().await;
     }
-    let records = result?;
+    let (records, published) = result?;
     cleaned?;
     Ok(DayReport {
         day,
         records,
+        published,
         secs: started.elapsed().as_secs_f64(),
     })
 }
 
-async fn stages(day: &DayRun<'_>, inputs: &[Input]) -> Result<Vec<StageRecord>, JobError> {
+async fn stages(
+    day: &DayRun<'_>,
+    inputs: &[Input],
+) -> Result<(Vec<StageRecord>, bool), JobError> {
     let wanted = STAGES.iter().position(|s| *s == day.options.through);
     let wanted = wanted.map_or(STAGES.len(), |last| last + 1);
     let mut records = vec![];
     compute(day, inputs, wanted, &mut records).await?;
-    // A run up to an earlier stage that changed nothing leaves the accounts of the later ones.
-    let unchanged = wanted < STAGES.len() && records.iter().all(|r| r.reused);
-    if !unchanged || day.warehouse.files(&RUNS, Some(day.day)).await?.is_empty() {
-        runs::run(day, &records).await?;
-    }
-    Ok(records)
+    let published = runs::publish(day, &records, wanted == STAGES.len()).await?;
+    Ok((records, published))
 }
 
 /// Runs the first `wanted` stages.
@@ -118,10 +117,8 @@ async fn compute(
     // The two stages that read telemetry go together: what the first stages, the second reads.
     let fingerprint = telemetry::fingerprint(day, inputs);
     let after = day.fingerprint("commands", &[&fingerprint]);
-    let known = day
-        .up_to_date("telemetry", &[TELEMETRY, QUARANTINE], &fingerprint)
-        .await?;
-    let known_commands = day.up_to_date("commands", &[COMMANDS], &after).await?;
+    let known = day.up_to_date("telemetry", &fingerprint).await?;
+    let known_commands = day.up_to_date("commands", &after).await?;
     let (commands, last) = if let (Some(telemetry), Some(commands)) = (known, known_commands) {
         if done(telemetry).1 {
             return Ok(());

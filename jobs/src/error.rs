@@ -2,6 +2,9 @@
 
 use datafusion::common::DataFusionError;
 
+use crate::engine::guard::ClusterError;
+use crate::storage::StorageError;
+
 /// A failed job. Messages say what to do; none holds a command line.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
@@ -74,14 +77,6 @@ pub enum JobError {
         /// The two sides.
         what: String,
     },
-    /// Another run wrote the day while this one ran.
-    #[error("another run replaced {day} of table {table} while this one ran: run the day again")]
-    Replaced {
-        /// The table.
-        table: String,
-        /// The day.
-        day: String,
-    },
     /// Another run kept changing the table.
     #[error("table {table}: gave up after {tries} attempts to commit against concurrent runs")]
     Contended {
@@ -93,6 +88,12 @@ pub enum JobError {
     /// `DataFusion` or Ballista.
     #[error("{0}")]
     Query(#[from] DataFusionError),
+    /// A query on a cluster.
+    #[error("{0}")]
+    Cluster(#[from] ClusterError),
+    /// Where data is.
+    #[error("{0}")]
+    Storage(#[from] StorageError),
     /// Delta Lake.
     #[error("Delta table: {0}")]
     Delta(#[from] deltalake_core::DeltaTableError),

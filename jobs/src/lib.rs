@@ -6,19 +6,23 @@
 //! engine      tasks, in this process or on a Ballista cluster
 //! plan/       the two plan nodes of our own: defensive reading, distributed writing
 //! telemetry/  formats, schemas, quarantine
-//! warehouse/  Delta tables, models, ledger
+//! storage/    local disks and S3: locations, credentials, checked reads
+//! warehouse/  Delta tables, models, ledger, publishing a day whole
 //! synth/      telemetry of any size, seeded
 //! cli/        the `gleaner` command
 //! ```
 
 pub mod cli;
+pub mod doctor;
 pub mod driver;
 pub mod engine;
 pub mod error;
+pub mod faults;
 pub mod options;
 pub mod plan;
 pub mod session;
 pub mod stages;
+pub mod storage;
 pub mod synth;
 pub mod telemetry;
 pub mod warehouse;

@@ -1,6 +1,7 @@
 //! One `session()` makes both engines: `DataFusion` in this process, and a Ballista cluster. The settings that
 //! could change an answer are fixed here, for both.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use ballista_core::extension::{SessionConfigExt, SessionStateExt};
@@ -9,7 +10,7 @@ use datafusion::catalog::memory::{
 };
 use datafusion::catalog::{CatalogProvider, CatalogProviderList};
 use datafusion::common::{DataFusionError, Result};
-use datafusion::execution::disk_manager::DiskManagerBuilder;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
@@ -17,9 +18,13 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use url::Url;
 
 use crate::plan::codec::{LogicalCodec, PhysicalCodec, Planner};
+use crate::storage;
 
 /// gRPC messages of client, scheduler and executors: the three limits must be raised together.
 pub const GRPC_MESSAGE_BYTES: usize = 64 << 20;
+
+/// A cluster's client plans and gathers results; it computes nothing.
+const CLIENT_MEMORY_BYTES: usize = 1 << 30;
 
 /// The settings of every session, on every process.
 #[must_use]
@@ -36,6 +41,8 @@ pub fn config() -> SessionConfig {
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
         .set_bool("datafusion.execution.parquet.pushdown_filters", false)
         .with_ballista_grpc_client_max_message_size(GRPC_MESSAGE_BYTES)
+        // A poll whose answer comes too late loses its tasks.
+        .set_usize("ballista.client.grpc_timeout_seconds", 60)
         .with_ballista_logical_extension_codec(Arc::new(LogicalCodec::default()))
         .with_ballista_physical_extension_codec(Arc::new(PhysicalCodec::default()))
 }
@@ -85,9 +92,22 @@ pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
 /// # Errors
 /// When the temporary directory cannot be made.
 pub fn runtime(memory_bytes: usize) -> Result<Arc<RuntimeEnv>> {
+    runtime_in(memory_bytes, None)
+}
+
+/// A runtime that spills to `directory`, or to the system's temporary one.
+///
+/// # Errors
+/// As [`runtime`].
+pub fn runtime_in(memory_bytes: usize, directory: Option<&Path>) -> Result<Arc<RuntimeEnv>> {
+    let spill = match directory {
+        Some(directory) => DiskManagerMode::Directories(vec![directory.to_owned()]),
+        None => DiskManagerMode::OsTmpDirectory,
+    };
     RuntimeEnvBuilder::new()
+        .with_object_store_registry(storage::process().registry())
         .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes)))
-        .with_disk_manager_builder(DiskManagerBuilder::default())
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(spill))
         .build_arc()
 }
 
@@ -102,30 +122,39 @@ pub fn embedded(memory_bytes: usize) -> Result<SessionContext> {
     )?))
 }
 
-/// A client of the cluster whose scheduler listens at `url` (`df://host:port`).
+/// The address of the scheduler at `url` (`df://host:port`): `http://host:port`.
 ///
 /// # Errors
-/// When the URL has no host.
-pub fn cluster(url: &str) -> Result<SessionContext> {
+/// When the URL is of another form.
+pub fn scheduler(url: &str) -> Result<String> {
     let bad =
         || DataFusionError::Configuration(format!("--cluster {url:?}: expected df://host:port"));
     let parsed = Url::parse(url).map_err(|_| bad())?;
     if parsed.scheme() != "df" {
         return Err(bad());
     }
-    let scheduler = format!(
+    Ok(format!(
         "http://{}:{}",
         parsed.host_str().ok_or_else(bad)?,
         parsed.port().unwrap_or(50050)
-    );
+    ))
+}
+
+/// A client of the cluster whose scheduler listens at `scheduler` (`http://host:port`).
+///
+/// # Errors
+/// When the session cannot be made.
+pub fn cluster(scheduler: &str, adaptive: bool) -> Result<SessionContext> {
     let config = config()
         .set_usize("ballista.scheduler.max_partitions_per_task", 1)
-        .set_bool("ballista.client.pull", true);
+        .set_bool("ballista.client.pull", true)
+        .set_bool("ballista.planner.adaptive.enabled", adaptive);
     let state = SessionStateBuilder::new()
         .with_config(config)
+        .with_runtime_env(runtime(CLIENT_MEMORY_BYTES)?)
         .with_default_features()
         .build();
-    let ctx = SessionContext::new_with_state(state.upgrade_for_ballista(scheduler)?);
+    let ctx = SessionContext::new_with_state(state.upgrade_for_ballista(scheduler.to_owned())?);
     // Only now: `upgrade_for_ballista` replaces the function lists of the state it is given.
     for function in gleaner_udfs::scalar_functions() {
         ctx.register_udf(function);

@@ -26,6 +26,9 @@ pub struct TelemetryFile {
     /// Size in bytes when it was listed.
     #[prost(uint64, tag = "2")]
     pub size_bytes: u64,
+    /// The object's version when it was listed; empty on a local disk.
+    #[prost(string, tag = "3")]
+    pub etag: String,
 }
 
 /// Reads telemetry files into events and quarantined rows: see `gleaner::plan::scan`.

@@ -11,6 +11,7 @@ use ballista_scheduler::scheduler_process::start_server;
 use datafusion::prelude::SessionConfig;
 use gleaner::plan::codec::{LogicalCodec, PhysicalCodec};
 use gleaner::session;
+use gleaner::storage::{self, Buckets};
 
 /// Flags of `gleaner-scheduler`.
 #[derive(Debug, clap::Parser)]
@@ -26,6 +27,9 @@ pub struct Args {
     /// Seconds after which a silent executor is given up.
     #[arg(long, default_value_t = 30)]
     executor_timeout_secs: u64,
+    /// Buckets whose files queries may name, with commas between them; * for every one. None by default.
+    #[arg(long, env = "GLEANER_BUCKETS", default_value = "")]
+    buckets: Buckets,
 }
 
 /// Runs until it is killed; returns the exit code of a failed start.
@@ -42,6 +46,7 @@ pub async fn main(args: Args) -> u8 {
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
+    storage::limit(args.buckets);
     let message = u32::try_from(session::GRPC_MESSAGE_BYTES)?;
     let config = SchedulerConfig {
         bind_host: args.bind.ip().to_string(),
@@ -50,7 +55,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
         scheduling_policy: TaskSchedulingPolicy::PullStaged,
         task_distribution: TaskDistributionPolicy::RoundRobin,
         executor_timeout_seconds: args.executor_timeout_secs,
-        expire_dead_executor_interval_seconds: 5,
+        expire_dead_executor_interval_seconds: args.executor_timeout_secs.div_ceil(6).min(5),
+        // A day is thousands of small jobs: neither their results nor their plans are kept for long.
+        finished_job_data_clean_up_interval_seconds: 60,
+        finished_job_state_clean_up_interval_seconds: 300,
         no_executors_grace_period_seconds: args.executor_timeout_secs,
         grpc_server_max_decoding_message_size: message,
         grpc_server_max_encoding_message_size: message,

@@ -135,7 +135,7 @@ async fn show(
     ];
     for (title, query) in queries {
         output::line(&format!("\n{title}"))?;
-        output::table(&sql::run(&ctx, &query).await?)?;
+        output::table(&sql::run(engine, &ctx, &query).await?)?;
     }
     output::line(&format!(
         "\nAsk for more:  gleaner sql --warehouse {warehouse}\nAll accounts:  gleaner status --warehouse {warehouse}"

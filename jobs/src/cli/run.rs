@@ -1,12 +1,13 @@
 //! `gleaner run`.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 
 use super::{output, progress};
 use crate::driver;
-use crate::engine::Engine;
+use crate::engine::{ClusterOptions, Engine};
 use crate::error::JobError;
 use crate::options::{PrevalenceOptions, Quotas, RunOptions};
 use crate::telemetry::{SchemaKind, Undated};
@@ -72,6 +73,12 @@ pub struct EngineArgs {
     /// Tasks at a time; default: the machine's cores, on a cluster 8.
     #[arg(long)]
     slots: Option<NonZeroUsize>,
+    /// On a cluster: seconds that one task may take.
+    #[arg(long, default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..))]
+    task_timeout: u64,
+    /// On a cluster: Ballista's adaptive planning. The answer is the same; nothing gets faster.
+    #[arg(long, hide_short_help = true)]
+    adaptive: bool,
     /// Memory in GiB beyond which operators of this process spill to disk.
     #[arg(long, default_value_t = 2.0)]
     memory: f64,
@@ -89,7 +96,12 @@ impl EngineArgs {
         }
         let slots = |default: usize| self.slots.map_or(default, NonZeroUsize::get);
         if let Some(url) = &self.cluster {
-            Engine::cluster(url, slots(8))
+            let options = ClusterOptions {
+                url: url.clone(),
+                task_timeout: Duration::from_secs(self.task_timeout),
+                adaptive: self.adaptive,
+            };
+            Engine::cluster(&options, slots(8))
         } else {
             #[expect(
                 clippy::cast_possible_truncation,

@@ -18,7 +18,7 @@ use rustyline::{CompletionType, Config, Editor, Helper, Highlighter, Hinter};
 use super::output;
 use super::run::EngineArgs;
 use crate::driver::install_model_loader;
-use crate::engine::register;
+use crate::engine::{Engine, register};
 use crate::error::JobError;
 use crate::warehouse::Warehouse;
 use crate::warehouse::tables::{MODELS, TABLES};
@@ -51,14 +51,14 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     }
     match &args.query {
         Some(query) => {
-            let batches = run(&ctx, query).await?;
+            let batches = run(&engine, &ctx, query).await?;
             if args.json {
                 output::json(&batches)
             } else {
                 output::table(&batches)
             }
         }
-        None => shell(&ctx, names, args.json).await,
+        None => shell(&engine, &ctx, names, args.json).await,
     }
 }
 
@@ -68,10 +68,11 @@ pub async fn main(args: Args) -> Result<(), JobError> {
 /// When a table's log cannot be read.
 pub async fn tables(ctx: &SessionContext, warehouse: &Warehouse) -> Result<Vec<String>, JobError> {
     let mut names = vec![];
+    let snapshot = warehouse.snapshot(TABLES).await?;
     for table in TABLES {
         names.push(table.name.to_owned());
         names.extend(table.schema().fields().iter().map(|f| f.name().clone()));
-        let Some(source) = warehouse.source(table, None).await? else {
+        let Some(source) = warehouse.source(table, snapshot.files(table)) else {
             // A table that no day has written yet is there, and empty.
             ctx.register_table(table.name, Arc::new(EmptyTable::new(table.schema())))?;
             continue;
@@ -104,7 +105,11 @@ pub async fn tables(ctx: &SessionContext, warehouse: &Warehouse) -> Result<Vec<S
 ///
 /// # Errors
 /// When it is wrong, or fails.
-pub async fn run(ctx: &SessionContext, query: &str) -> Result<Vec<RecordBatch>, JobError> {
+pub async fn run(
+    engine: &Engine,
+    ctx: &SessionContext,
+    query: &str,
+) -> Result<Vec<RecordBatch>, JobError> {
     let frame = ctx.sql(query).await?;
     if matches!(frame.logical_plan(), LogicalPlan::Dml(_)) {
         let text =
@@ -112,7 +117,7 @@ pub async fn run(ctx: &SessionContext, query: &str) -> Result<Vec<RecordBatch>, 
         return Err(JobError::Usage(text.to_owned()));
     }
     let schema = frame.schema().as_arrow().clone();
-    let batches = frame.collect().await?;
+    let batches = engine.collect(frame).await?;
     // Nothing found is shown as its columns.
     Ok(if batches.is_empty() {
         vec![RecordBatch::new_empty(schema.into())]
@@ -177,7 +182,12 @@ fn history_file() -> Option<PathBuf> {
     std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".gleaner_history"))
 }
 
-async fn shell(ctx: &SessionContext, names: Vec<String>, json: bool) -> Result<(), JobError> {
+async fn shell(
+    engine: &Engine,
+    ctx: &SessionContext,
+    names: Vec<String>,
+    json: bool,
+) -> Result<(), JobError> {
     let failed = |e: ReadlineError| JobError::Internal(format!("terminal: {e}"));
     let mut words = names;
     words.extend(gleaner_udfs::described().iter().map(|f| f.name.to_owned()));
@@ -218,7 +228,7 @@ async fn shell(ctx: &SessionContext, names: Vec<String>, json: bool) -> Result<(
         };
         let started = Instant::now();
         // A wrong statement is told, and the shell goes on.
-        match run(ctx, query).await {
+        match run(engine, ctx, query).await {
             Ok(batches) => {
                 if json {
                     output::json(&batches)?;

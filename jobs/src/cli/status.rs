@@ -47,7 +47,8 @@ pub async fn main(args: Args) -> Result<(), JobError> {
 /// # Errors
 /// When the table cannot be read.
 pub async fn days(warehouse: &Warehouse) -> Result<Vec<(String, Vec<StageRecord>)>, JobError> {
-    let Some(source) = warehouse.source(&RUNS, None).await? else {
+    let snapshot = warehouse.snapshot(&[RUNS]).await?;
+    let Some(source) = warehouse.source(&RUNS, snapshot.files(&RUNS)) else {
         return Ok(vec![]);
     };
     let task = Task {

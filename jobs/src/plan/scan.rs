@@ -20,10 +20,13 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties,
 };
-use gleaner_proto::plan::ScanSpec;
+use gleaner_proto::plan::{ScanSpec, TelemetryFile};
+use object_store::path::Path as ObjectPath;
 use url::Url;
 
-use crate::telemetry::{self, ReadOptions, SchemaKind, TelemetryError, Undated};
+use crate::faults;
+use crate::storage::ObjectReader;
+use crate::telemetry::{self, FileAccount, ReadOptions, SchemaKind, TelemetryError, Undated};
 
 /// Telemetry as a table; it travels as its [`ScanSpec`].
 #[derive(Debug)]
@@ -151,7 +154,7 @@ impl ExecutionPlan for TelemetryExec {
     fn execute(
         &self,
         partition: usize,
-        _context: Arc<TaskContext>,
+        context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         if partition != 0 {
             return Err(DataFusionError::Internal(format!(
@@ -170,7 +173,7 @@ impl ExecutionPlan for TelemetryExec {
                     .blocking_send(batch)
                     .map_err(|e| TelemetryError::Receiver(Box::new(e)))
             };
-            match read(&spec, &mut emit) {
+            match read(&spec, &context, &mut emit) {
                 // The receiver went away because it has enough, or because the query failed elsewhere.
                 Err(DataFusionError::External(e))
                     if matches!(e.downcast_ref(), Some(TelemetryError::Receiver(_))) =>
@@ -186,7 +189,7 @@ impl ExecutionPlan for TelemetryExec {
 
 type Emit<'a> = &'a mut dyn FnMut(RecordBatch) -> std::result::Result<(), TelemetryError>;
 
-fn read(spec: &ScanSpec, emit: Emit<'_>) -> Result<()> {
+fn read(spec: &ScanSpec, context: &TaskContext, emit: Emit<'_>) -> Result<()> {
     let day = Date32Type::to_naive_date_opt(spec.day)
         .ok_or_else(|| DataFusionError::Internal(format!("day {} is out of range", spec.day)))?;
     let schema = match spec.schema.as_str() {
@@ -207,13 +210,7 @@ fn read(spec: &ScanSpec, emit: Emit<'_>) -> Result<()> {
         ..ReadOptions::new(day)
     };
     for file in &spec.files {
-        let path = Url::parse(&file.url)
-            .ok()
-            .and_then(|url| url.to_file_path().ok());
-        let path = path
-            .ok_or_else(|| DataFusionError::NotImplemented(format!("telemetry at {}", file.url)))?;
-        let name = path.to_string_lossy().into_owned();
-        telemetry::read_file(&name, &path, &options, emit).map_err(|e| match e {
+        read_file(file, context, &options, emit).map_err(|e| match e {
             // Input and output errors stay what they are, so that the task is tried again.
             TelemetryError::Io { file, source } => DataFusionError::IoError(std::io::Error::new(
                 source.kind(),
@@ -221,6 +218,35 @@ fn read(spec: &ScanSpec, emit: Emit<'_>) -> Result<()> {
             )),
             other => DataFusionError::External(Box::new(other)),
         })?;
+        faults::reach("scan", &file.url);
     }
     Ok(())
+}
+
+fn read_file(
+    file: &TelemetryFile,
+    context: &TaskContext,
+    options: &ReadOptions,
+    emit: Emit<'_>,
+) -> std::result::Result<FileAccount, TelemetryError> {
+    let failed = |source| TelemetryError::Io {
+        file: file.url.clone(),
+        source,
+    };
+    let url = Url::parse(&file.url).map_err(|e| failed(std::io::Error::other(e)))?;
+    if let Ok(path) = url.to_file_path() {
+        return telemetry::read_file(&path.to_string_lossy(), &path, options, emit);
+    }
+    let store = context.runtime_env().object_store_registry.get_store(&url);
+    let store = store.map_err(|e| failed(std::io::Error::other(e)))?;
+    let path = ObjectPath::from_url_path(url.path());
+    let path = path.map_err(|e| failed(std::io::Error::other(e)))?;
+    let source = ObjectReader::new(
+        tokio::runtime::Handle::current(),
+        store,
+        path,
+        file.size_bytes,
+        (!file.etag.is_empty()).then(|| file.etag.clone()),
+    );
+    telemetry::read_stream(&file.url, source, options, emit)
 }

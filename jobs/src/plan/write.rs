@@ -29,20 +29,30 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
     PhysicalExpr, PlanProperties,
 };
-use futures::StreamExt;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use gleaner_proto::plan::WriteSpec;
 use object_store::ObjectStore;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use parquet::arrow::AsyncArrowWriter;
+use parquet::arrow::async_writer::AsyncFileWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use tokio::io::AsyncWriteExt;
 use url::Url;
+
+use crate::{faults, storage};
 
 /// Rows are sorted in runs of at most this many bytes.
 pub const SORT_BUFFER_BYTES: usize = 64 << 20;
 /// … and at most this many rows, which is also the size of a row group.
 pub const ROW_GROUP_ROWS: usize = 1 << 18;
+
+/// Files up to this size are uploaded whole.
+const WHOLE_BYTES: usize = 96 << 20;
 
 static MANIFEST: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
@@ -344,7 +354,7 @@ async fn write(
         "" => None,
         column => Some(schema.index_of(column)?),
     };
-    let sink = BufWriter::new(Arc::clone(&store), path.clone());
+    let sink = Sink::new(store, path, spec.directory_url.starts_with("file:"));
     let mut writer = AsyncArrowWriter::try_new(
         sink,
         Arc::clone(&schema),
@@ -355,6 +365,7 @@ async fn write(
     let mut buffer = SortBuffer::new(&schema, sort);
     while let Some(batch) = input.next().await {
         let batch = batch?;
+        faults::reach("write.batch", &name);
         rows += batch.num_rows();
         if sort.is_none() {
             hasher.add(&batch, &mut digest)?;
@@ -369,9 +380,66 @@ async fn write(
         hasher.add(&sorted, &mut digest)?;
         writer.write(&sorted).await?;
     }
+    faults::reach("write.finish", &name);
     writer.finish().await?;
     let bytes = writer.bytes_written();
+    faults::reach("write.done", &name);
     manifest(&name, rows, bytes, digest)
+}
+
+/// Where the file's bytes go. To a bucket they go whole, so that the upload can carry the checksums of all of its blocks
+/// (see [`storage::upload`]); a file that grows beyond [`WHOLE_BYTES`] is streamed, without.
+struct Sink {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    whole: Vec<u8>,
+    stream: Option<BufWriter>,
+}
+
+impl Sink {
+    fn new(store: Arc<dyn ObjectStore>, path: Path, local: bool) -> Self {
+        let stream = local.then(|| BufWriter::new(Arc::clone(&store), path.clone()));
+        Self {
+            store,
+            path,
+            whole: vec![],
+            stream,
+        }
+    }
+
+    async fn push(&mut self, bytes: Bytes) -> std::result::Result<(), ParquetError> {
+        if self.stream.is_none() && self.whole.len() + bytes.len() > WHOLE_BYTES {
+            let mut stream = BufWriter::new(Arc::clone(&self.store), self.path.clone());
+            stream.put(std::mem::take(&mut self.whole).into()).await?;
+            self.stream = Some(stream);
+        }
+        match &mut self.stream {
+            Some(stream) => stream.put(bytes).await?,
+            None => self.whole.extend_from_slice(&bytes),
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self) -> std::result::Result<(), ParquetError> {
+        match &mut self.stream {
+            Some(stream) => stream.shutdown().await?,
+            None => {
+                let bytes = std::mem::take(&mut self.whole).into();
+                storage::upload(self.store.as_ref(), &self.path, bytes).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AsyncFileWriter for Sink {
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, std::result::Result<(), ParquetError>> {
+        self.push(bytes).boxed()
+    }
+
+    fn complete(&mut self) -> BoxFuture<'_, std::result::Result<(), ParquetError>> {
+        self.close().boxed()
+    }
 }
 
 fn manifest(name: &str, rows: usize, bytes: usize, digest: Digest) -> Result<RecordBatch> {

@@ -23,7 +23,7 @@ use crate::warehouse::model_path;
 use crate::warehouse::tables::{ANOMALIES, COMMANDS};
 
 /// # Errors
-/// When a task or the commit fails.
+/// When a task or its accounts cannot be kept.
 pub async fn run(
     day: &DayRun<'_>,
     commands: &StageRecord,
@@ -39,12 +39,12 @@ pub async fn run(
     ];
     let fingerprint = day.fingerprint("anomalies", &parts);
     if let Some(record) = day
-        .up_to_date("anomalies", &[ANOMALIES], &fingerprint)
+        .up_to_date("anomalies", &fingerprint)
         .await?
     {
         return Ok(record);
     }
-    let buckets = day.buckets(&COMMANDS, commands).await?;
+    let buckets = day.buckets(&COMMANDS, commands);
     let low = [0, 1, 2].map(|i| guess(models, Kind::ALL[i], quotas[i], lines));
     let mut staged = score(day, &buckets, models, low).await?;
     let mut highest = border(day, &staged, quotas).await?;
@@ -95,7 +95,7 @@ pub async fn run(
         fingerprint,
         ..StageRecord::default()
     };
-    day.commit("anomalies", &[(ANOMALIES, &written)], started, record)
+    day.finish("anomalies", &[(ANOMALIES, &written)], started, record)
         .await
 }
 

@@ -7,7 +7,7 @@ use crate::error::JobError;
 use crate::warehouse::tables::{BENIGN, CANDIDATES, LABELS};
 
 /// # Errors
-/// When a task or the commit fails.
+/// When a task or its accounts cannot be kept.
 pub async fn run(
     day: &DayRun<'_>,
     candidates: &StageRecord,
@@ -15,12 +15,12 @@ pub async fn run(
 ) -> Result<StageRecord, JobError> {
     let started = Instant::now();
     let fingerprint = day.fingerprint("benign", &[&candidates.digest, &labels.digest]);
-    if let Some(record) = day.up_to_date("benign", &[BENIGN], &fingerprint).await? {
+    if let Some(record) = day.up_to_date("benign", &fingerprint).await? {
         return Ok(record);
     }
     // Labels were written part by part from the candidates, so that the two tables' parts match.
-    let lines = day.buckets(&CANDIDATES, candidates).await?;
-    let verdicts = day.buckets(&LABELS, labels).await?;
+    let lines = day.buckets(&CANDIDATES, candidates);
+    let verdicts = day.buckets(&LABELS, labels);
     if lines.len() != verdicts.len() {
         let what = format!(
             "{} parts of candidates, {} of labels",
@@ -54,6 +54,6 @@ pub async fn run(
         fingerprint,
         ..StageRecord::default()
     };
-    day.commit("benign", &[(BENIGN, &written)], started, record)
+    day.finish("benign", &[(BENIGN, &written)], started, record)
         .await
 }

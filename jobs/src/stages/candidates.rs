@@ -18,12 +18,13 @@ use crate::warehouse::tables::{ANOMALIES, CANDIDATES};
 const PART_LINES: u64 = 16_384;
 
 /// # Errors
-/// When a task fails, a line is lost or doubled, or the commit fails.
+/// When a task fails, a line is lost or doubled, or its accounts cannot be kept.
 pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecord, JobError> {
     let started = Instant::now();
-    let all = day.warehouse.files(&CANDIDATES, None).await?;
+    let all = day.warehouse.snapshot(&[CANDIDATES]).await?;
+    let all = all.files(&CANDIDATES);
     let later: BTreeSet<_> = all.iter().map(|f| f.day).filter(|d| *d > day.day).collect();
-    let earlier: Vec<_> = all.into_iter().filter(|f| f.day < day.day).collect();
+    let earlier: Vec<_> = all.iter().filter(|f| f.day < day.day).collect();
     let mut parts: Vec<String> = earlier
         .iter()
         .map(|f| format!("{}|{}", f.day, f.fingerprint().unwrap_or_default()))
@@ -35,7 +36,7 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
         &parts.iter().map(String::as_str).collect::<Vec<_>>(),
     );
     if let Some(record) = day
-        .up_to_date("candidates", &[CANDIDATES], &fingerprint)
+        .up_to_date("candidates", &fingerprint)
         .await?
     {
         return Ok(record);
@@ -52,7 +53,7 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
         urls.push(empty(day, &schema).await?);
     }
     let history = Source::Parquet { urls, schema };
-    let whole = day.whole(&ANOMALIES, anomalies).await?;
+    let whole = day.whole(&ANOMALIES, anomalies);
     let n_parts = anomalies
         .rows_kept
         .div_ceil(PART_LINES)
@@ -94,7 +95,7 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
         ..StageRecord::default()
     };
     let files = [(CANDIDATES, written.as_slice())];
-    let record = day.commit("candidates", &files, started, record).await?;
+    let record = day.finish("candidates", &files, started, record).await?;
     remark_later_days(day, &later);
     Ok(record)
 }

@@ -24,7 +24,7 @@ pub fn buckets(events: u64) -> u64 {
 }
 
 /// # Errors
-/// When a task fails, the lines' events do not sum to the events read, or the commit fails.
+/// When a task fails, the lines' events do not sum to the events read, or its accounts cannot be kept.
 pub async fn run(
     day: &DayRun<'_>,
     events: &Events,
@@ -78,7 +78,7 @@ pub async fn run(
         fingerprint: fingerprint.to_owned(),
         ..StageRecord::default()
     };
-    day.commit("commands", &[(COMMANDS, &written)], started, record)
+    day.finish("commands", &[(COMMANDS, &written)], started, record)
         .await
 }
 

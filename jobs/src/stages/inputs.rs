@@ -1,14 +1,18 @@
-//! Finds the telemetry files of a day.
+//! Finds the telemetry files of a day, on a local disk or in a bucket.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use chrono::NaiveDate;
 use gleaner_proto::plan::TelemetryFile;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use crate::error::JobError;
+use crate::storage::{self, Location};
 use crate::telemetry;
 use crate::warehouse;
 
@@ -16,53 +20,39 @@ use crate::warehouse;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Input {
     /// Where it is.
-    pub path: PathBuf,
+    pub url: String,
     /// Its size.
     pub bytes: u64,
     /// When it was modified, in nanoseconds since 1970.
-    pub modified: u128,
+    pub modified: i128,
+    /// The object's version, as its store names it; empty on a local disk.
+    pub etag: String,
 }
 
 impl Input {
     /// As the scan node takes it.
-    ///
-    /// # Errors
-    /// When the path is not absolute, which does not happen.
-    pub fn file(&self) -> Result<TelemetryFile, JobError> {
-        let url = Url::from_file_path(&self.path)
-            .map_err(|()| JobError::Internal(format!("{} is not absolute", self.path.display())))?;
-        Ok(TelemetryFile {
-            url: url.to_string(),
+    #[must_use]
+    pub fn file(&self) -> TelemetryFile {
+        TelemetryFile {
+            url: self.url.clone(),
             size_bytes: self.bytes,
-        })
+            etag: self.etag.clone(),
+        }
     }
 }
 
-/// All files below `paths` that may hold rows of `day`, sorted by path. Names that begin with `_` or `.` are left
+/// All files below `paths` that may hold rows of `day`, sorted by URL. Names that begin with `_` or `.` are left
 /// out, and directories that name another day.
 ///
 /// # Errors
 /// When a path does not exist, cannot be read, or nothing readable is below any of them.
-pub fn list(paths: &[String], day: NaiveDate) -> Result<Vec<Input>, JobError> {
+pub async fn list(paths: &[String], day: NaiveDate) -> Result<Vec<Input>, JobError> {
     let mut inputs = vec![];
     for given in paths {
-        let path = warehouse::local(given)?;
-        let path = path.canonicalize().map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => JobError::NoTelemetry {
-                path: given.clone(),
-                why: "no such file or directory".into(),
-            },
-            _ => JobError::io(&path, e),
-        })?;
-        if path.is_file() {
-            inputs.push(input(&path)?);
-        } else {
-            let mut walk = Walk {
-                root: path.clone(),
-                day,
-                seen: BTreeSet::new(),
-            };
-            walk.directory(&path, &mut inputs)?;
+        let location = given.parse::<Location>()?;
+        match location.local() {
+            Some(path) => local(given, path, day, &mut inputs)?,
+            None => Bucket::open(&location, day)?.list(&mut inputs).await?,
         }
     }
     if inputs.is_empty() {
@@ -78,6 +68,127 @@ pub fn list(paths: &[String], day: NaiveDate) -> Result<Vec<Input>, JobError> {
     Ok(inputs)
 }
 
+fn missing(given: &str, what: &str) -> JobError {
+    JobError::NoTelemetry {
+        path: given.to_owned(),
+        why: format!("no such {what}"),
+    }
+}
+
+struct Bucket {
+    given: String,
+    store: Arc<dyn ObjectStore>,
+    /// `s3://bucket/`.
+    root: Url,
+    path: ObjectPath,
+    day: NaiveDate,
+}
+
+impl Bucket {
+    fn open(location: &Location, day: NaiveDate) -> Result<Self, JobError> {
+        let (store, path) = storage::process().object_store(location)?;
+        let mut root = location.url()?;
+        root.set_path("/");
+        Ok(Self {
+            given: location.to_string(),
+            store,
+            root,
+            path,
+            day,
+        })
+    }
+
+    fn failed(&self, e: object_store::Error) -> JobError {
+        JobError::Io {
+            path: self.given.clone(),
+            source: std::io::Error::other(e),
+        }
+    }
+
+    fn input(&self, meta: &ObjectMeta) -> Input {
+        let mut url = self.root.clone();
+        url.set_path(meta.location.as_ref());
+        Input {
+            url: url.into(),
+            bytes: meta.size,
+            modified: meta
+                .last_modified
+                .timestamp_nanos_opt()
+                .unwrap_or_default()
+                .into(),
+            etag: meta.e_tag.clone().unwrap_or_default(),
+        }
+    }
+
+    async fn list(&self, inputs: &mut Vec<Input>) -> Result<(), JobError> {
+        // What is given may be an object.
+        if !self.path.as_ref().is_empty() {
+            match self.store.head(&self.path).await {
+                Ok(meta) => {
+                    inputs.push(self.input(&meta));
+                    return Ok(());
+                }
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(e) => return Err(self.failed(e)),
+            }
+        }
+        let mut found = false;
+        // Level by level: a prefix of another day is not listed.
+        let mut open = vec![self.path.clone()];
+        while let Some(prefix) = open.pop() {
+            let level = self.store.list_with_delimiter(Some(&prefix)).await;
+            let level = level.map_err(|e| self.failed(e))?;
+            found |= !level.objects.is_empty() || !level.common_prefixes.is_empty();
+            let named = |o: &ObjectMeta| o.location.filename().is_some_and(warehouse::is_marker);
+            if level.objects.iter().any(named) {
+                // A warehouse's own tables are no telemetry.
+                continue;
+            }
+            let wanted = |path: &ObjectPath| {
+                let below = path.prefix_match(&self.path)?;
+                let parts: Vec<_> = below.map(|p| p.as_ref().to_owned()).collect();
+                let below = parts.join("/");
+                (!telemetry::skip_by_path(&below, self.day)).then_some(below)
+            };
+            for meta in &level.objects {
+                let format = wanted(&meta.location).and_then(|p| telemetry::Format::of_path(&p));
+                if format.is_some() {
+                    inputs.push(self.input(meta));
+                }
+            }
+            let deeper = level.common_prefixes.into_iter();
+            open.extend(deeper.filter(|p| wanted(p).is_some()));
+        }
+        if found {
+            Ok(())
+        } else {
+            Err(missing(&self.given, "object or prefix"))
+        }
+    }
+}
+
+fn local(
+    given: &str,
+    path: &Path,
+    day: NaiveDate,
+    inputs: &mut Vec<Input>,
+) -> Result<(), JobError> {
+    let path = path.canonicalize().map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => missing(given, "file or directory"),
+        _ => JobError::io(path, e),
+    })?;
+    if path.is_file() {
+        inputs.push(input(&path)?);
+        return Ok(());
+    }
+    let mut walk = Walk {
+        root: path.clone(),
+        day,
+        seen: BTreeSet::new(),
+    };
+    walk.directory(&path, inputs)
+}
+
 fn input(path: &Path) -> Result<Input, JobError> {
     let failed = |e| JobError::io(path, e);
     let meta = std::fs::metadata(path).map_err(failed)?;
@@ -87,10 +198,13 @@ fn input(path: &Path) -> Result<Input, JobError> {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_nanos();
+    let url = Url::from_file_path(path)
+        .map_err(|()| JobError::Internal(format!("{} is not absolute", path.display())))?;
     Ok(Input {
-        path: path.to_owned(),
+        url: url.into(),
         bytes: meta.len(),
-        modified,
+        modified: i128::try_from(modified).unwrap_or(i128::MAX),
+        etag: String::new(),
     })
 }
 
@@ -104,9 +218,16 @@ struct Walk {
 impl Walk {
     fn directory(&mut self, directory: &Path, inputs: &mut Vec<Input>) -> Result<(), JobError> {
         let failed = |e| JobError::io(directory, e);
-        // A warehouse's own tables are no telemetry.
         let canonical = directory.canonicalize().map_err(failed)?;
-        if warehouse::is_warehouse(&canonical) || !self.seen.insert(canonical) {
+        let marked = |entry: &std::fs::DirEntry| {
+            warehouse::is_marker(&entry.file_name().to_string_lossy())
+        };
+        // A warehouse's own tables are no telemetry.
+        let of_warehouse = std::fs::read_dir(&canonical)
+            .map_err(failed)?
+            .flatten()
+            .any(|entry| marked(&entry));
+        if of_warehouse || !self.seen.insert(canonical) {
             return Ok(());
         }
         for entry in std::fs::read_dir(directory).map_err(failed)? {

@@ -14,7 +14,7 @@ use crate::error::JobError;
 use crate::warehouse::tables::{CANDIDATES, COMMANDS, LABELS};
 
 /// # Errors
-/// When a task fails, a candidate gets no label, or the commit fails.
+/// When a task fails, a candidate gets no label, or its accounts cannot be kept.
 pub async fn run(
     day: &DayRun<'_>,
     commands: &StageRecord,
@@ -26,10 +26,11 @@ pub async fn run(
         .day
         .checked_sub_days(Days::new(u64::from(window.window_days - 1)))
         .unwrap_or(day.day);
-    let seen = day.warehouse.files(&COMMANDS, None).await?;
-    let seen: Vec<_> = seen
-        .into_iter()
-        .filter(|f| (first..=day.day).contains(&f.day))
+    let earlier = day.warehouse.snapshot(&[COMMANDS]).await?;
+    let earlier = earlier.files(&COMMANDS).iter();
+    let seen: Vec<_> = earlier
+        .filter(|f| (first..day.day).contains(&f.day))
+        .chain(commands.files_of(&COMMANDS))
         .collect();
     let mut parts: Vec<String> = seen
         .iter()
@@ -46,10 +47,10 @@ pub async fn run(
         "labels",
         &parts.iter().map(String::as_str).collect::<Vec<_>>(),
     );
-    if let Some(record) = day.up_to_date("labels", &[LABELS], &fingerprint).await? {
+    if let Some(record) = day.up_to_date("labels", &fingerprint).await? {
         return Ok(record);
     }
-    let whole = day.whole(&CANDIDATES, candidates).await?;
+    let whole = day.whole(&CANDIDATES, candidates);
     let tasks = seen.iter().enumerate().map(|(part, file)| {
         let bucket = Source::Parquet {
             urls: vec![
@@ -78,7 +79,6 @@ pub async fn run(
     ];
     let tasks = day
         .buckets(&CANDIDATES, candidates)
-        .await?
         .into_iter()
         .enumerate()
         .map(|(part, bucket)| {
@@ -103,7 +103,7 @@ pub async fn run(
         fingerprint,
         ..StageRecord::default()
     };
-    day.commit("labels", &[(LABELS, &written)], started, record)
+    day.finish("labels", &[(LABELS, &written)], started, record)
         .await
 }
 

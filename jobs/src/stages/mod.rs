@@ -2,8 +2,8 @@
 //! glue that cuts it into tasks, merges states and commits.
 //!
 //! A stage has a *fingerprint*: the hash of what its answer depends on, which is the digests of what it reads, its
-//! parameters, and [`REVISION`]. A table whose files of the day carry that fingerprint is up to date, and the stage is
-//! skipped; otherwise the day is computed anew and replaced in one commit.
+//! parameters, and [`REVISION`]. The ledger keeps, under that fingerprint, what a finished stage counted and which files
+//! it wrote: where those are still there, the stage is skipped. The day is published at the end, all tables together.
 
 pub mod anomalies;
 pub mod benign;
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Engine, Source, Task, Written};
 use crate::error::JobError;
+use crate::faults;
 use crate::options::RunOptions;
 use crate::plan::write::Digest;
 use crate::warehouse::Warehouse;
@@ -71,12 +72,21 @@ pub struct StageRecord {
     /// What later stages need: model URIs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub notes: BTreeMap<String, String>,
+    /// The files it wrote, by table.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Vec<DataFile>>,
     /// Found up to date, not computed.
     #[serde(skip)]
     pub reused: bool,
 }
 
 impl StageRecord {
+    /// The files that the stage wrote to a table.
+    #[must_use]
+    pub fn files_of(&self, table: &Table) -> &[DataFile] {
+        self.files.get(table.name).map_or(&[], Vec::as_slice)
+    }
+
     /// # Errors
     /// When rows in and rows out differ.
     pub fn balanced(self, stage: &'static str) -> Result<Self, JobError> {
@@ -128,43 +138,46 @@ impl DayRun<'_> {
         sha256(text.as_bytes())[..16].to_owned()
     }
 
-    /// The ledger's record of a stage, when all `tables` hold the day as made from `fingerprint`.
+    /// The ledger's record of a stage, when it was finished under `fingerprint` and its files are there.
     ///
     /// # Errors
     /// When the warehouse cannot be read.
     pub async fn up_to_date(
         &self,
         stage: &str,
-        tables: &[Table],
         fingerprint: &str,
     ) -> Result<Option<StageRecord>, JobError> {
-        for table in tables {
-            if self
-                .warehouse
-                .fingerprint(table, self.day)
-                .await?
-                .as_deref()
-                != Some(fingerprint)
-            {
-                return Ok(None);
-            }
-        }
         let Some(bytes) = self.warehouse.ledger(self.day, stage, fingerprint).await? else {
             return Ok(None);
         };
-        let record: Option<StageRecord> = serde_json::from_slice(&bytes).ok();
-        Ok(record.map(|record| StageRecord {
+        let Ok(record) = serde_json::from_slice::<StageRecord>(&bytes) else {
+            return Ok(None);
+        };
+        if record.files.is_empty() {
+            return Ok(None);
+        }
+        for (table, files) in &record.files {
+            // What another day replaced goes when somebody vacuums the table.
+            let there = self.warehouse.list(&format!("{table}/day={}", self.day)).await?;
+            let sizes: BTreeMap<_, _> = there.into_iter().map(|o| (o.path, o.bytes)).collect();
+            let whole = |file: &DataFile| {
+                sizes.get(&format!("{table}/{}", file.path)) == Some(&file.bytes)
+            };
+            if !files.iter().all(whole) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(StageRecord {
             reused: true,
             ..record
         }))
     }
 
-    /// Writes a stage's record and commits its tables. The record comes first, and is believed only where the tables'
-    /// files carry its fingerprint: a run killed in between leaves a record that nothing believes.
+    /// Ends a stage: its accounts, and the files that it wrote, go to the ledger.
     ///
     /// # Errors
-    /// When the books do not balance (nothing is committed then), or a commit fails.
-    pub async fn commit(
+    /// When the books do not balance, or the ledger cannot be written.
+    pub async fn finish(
         &self,
         stage: &'static str,
         tables: &[(Table, &[Written])],
@@ -173,17 +186,21 @@ impl DayRun<'_> {
     ) -> Result<StageRecord, JobError> {
         let mut digest = Digest::default();
         let mut bytes = 0;
-        for (_, written) in tables {
+        let mut files = BTreeMap::new();
+        for (table, written) in tables {
             for file in *written {
                 digest.merge(&file.digest);
                 bytes += file.bytes;
             }
+            let of_day = written.iter().map(|w| DataFile::written(self.day, w));
+            files.insert(table.name.to_owned(), of_day.collect());
         }
         let record = StageRecord {
             stage: stage.to_owned(),
             secs: started.elapsed().as_secs_f64(),
             bytes,
             digest: digest.to_hex(),
+            files,
             ..record
         };
         let record = record.balanced(stage)?;
@@ -191,11 +208,7 @@ impl DayRun<'_> {
         self.warehouse
             .write_ledger(self.day, stage, &record.fingerprint, json)
             .await?;
-        for (table, written) in tables {
-            self.warehouse
-                .replace_day(table, self.day, &record.fingerprint, written)
-                .await?;
-        }
+        faults::reach("stage.finished", stage);
         Ok(record)
     }
 
@@ -300,43 +313,17 @@ impl DayRun<'_> {
             .await
     }
 
-    /// The day's files of a table, as the stage of `made` left them.
-    async fn files(&self, table: &Table, made: &StageRecord) -> Result<Vec<DataFile>, JobError> {
-        let files = self.warehouse.files(table, Some(self.day)).await?;
-        let ours = |file: &DataFile| file.fingerprint() == Some(made.fingerprint.as_str());
-        if files.is_empty() || !files.iter().all(ours) {
-            // Never mix what two runs made.
-            return Err(JobError::Replaced {
-                table: table.name.to_owned(),
-                day: self.day.to_string(),
-            });
-        }
-        Ok(files)
-    }
-
-    /// The day's files of a table, each as a source of its own.
-    ///
-    /// # Errors
-    /// When the table's log cannot be read, or another run replaced what the stage of `made` wrote.
-    pub async fn buckets(
-        &self,
-        table: &Table,
-        made: &StageRecord,
-    ) -> Result<Vec<Source>, JobError> {
-        let files = self.files(table, made).await?;
-        Ok(files
-            .iter()
-            .map(|file| self.source(table, [file]))
-            .collect())
+    /// The day's files of a table, each as a source of its own, as the stage of `made` wrote them.
+    #[must_use]
+    pub fn buckets(&self, table: &Table, made: &StageRecord) -> Vec<Source> {
+        let files = made.files_of(table).iter();
+        files.map(|file| self.source(table, [file])).collect()
     }
 
     /// The day's files of a table as one source.
-    ///
-    /// # Errors
-    /// As [`DayRun::buckets`].
-    pub async fn whole(&self, table: &Table, made: &StageRecord) -> Result<Source, JobError> {
-        let files = self.files(table, made).await?;
-        Ok(self.source(table, &files))
+    #[must_use]
+    pub fn whole(&self, table: &Table, made: &StageRecord) -> Source {
+        self.source(table, made.files_of(table))
     }
 
     /// Files of a table as a source.

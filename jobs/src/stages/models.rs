@@ -18,7 +18,7 @@ use crate::warehouse::model_path;
 use crate::warehouse::tables::{COMMANDS, MODELS};
 
 /// # Errors
-/// When a task, the fit or the commit fails.
+/// When a task, the fit, or its accounts cannot be kept.
 pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord, JobError> {
     let started = Instant::now();
     let params = FitParams::default();
@@ -28,7 +28,7 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord
         &format!("{params:?}"),
     ];
     let fingerprint = day.fingerprint("models", &parts);
-    if let Some(record) = day.up_to_date("models", &[MODELS], &fingerprint).await? {
+    if let Some(record) = day.up_to_date("models", &fingerprint).await? {
         let mut whole = true;
         for path in record
             .notes
@@ -74,7 +74,7 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord
         notes,
         ..StageRecord::default()
     };
-    day.commit("models", &[(MODELS, &written)], started, record)
+    day.finish("models", &[(MODELS, &written)], started, record)
         .await
 }
 
@@ -87,7 +87,6 @@ async fn bucket_tasks(
 ) -> Result<Vec<Task>, JobError> {
     let buckets = day
         .buckets(&COMMANDS, commands)
-        .await?
         .into_iter()
         .enumerate();
     let task = |(part, bucket)| Task {

@@ -1,24 +1,77 @@
-//! The accounts of a day, committed last: a day that has them is finished.
+//! The accounts of a day. Their commit publishes the day: see [`crate::warehouse::publish`].
+
+use std::collections::BTreeMap;
 
 use super::sql::{Value, fill};
 use super::{DayRun, StageRecord};
 use crate::error::JobError;
-use crate::warehouse::tables::RUNS;
-use std::collections::BTreeMap;
+use crate::warehouse::delta::DataFile;
+use crate::warehouse::publish::{Made, Publication, Published, Snapshot};
+use crate::warehouse::tables::{RUNS, TABLES, table};
 
-/// Replaces the day's accounts, unless they stand there already.
+/// Publishes the day's tables, unless they are published already; returns whether that changed anything.
 ///
 /// # Errors
-/// When the task or the commit fails.
-pub async fn run(day: &DayRun<'_>, records: &[StageRecord]) -> Result<(), JobError> {
+/// When the accounts cannot be written, or a commit fails.
+pub async fn publish(day: &DayRun<'_>, records: &[StageRecord], whole: bool) -> Result<bool, JobError> {
     let parts: Vec<_> = records
         .iter()
         .flat_map(|r| [r.fingerprint.as_str(), r.digest.as_str()])
         .collect();
     let fingerprint = day.fingerprint("runs", &parts);
-    if day.warehouse.fingerprint(&RUNS, day.day).await?.as_deref() == Some(fingerprint.as_str()) {
-        return Ok(());
+    let before = day.warehouse.snapshot(TABLES).await?;
+    let accounts = before.fingerprint(&RUNS, day.day);
+    // A run up to an earlier stage that changed nothing leaves the accounts of the later ones.
+    if is_published(day, &before, records)
+        && (accounts == Some(&fingerprint) || !whole && accounts.is_some())
+    {
+        return Ok(false);
     }
+    let runs = Made {
+        files: vec![write(day, records, &fingerprint).await?],
+        fingerprint,
+    };
+    let tables = records.iter().flat_map(|record| {
+        record.files.iter().map(|(name, files)| {
+            let made = Made {
+                fingerprint: record.fingerprint.clone(),
+                files: files.clone(),
+            };
+            (name.clone(), made)
+        })
+    });
+    let publication = Publication {
+        day: day.day,
+        runs,
+        tables: tables.collect(),
+    };
+    match day.warehouse.publish(&day.run, &publication).await? {
+        Published::Now => {}
+        Published::Already => day
+            .progress
+            .remark("another run has published the same answer meanwhile: nothing to add"),
+        Published::Superseded => day.progress.remark(
+            "published, and replaced since by another run with other input or flags: that one's answer stands",
+        ),
+    }
+    Ok(true)
+}
+
+/// Whether all tables hold what the records say.
+fn is_published(day: &DayRun<'_>, published: &Snapshot, records: &[StageRecord]) -> bool {
+    records.iter().all(|record| {
+        record.files.keys().all(|name| {
+            let held = table(name).and_then(|t| published.fingerprint(&t, day.day));
+            held == Some(record.fingerprint.as_str())
+        })
+    })
+}
+
+async fn write(
+    day: &DayRun<'_>,
+    records: &[StageRecord],
+    fingerprint: &str,
+) -> Result<DataFile, JobError> {
     let row = |r: &StageRecord| {
         vec![
             Value::Text(r.stage.clone()),
@@ -40,12 +93,13 @@ pub async fn run(day: &DayRun<'_>, records: &[StageRecord]) -> Result<(), JobErr
     let task = day.table_task(
         &RUNS,
         0,
-        &fingerprint,
+        fingerprint,
         fill(include_str!("runs.sql"), &values),
         BTreeMap::new(),
     );
     let written = day.engine.run_writes(vec![task], &|| ()).await?;
-    day.warehouse
-        .replace_day(&RUNS, day.day, &fingerprint, &written)
-        .await
+    match written.as_slice() {
+        [file] => Ok(DataFile::written(day.day, file)),
+        _ => Err(JobError::Internal("one task, one file".into())),
+    }
 }

@@ -31,10 +31,10 @@ pub struct Events {
     pub rows: u64,
 }
 
-/// The stage's fingerprint: of the files (path, size, time of change) and of how they are read.
+/// The stage's fingerprint: of the files (URL, size, time of change, version) and of how they are read.
 #[must_use]
 pub fn fingerprint(day: &DayRun<'_>, inputs: &[Input]) -> String {
-    let file = |i: &Input| format!("{}|{}|{}", i.path.display(), i.bytes, i.modified);
+    let file = |i: &Input| format!("{}|{}|{}|{}", i.url, i.bytes, i.modified, i.etag);
     let mut parts: Vec<String> = inputs.iter().map(file).collect();
     parts.push(
         day.options
@@ -54,7 +54,7 @@ pub async fn run(
     fingerprint: &str,
 ) -> Result<(StageRecord, Events), JobError> {
     let started = Instant::now();
-    let tasks = scan_tasks(day, inputs)?;
+    let tasks = scan_tasks(day, inputs);
     let staged = day.run_writes("telemetry", "reading", tasks).await?;
     let events = day.staged(&staged, staged_schema());
     let values = [("day", Value::Date(day.day))];
@@ -112,7 +112,7 @@ pub async fn run(
         (TELEMETRY, std::slice::from_ref(account)),
         (QUARANTINE, std::slice::from_ref(quarantine)),
     ];
-    let record = day.commit("telemetry", &files, started, record).await?;
+    let record = day.finish("telemetry", &files, started, record).await?;
     Ok((
         record,
         Events {
@@ -122,7 +122,7 @@ pub async fn run(
     ))
 }
 
-fn scan_tasks(day: &DayRun<'_>, inputs: &[Input]) -> Result<Vec<Task>, JobError> {
+fn scan_tasks(day: &DayRun<'_>, inputs: &[Input]) -> Vec<Task> {
     let mut groups: Vec<Vec<&Input>> = vec![];
     let mut bytes = TASK_BYTES;
     for input in inputs {
@@ -138,10 +138,7 @@ fn scan_tasks(day: &DayRun<'_>, inputs: &[Input]) -> Result<Vec<Task>, JobError>
     let days = Date32Type::from_naive_date(day.day);
     let task = |(part, group): (usize, Vec<&Input>)| {
         let spec = ScanSpec {
-            files: group
-                .into_iter()
-                .map(Input::file)
-                .collect::<Result<_, _>>()?,
+            files: group.into_iter().map(Input::file).collect(),
             schema: day
                 .options
                 .schema
@@ -152,13 +149,8 @@ fn scan_tasks(day: &DayRun<'_>, inputs: &[Input]) -> Result<Vec<Task>, JobError>
             projection: vec![],
         };
         let sql = include_str!("telemetry.sql").to_owned();
-        Ok(day.staging_task(
-            "events",
-            part,
-            "bucket",
-            sql,
-            tables([("telemetry", Source::Telemetry(spec))]),
-        ))
+        let sources = tables([("telemetry", Source::Telemetry(spec))]);
+        day.staging_task("events", part, "bucket", sql, sources)
     };
     groups.into_iter().enumerate().map(task).collect()
 }

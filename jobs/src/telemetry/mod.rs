@@ -173,6 +173,44 @@ pub fn read_file(
     }
 }
 
+/// Reads a file that can only be read from its beginning, in the format that its name and first bytes show. Parquet, which
+/// needs its end first, is copied to a temporary file.
+///
+/// # Errors
+/// When `source` cannot be read, the temporary file cannot be written, or `emit` fails.
+pub fn read_stream(
+    file: &str,
+    mut source: impl Read,
+    options: &ReadOptions,
+    emit: &mut dyn FnMut(RecordBatch) -> Result<(), TelemetryError>,
+) -> Result<FileAccount, TelemetryError> {
+    let io_error = |source| TelemetryError::Io {
+        file: file.to_owned(),
+        source,
+    };
+    let head = unpack::head(&mut source, MAGIC_BYTES).map_err(io_error)?;
+    let format = Format::detect(file, &head);
+    let mut whole = io::Cursor::new(head.clone()).chain(source);
+    match format {
+        Some(Format::Parquet) => {
+            let mut spooled = tempfile::tempfile().map_err(io_error)?;
+            io::copy(&mut whole, &mut spooled).map_err(|e| {
+                let place = std::env::temp_dir();
+                let why = format!("copying it to {} (TMPDIR): {e}", place.display());
+                io_error(io::Error::new(e.kind(), why))
+            })?;
+            spooled.rewind().map_err(io_error)?;
+            read_parquet(file, spooled, options, emit)
+        }
+        Some(format) => read_text(file, format, whole, options, emit),
+        None => {
+            // To its end all the same: a damaged object is found out there.
+            io::copy(&mut whole, &mut io::sink()).map_err(io_error)?;
+            unrecognised(file, &head, options, emit)
+        }
+    }
+}
+
 /// Reads a file held in memory, in the format that its name and first bytes show.
 ///
 /// # Errors

@@ -5,9 +5,11 @@
 //! that both would be added. Instead a commit that lost the race reads the table again and decides anew.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::NaiveDate;
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::Schema;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::transaction::{
     CommitBuilder, CommitProperties, TableReference, TransactionError,
@@ -15,19 +17,25 @@ use deltalake_core::kernel::transaction::{
 use deltalake_core::kernel::{Action, Add, StructType};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError, TableProperty};
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use deltalake_core::{DeltaTable, DeltaTableError, TableProperty};
 use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::Warehouse;
-use super::tables::Table;
-use crate::engine::Written;
+use super::publish::Made;
+use super::tables::{RUNS, Table};
+use crate::engine::{Source, Written};
 use crate::error::JobError;
 
-const COMMIT_TRIES: usize = 20;
+/// Lost races.
+const COMMIT_TRIES: usize = 50;
+/// Failed requests; the object store has tried each again already.
+const FAILURES: usize = 5;
 
 /// An active data file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DataFile {
     /// The day whose rows it holds.
     pub day: NaiveDate,
@@ -40,6 +48,17 @@ pub struct DataFile {
 }
 
 impl DataFile {
+    /// A file that a task wrote to a table's directory.
+    #[must_use]
+    pub fn written(day: NaiveDate, written: &Written) -> Self {
+        Self {
+            day,
+            path: written.path.clone(),
+            bytes: written.bytes,
+            rows: written.rows,
+        }
+    }
+
     fn part(&self, n: usize) -> Option<&str> {
         self.path.split_once('/')?.1.split('-').nth(n)
     }
@@ -63,98 +82,133 @@ pub fn file_prefix(day: NaiveDate, bucket: usize, fingerprint: &str) -> String {
     format!("day={day}/{bucket:05}-{fingerprint}")
 }
 
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The day holds the files.
+    Committed,
+    /// The day held files of that fingerprint: another run finished first with the same answer.
+    AlreadyThere,
+    /// Another run has published the day meanwhile: nothing was committed.
+    Superseded,
+}
+
 impl Warehouse {
-    fn table_url(&self, table: &Table) -> Result<Url, JobError> {
+    fn log_store(&self, table: &Table) -> Result<LogStoreRef, JobError> {
         let url = self.url(&format!("{}/", table.name));
-        Url::parse(&url).map_err(|e| JobError::Internal(format!("{url}: {e}")))
+        let url = Url::parse(&url).map_err(|e| JobError::Internal(format!("{url}: {e}")))?;
+        let (root, prefixed) = self.stores(table.name);
+        Ok(default_logstore(
+            prefixed,
+            root,
+            &url,
+            &StorageConfig::default(),
+        ))
     }
 
     async fn load(&self, table: &Table) -> Result<Option<DeltaTable>, JobError> {
-        let url = self.table_url(table)?;
-        if !self.root().join(table.name).join("_delta_log").is_dir() {
-            return Ok(None);
-        }
-        match DeltaTableBuilder::from_url(url)?.load().await {
-            Ok(table) => Ok(Some(table)),
+        let log = self.log_store(table)?;
+        let mut loaded = DeltaTable::new(Arc::clone(&log));
+        match loaded.load().await {
+            Ok(()) => Ok(Some(loaded)),
             Err(DeltaTableError::NotATable(_)) => Ok(None),
-            Err(e) => Err(e.into()),
+            // An empty log has other errors than this one too.
+            Err(e) => match log.is_delta_table_location().await {
+                Ok(false) => Ok(None),
+                _ => Err(e.into()),
+            },
         }
     }
 
-    /// The active files of a table (of one day, or of all), by day and bucket.
-    ///
-    /// # Errors
-    /// When the table's log cannot be read.
-    pub async fn files(
+    /// A table's version and active files, by day and name; no version when nothing was ever committed to it.
+    pub(super) async fn active(
         &self,
         table: &Table,
-        day: Option<NaiveDate>,
-    ) -> Result<Vec<DataFile>, JobError> {
+    ) -> Result<(Option<u64>, Vec<DataFile>), JobError> {
         match self.load(table).await? {
-            Some(loaded) => active(&loaded, day).await,
-            None => Ok(vec![]),
+            Some(loaded) => Ok((loaded.version(), active(&loaded).await?)),
+            None => Ok((None, vec![])),
         }
     }
 
-    /// The fingerprint that all files of a day carry, if they do.
-    ///
-    /// # Errors
-    /// As [`Warehouse::files`].
-    pub async fn fingerprint(
-        &self,
-        table: &Table,
-        day: NaiveDate,
-    ) -> Result<Option<String>, JobError> {
-        Ok(common_fingerprint(&self.files(table, Some(day)).await?))
-    }
-
-    /// Replaces a day's files by `written` (paths below the table's directory), in one commit. Does nothing when
-    /// the day's files carry `fingerprint` already: another run finished first with the same answer.
+    /// Replaces a day's files by `made`, in one commit; with `only_while`, only while `runs` holds the day under that
+    /// fingerprint. Does nothing when the day's files carry the fingerprint already.
     ///
     /// # Errors
     /// When the commit fails, or keeps losing against other runs.
-    pub async fn replace_day(
+    pub(super) async fn replace_day(
         &self,
         table: &Table,
         day: NaiveDate,
-        fingerprint: &str,
-        written: &[Written],
-    ) -> Result<(), JobError> {
-        self.mark().await?;
-        for _ in 0..COMMIT_TRIES {
+        made: &Made,
+        only_while: Option<&str>,
+    ) -> Result<Outcome, JobError> {
+        let (mut failed, mut failures) = (None, 0);
+        for attempt in 0..COMMIT_TRIES {
+            if failures == FAILURES {
+                break;
+            }
+            if attempt > 0 {
+                // Others are at it, or the store has trouble: about 10 seconds in all, spread.
+                let spread = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+                let pause = (20 << attempt.min(5)) + spread;
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
             let loaded = match self.load(table).await? {
                 Some(loaded) => loaded,
-                None => match self.create_table(table).await? {
-                    Some(loaded) => loaded,
-                    None => continue,
+                None => match self.create_table(table).await {
+                    Ok(Some(loaded)) => loaded,
+                    Ok(None) => continue,
+                    Err(e) => {
+                        (failed, failures) = (Some(e), failures + 1);
+                        continue;
+                    }
                 },
             };
-            if common_fingerprint(&active(&loaded, Some(day)).await?)
-                == Some(fingerprint.to_owned())
-            {
-                return Ok(());
+            // Read after the table: whoever publishes the day later commits to the table later too.
+            if let Some(fingerprint) = only_while {
+                let (_, runs) = self.active(&RUNS).await?;
+                if common_fingerprint(runs.iter().filter(|f| f.day == day)) != Some(fingerprint) {
+                    return Ok(Outcome::Superseded);
+                }
             }
-            match commit(&loaded, day, fingerprint, written).await {
-                Ok(()) => return Ok(()),
+            let held = active(&loaded).await?;
+            let held = held.iter().filter(|f| f.day == day);
+            if common_fingerprint(held) == Some(made.fingerprint.as_str()) {
+                let ours = failed.is_some() && self.holds(&loaded, made).await?;
+                return Ok(if ours {
+                    Outcome::Committed
+                } else {
+                    Outcome::AlreadyThere
+                });
+            }
+            match commit(&loaded, day, made).await {
+                Ok(()) => return Ok(Outcome::Committed),
                 Err(DeltaTableError::Transaction { source }) if lost_the_race(&source) => {}
-                Err(e) => return Err(e.into()),
+                // Whether it was committed is unknown when its answer was lost: the table tells, when it is read again.
+                Err(e) => (failed, failures) = (Some(e.into()), failures + 1),
             }
         }
-        Err(JobError::Contended {
+        Err(failed.unwrap_or(JobError::Contended {
             table: table.name.to_owned(),
             tries: COMMIT_TRIES,
-        })
+        }))
+    }
+
+    /// Whether the table holds these very files: their names are unique.
+    async fn holds(&self, table: &DeltaTable, made: &Made) -> Result<bool, JobError> {
+        let held = active(table).await?;
+        Ok(made.files.iter().all(|file| held.binary_search(file).is_ok()))
     }
 
     async fn create_table(&self, table: &Table) -> Result<Option<DeltaTable>, JobError> {
         let schema = table.schema();
-        let directory = self.root().join(table.name);
-        std::fs::create_dir_all(&directory).map_err(|e| JobError::io(&directory, e))?;
         let kernel: StructType = (schema.as_ref() as &Schema)
             .try_into_kernel()
             .map_err(|e| JobError::Internal(format!("schema of {}: {e}", table.name)))?;
+        self.make_directory(table.name)?;
         let created = CreateBuilder::new()
-            .with_location(self.table_url(table)?)
+            .with_log_store(self.log_store(table)?)
             .with_table_name(table.name)
             .with_comment(table.doc)
             .with_columns(kernel.fields().cloned())
@@ -170,30 +224,27 @@ impl Warehouse {
         }
     }
 
-    /// A table's files as a source for queries; `None` when it has no rows at all.
-    ///
-    /// # Errors
-    /// As [`Warehouse::files`].
-    pub async fn source(
+    /// Files of a table as a source for queries; `None` for no files.
+    #[must_use]
+    pub fn source<'f>(
         &self,
         table: &Table,
-        day: Option<NaiveDate>,
-    ) -> Result<Option<crate::engine::Source>, JobError> {
-        let files = self.files(table, day).await?;
-        let urls = files
-            .iter()
-            .map(|f| self.url(&format!("{}/{}", table.name, f.path)))
-            .collect::<Vec<_>>();
-        let schema: SchemaRef = table.schema();
-        Ok((!urls.is_empty()).then_some(crate::engine::Source::Parquet { urls, schema }))
+        files: impl IntoIterator<Item = &'f DataFile>,
+    ) -> Option<Source> {
+        let url = |f: &DataFile| self.url(&format!("{}/{}", table.name, f.path));
+        let urls: Vec<_> = files.into_iter().map(url).collect();
+        let schema = table.schema();
+        (!urls.is_empty()).then_some(Source::Parquet { urls, schema })
     }
 }
 
-/// The fingerprint that all of a day's files carry, if they do.
-fn common_fingerprint(files: &[DataFile]) -> Option<String> {
-    let first = files.first()?.fingerprint()?;
-    let same = files.iter().all(|f| f.fingerprint() == Some(first));
-    same.then(|| first.to_owned())
+/// The fingerprint that all files carry, if they do.
+pub(super) fn common_fingerprint<'f>(
+    files: impl IntoIterator<Item = &'f DataFile>,
+) -> Option<&'f str> {
+    let mut files = files.into_iter();
+    let first = files.next()?.fingerprint()?;
+    files.all(|f| f.fingerprint() == Some(first)).then_some(first)
 }
 
 fn lost_the_race(error: &TransactionError) -> bool {
@@ -205,7 +256,7 @@ fn lost_the_race(error: &TransactionError) -> bool {
     )
 }
 
-async fn active(table: &DeltaTable, day: Option<NaiveDate>) -> Result<Vec<DataFile>, JobError> {
+async fn active(table: &DeltaTable) -> Result<Vec<DataFile>, JobError> {
     let views: Vec<_> = table
         .get_active_add_actions_by_predicate(None)
         .try_collect()
@@ -220,16 +271,13 @@ async fn active(table: &DeltaTable, day: Option<NaiveDate>) -> Result<Vec<DataFi
         let Some(date) = date else {
             return Err(JobError::Internal(format!("unexpected data file {path}")));
         };
-        if day.is_none_or(|day| day == date) {
-            let count = |n: i64| u64::try_from(n).unwrap_or_default();
-            let rows = view.num_records().unwrap_or_default() as u64;
-            files.push(DataFile {
-                day: date,
-                path,
-                bytes: count(view.size()),
-                rows,
-            });
-        }
+        let rows = view.num_records().unwrap_or_default() as u64;
+        files.push(DataFile {
+            day: date,
+            path,
+            bytes: u64::try_from(view.size()).unwrap_or_default(),
+            rows,
+        });
     }
     files.sort();
     Ok(files)
@@ -238,8 +286,7 @@ async fn active(table: &DeltaTable, day: Option<NaiveDate>) -> Result<Vec<DataFi
 async fn commit(
     table: &DeltaTable,
     day: NaiveDate,
-    fingerprint: &str,
-    written: &[Written],
+    made: &Made,
 ) -> Result<(), DeltaTableError> {
     let prefix = format!("day={day}/");
     let views: Vec<_> = table
@@ -253,7 +300,7 @@ async fn commit(
         .map(|view| Action::Remove(view.remove_action(true)))
         .collect();
     let now = chrono::Utc::now().timestamp_millis();
-    actions.extend(written.iter().map(|file| {
+    actions.extend(made.files.iter().map(|file| {
         Action::Add(Add {
             path: file.path.clone(),
             partition_values: HashMap::from([("day".to_owned(), Some(day.to_string()))]),
@@ -277,7 +324,7 @@ async fn commit(
         .with_actions(actions)
         .with_app_metadata(HashMap::from([(
             "gleaner.fingerprint".to_owned(),
-            fingerprint.into(),
+            made.fingerprint.clone().into(),
         )]))
         .build(
             Some(snapshot as &dyn TableReference),

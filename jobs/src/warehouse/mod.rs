@@ -4,32 +4,39 @@
 //! gleaner.json                      format version: a newer one is refused
 //! commands/ … runs/                 Delta tables, partitioned by day
 //! _models/<sha256>                  fitted models, immutable, named by content
-//! _ledger/<day>/<stage>-<fingerprint>.json   what a finished stage counted, until the day is finished
+//! _ledger/<day>/<stage>-<fingerprint>.json   what a finished stage counted, and the files it wrote
+//! _publish/                         days that are being published: see `publish`
 //! _staging/<run>/                   intermediate files of a running day
 //! ```
 //!
-//! A day of a table is replaced in one commit ([`delta`]). A data file's name carries the fingerprint of what it
-//! was made from, so that the table itself says whether a day is up to date.
+//! A data file's name carries the fingerprint of what it was made from. A stage's files lie in their table's directory as
+//! soon as they are written, and count once the day is published, whole ([`publish`]).
 
 pub mod delta;
+pub mod publish;
 pub mod tables;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::{StreamExt, TryStreamExt};
 use gleaner_udfs::model_cache::sha256;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
+use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::error::JobError;
+use crate::storage::{self, Location};
 
 /// The format that this version writes.
 pub const FORMAT: u64 = 1;
 const MARKER: &str = "gleaner.json";
+/// What killed runs left is kept so long: they may only be slow.
+const STALE_SECS: i64 = 86_400;
 
 #[derive(Serialize, Deserialize)]
 struct Marker {
@@ -39,18 +46,39 @@ struct Marker {
 /// An open warehouse.
 #[derive(Clone)]
 pub struct Warehouse {
-    root: PathBuf,
     url: Url,
+    /// Where it is, on a local disk.
+    local: Option<PathBuf>,
+    /// The whole bucket or file system.
+    root: Arc<dyn ObjectStore>,
+    /// The warehouse's path in `root`.
+    prefix: ObjectPath,
+    /// The warehouse alone.
     store: Arc<dyn ObjectStore>,
+}
+
+/// An object below a warehouse.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// Path below the warehouse.
+    pub path: String,
+    /// Size.
+    pub bytes: u64,
+    /// When it was written.
+    pub modified: DateTime<Utc>,
 }
 
 impl Warehouse {
     /// Whether there is a warehouse at `path`, of any version.
     ///
     /// # Errors
-    /// When the path is not a local one.
-    pub fn exists(path: &str) -> Result<bool, JobError> {
-        Ok(local(path)?.join(MARKER).is_file())
+    /// When the path is malformed or cannot be read.
+    pub async fn exists(path: &str) -> Result<bool, JobError> {
+        let location = path.parse::<Location>()?;
+        if let Some(local) = location.local() {
+            return Ok(local.join(MARKER).is_file());
+        }
+        Self::unmarked(&location)?.has(MARKER).await
     }
 
     /// Opens the warehouse at `path`, made before by [`Warehouse::create`].
@@ -58,9 +86,9 @@ impl Warehouse {
     /// # Errors
     /// When there is none, or a newer version made it.
     pub async fn open(path: &str) -> Result<Self, JobError> {
-        let root = local(path)?;
-        if !root.join(MARKER).is_file() {
-            let why = if root.is_dir() {
+        if !Self::exists(path).await? {
+            let there = path.parse::<Location>()?.local().is_none_or(Path::is_dir);
+            let why = if there {
                 "it has no gleaner.json"
             } else {
                 "there is no such directory"
@@ -70,27 +98,30 @@ impl Warehouse {
                 why: format!("{why}; `gleaner run --warehouse {path} …` makes one"),
             });
         }
-        Self::at(path, &root).await
+        Self::marked(path).await
     }
 
-    /// Whether [`Warehouse::create`] would succeed, without writing anything.
+    /// Opens the warehouse at `path`, and makes it when the directory or prefix is new or empty.
     ///
     /// # Errors
-    /// When the directory is something else, or a newer version made it.
-    pub async fn check(path: &str) -> Result<(), JobError> {
-        let root = local(path)?;
+    /// When it is something else, a newer version made it, or it cannot be written.
+    pub async fn create(path: &str) -> Result<Self, JobError> {
+        let location = path.parse::<Location>()?;
         if path.contains(['%', '\\', '\n']) {
             return Err(JobError::Usage(format!(
                 "--warehouse {path:?}: a percent sign, backslash or line break in its path is not supported"
             )));
         }
-        if root.join(MARKER).is_file() {
-            return Self::at(path, &root).await.map(|_| ());
+        if Self::exists(path).await? {
+            return Self::marked(path).await;
         }
-        let occupied = match std::fs::read_dir(&root) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
-            Err(e) => return Err(JobError::io(&root, e)),
+        let occupied = match location.local() {
+            Some(local) => match std::fs::read_dir(local) {
+                Ok(mut entries) => entries.next().is_some(),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
+                Err(e) => return Err(JobError::io(local, e)),
+            },
+            None => !Self::unmarked(&location)?.is_empty().await?,
         };
         if occupied {
             return Err(JobError::NotAWarehouse {
@@ -98,39 +129,46 @@ impl Warehouse {
                 why: "it holds other files; name an empty or a new directory".to_owned(),
             });
         }
-        Ok(())
+        if let Some(local) = location.local() {
+            std::fs::create_dir_all(local).map_err(|e| JobError::io(local, e))?;
+        }
+        let warehouse = Self::unmarked(&location)?;
+        warehouse.mark().await?;
+        Ok(warehouse)
     }
 
-    /// Opens the warehouse at `path`, and makes it when the directory is new or empty.
-    ///
-    /// # Errors
-    /// As [`Warehouse::check`], and when it cannot be written.
-    pub async fn create(path: &str) -> Result<Self, JobError> {
-        Self::check(path).await?;
-        let root = local(path)?;
-        std::fs::create_dir_all(&root).map_err(|e| JobError::io(&root, e))?;
-        Self::unmarked(path, &root)?.mark().await?;
-        Self::at(path, &root).await
-    }
-
-    fn unmarked(path: &str, root: &Path) -> Result<Self, JobError> {
-        let root = root.canonicalize().map_err(|e| JobError::io(root, e))?;
-        let url = Url::from_directory_path(&root)
-            .map_err(|()| JobError::Internal(format!("{} is not absolute", root.display())))?;
-        let store =
-            LocalFileSystem::new_with_prefix(&root).map_err(|e| JobError::NotAWarehouse {
-                path: path.to_owned(),
+    fn unmarked(location: &Location) -> Result<Self, JobError> {
+        if let Some(local) = location.local() {
+            let local = local.canonicalize().map_err(|e| JobError::io(local, e))?;
+            let url = Url::from_directory_path(&local)
+                .map_err(|()| JobError::Internal(format!("{} is not absolute", local.display())))?;
+            let failed = |e: object_store::Error| JobError::NotAWarehouse {
+                path: location.to_string(),
                 why: e.to_string(),
-            })?;
+            };
+            let store = LocalFileSystem::new_with_prefix(&local).map_err(failed)?;
+            return Ok(Self {
+                prefix: ObjectPath::from_absolute_path(&local)
+                    .map_err(|e| JobError::Internal(e.to_string()))?,
+                url,
+                local: Some(local),
+                root: Arc::new(LocalFileSystem::new()),
+                // Empty directories go with their last file.
+                store: Arc::new(store.with_automatic_cleanup(true)),
+            });
+        }
+        let (root, prefix) = storage::process().object_store(location)?;
         Ok(Self {
+            url: location.url()?,
+            local: None,
+            store: Arc::new(PrefixStore::new(Arc::clone(&root), prefix.clone())),
             root,
-            url,
-            store: Arc::new(store),
+            prefix,
         })
     }
 
-    async fn at(path: &str, root: &Path) -> Result<Self, JobError> {
-        let warehouse = Self::unmarked(path, root)?;
+    async fn marked(path: &str) -> Result<Self, JobError> {
+        let warehouse = Self::unmarked(&path.parse()?)?;
         let bytes = warehouse.get(MARKER).await?.unwrap_or_default();
         let marker: Marker =
             serde_json::from_slice(&bytes).map_err(|e| JobError::NotAWarehouse {
@@ -147,16 +185,67 @@ impl Warehouse {
         Ok(warehouse)
     }
 
+    /// The whole store, and that of one of the warehouse's directories.
+    fn stores(&self, directory: &str) -> (Arc<dyn ObjectStore>, Arc<dyn ObjectStore>) {
+        let below = self.prefix.clone().join(directory);
+        let one = PrefixStore::new(Arc::clone(&self.root), below);
+        (Arc::clone(&self.root), Arc::new(one))
+    }
+
+    /// Makes a directory where directories are real.
+    fn make_directory(&self, path: &str) -> Result<(), JobError> {
+        let Some(local) = &self.local else {
+            return Ok(());
+        };
+        let directory = local.join(path);
+        std::fs::create_dir_all(&directory).map_err(|e| JobError::io(&directory, e))
+    }
+
     /// URL of a path below the warehouse; a directory's ends in `/`.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 
-    /// Where it is, as its user names it.
-    #[must_use]
-    pub fn root(&self) -> &Path {
-        &self.root
+    async fn has(&self, path: &str) -> Result<bool, JobError> {
+        match self.store.head(&ObjectPath::from(path)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(e) => Err(self.failed(path, e)),
+        }
+    }
+
+    async fn is_empty(&self) -> Result<bool, JobError> {
+        let first = self.store.list(None).next().await.transpose();
+        Ok(first.map_err(|e| self.failed("", e))?.is_none())
+    }
+
+    /// The objects below a directory, in no order; none when it does not exist.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub async fn list(&self, directory: &str) -> Result<Vec<Object>, JobError> {
+        let prefix = ObjectPath::from(directory);
+        let listed = self.store.list(Some(&prefix)).map_ok(|meta| Object {
+            path: meta.location.to_string(),
+            bytes: meta.size,
+            modified: meta.last_modified,
+        });
+        listed
+            .try_collect()
+            .await
+            .map_err(|e| self.failed(directory, e))
+    }
+
+    /// Removes an object; one that is not there is removed already.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub async fn remove(&self, path: &str) -> Result<(), JobError> {
+        match self.store.delete(&ObjectPath::from(path)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(self.failed(path, e)),
+        }
     }
 
     /// A small object, or `None`.
@@ -208,38 +297,34 @@ impl Warehouse {
         Ok(bytes.is_some_and(|bytes| path.ends_with(&sha256(&bytes))))
     }
 
-    /// Removes the staging directory of a run, and those that killed runs left more than a day ago.
+    /// Removes the staged files of a run, and those that killed runs left more than a day ago.
     ///
     /// # Errors
     /// When something cannot be removed.
-    pub fn remove_staging(&self, run: &str) -> Result<(), JobError> {
-        self.remove_tree(&format!("_staging/{run}"))?;
-        let staging = self.root.join("_staging");
-        for entry in std::fs::read_dir(&staging).into_iter().flatten().flatten() {
-            let age = entry
-                .metadata()
-                .and_then(|m| m.modified())
-                .map(|m| m.elapsed().unwrap_or_default());
-            if age.is_ok_and(|age| age.as_secs() > 86_400) {
-                self.remove_tree(&format!("_staging/{}", entry.file_name().to_string_lossy()))?;
+    pub async fn remove_staging(&self, run: &str) -> Result<(), JobError> {
+        let now = Utc::now();
+        let ours = format!("_staging/{run}/");
+        for object in self.list("_staging").await? {
+            let age = (now - object.modified).num_seconds();
+            if object.path.starts_with(&ours) || age > STALE_SECS {
+                self.remove(&object.path).await?;
             }
         }
         Ok(())
     }
 
     /// Undoes [`Warehouse::create`] where nothing else was written meanwhile.
-    pub fn remove_if_empty(&self) {
-        // Not recursive: what another run has written stays, and keeps its directories.
-        let _ = std::fs::remove_dir(self.root.join("_staging"));
-        let others = std::fs::read_dir(&self.root).map_or(1, |entries| {
-            entries
-                .flatten()
-                .filter(|e| e.file_name() != MARKER)
-                .count()
-        });
-        if others == 0 {
-            let _ = std::fs::remove_file(self.root.join(MARKER));
-            let _ = std::fs::remove_dir(&self.root);
+    pub async fn remove_if_empty(&self) {
+        let Ok(objects) = self.list("").await else {
+            return;
+        };
+        if objects.iter().all(|o| o.path == MARKER) {
+            let _ = self.remove(MARKER).await;
+            if let Some(local) = &self.local {
+                // Not recursive: what another run has written stays, and keeps its directories.
+                let _ = std::fs::remove_dir(local.join("_staging"));
+                let _ = std::fs::remove_dir(local);
+            }
         }
     }
 
@@ -253,15 +338,6 @@ impl Warehouse {
             self.put(MARKER, text.into_bytes()).await?;
         }
         Ok(())
-    }
-
-    fn remove_tree(&self, path: &str) -> Result<(), JobError> {
-        let path = self.root.join(path);
-        match std::fs::remove_dir_all(&path) {
-            Ok(()) => Ok(()),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(JobError::io(&path, e)),
-        }
     }
 
     /// The ledger's entry of a stage.
@@ -288,6 +364,7 @@ impl Warehouse {
         fingerprint: &str,
         record: Vec<u8>,
     ) -> Result<(), JobError> {
+        self.mark().await?;
         self.put(&ledger_path(day, stage, fingerprint), record)
             .await
     }
@@ -300,10 +377,10 @@ impl Warehouse {
     }
 }
 
-/// Whether a directory is a warehouse's.
+/// The object that tells a warehouse from other directories.
 #[must_use]
-pub fn is_warehouse(directory: &Path) -> bool {
-    directory.join(MARKER).is_file()
+pub fn is_marker(name: &str) -> bool {
+    name == MARKER
 }
 
 /// Where a model is, below the warehouse.
@@ -314,26 +391,4 @@ pub fn model_path(sha256: &str) -> String {
 
 fn ledger_path(day: NaiveDate, stage: &str, fingerprint: &str) -> String {
     format!("_ledger/{day}/{stage}-{fingerprint}.json")
-}
-
-/// The local directory of a warehouse's or telemetry's name.
-///
-/// # Errors
-/// When it is a URL of another kind than `file://`.
-pub fn local(path: &str) -> Result<PathBuf, JobError> {
-    match path.split_once("://") {
-        None if path.is_empty() => Err(JobError::Usage("an empty path was given".into())),
-        None => Ok(PathBuf::from(path)),
-        Some(("file", _)) => Url::parse(path)
-            .ok()
-            .and_then(|url| url.to_file_path().ok())
-            .ok_or_else(|| {
-                JobError::Usage(format!(
-                    "{path:?} is not a file URL: expected file:///absolute/path"
-                ))
-            }),
-        Some((scheme, _)) => Err(JobError::Usage(format!(
-            "{scheme}:// is not supported yet: give a local path (mount or copy the data first)"
-        ))),
-    }
 }

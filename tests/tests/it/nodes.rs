@@ -85,6 +85,7 @@ async fn the_scan_node_survives_the_codec() {
         files: vec![TelemetryFile {
             url: "file:///tmp/x.ndjson".to_owned(),
             size_bytes: 7,
+            etag: String::new(),
         }],
         schema: "ecs".to_owned(),
         day: 20_000,

@@ -5,10 +5,12 @@
 //! both engines compute the same bytes whatever their number of cores, keeps memory at a few tasks' worth
 //! however large the day, and stays clear of the ways in which Ballista 55 hangs or doubles rows when an
 //! executor is lost under a shuffle (apache/datafusion-ballista#1986 and the doubled rows we found ourselves):
-//! a job of one stage with one task either returns its result or is run again. (Executors that die are not tested yet.)
+//! a job of one stage with one task either returns its result or is run again ([`guard`] sees to it that it does not hang).
 //!
 //! The driver keeps `slots` tasks in flight and hands results back in task order, so that states merge in bucket
 //! order and floating-point sums come out the same.
+
+pub mod guard;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use gleaner_proto::plan::{ScanSpec, WriteSpec};
 
+use crate::engine::guard::{ClusterError, Guard};
 use crate::error::JobError;
 use crate::plan::scan::TelemetryTable;
 use crate::plan::write::{Digest, WriteNode};
@@ -76,12 +79,23 @@ pub struct Written {
     pub digest: Digest,
 }
 
+/// A cluster, and how its tasks are run.
+#[derive(Debug, Clone)]
+pub struct ClusterOptions {
+    /// `df://host:port` of the scheduler.
+    pub url: String,
+    /// How long one task may take.
+    pub task_timeout: Duration,
+    /// Ballista's adaptive planning. A task has one stage, so that there is nothing to adapt.
+    pub adaptive: bool,
+}
+
 /// Where queries run.
 #[derive(Clone)]
 pub struct Engine {
     ctx: SessionContext,
     slots: usize,
-    remote: bool,
+    guard: Option<Guard>,
 }
 
 impl Engine {
@@ -93,19 +107,20 @@ impl Engine {
         Ok(Self {
             ctx: session::embedded(memory_bytes)?,
             slots: slots.max(1),
-            remote: false,
+            guard: None,
         })
     }
 
-    /// On the cluster at `url` (`df://host:port`), `slots` tasks at a time.
+    /// On a cluster, `slots` tasks at a time.
     ///
     /// # Errors
-    /// When `url` is not of that form.
-    pub fn cluster(url: &str, slots: usize) -> Result<Self, JobError> {
+    /// When the cluster's URL is malformed.
+    pub fn cluster(options: &ClusterOptions, slots: usize) -> Result<Self, JobError> {
+        let scheduler = session::scheduler(&options.url)?;
         Ok(Self {
-            ctx: session::cluster(url)?,
+            ctx: session::cluster(&scheduler, options.adaptive)?,
             slots: slots.max(1),
-            remote: true,
+            guard: Some(Guard::new(scheduler, options.task_timeout)?),
         })
     }
 
@@ -115,10 +130,15 @@ impl Engine {
         &self.ctx
     }
 
-    /// Whether executors read and write the files.
-    #[must_use]
-    pub fn is_remote(&self) -> bool {
-        self.remote
+    /// Runs a query to its end.
+    ///
+    /// # Errors
+    /// When it fails, or the cluster does.
+    pub async fn collect(&self, frame: DataFrame) -> Result<Vec<RecordBatch>, ClusterError> {
+        match &self.guard {
+            Some(guard) => guard.collect(frame).await,
+            None => Ok(frame.collect().await?),
+        }
     }
 
     /// Runs `tasks`, calling `done` after each; results are in task order.
@@ -187,29 +207,32 @@ impl Engine {
     }
 
     async fn run_task(&self, task: &Task) -> Result<Vec<RecordBatch>, JobError> {
+        let failed = |e: ClusterError| JobError::Task {
+            name: task.name.clone(),
+            source: Box::new(e),
+        };
         let mut attempt = 1;
         loop {
-            match self.try_task(task).await {
+            let error = match self.try_task(task).await {
                 Ok(batches) => return Ok(batches),
-                Err(e) if attempt < TRIES && is_transient(&e) => {
-                    log::warn!(
-                        "task {}: attempt {attempt} of {TRIES} failed, trying again: {e}",
-                        task.name
-                    );
-                    tokio::time::sleep(Duration::from_millis(250 << attempt)).await;
-                    attempt += 1;
-                }
-                Err(e) => {
-                    return Err(JobError::Task {
-                        name: task.name.clone(),
-                        source: Box::new(e),
-                    });
-                }
+                Err(e) => e,
+            };
+            if attempt == TRIES || !is_transient(&error) {
+                return Err(failed(error));
+            }
+            log::warn!(
+                "task {}: attempt {attempt} of {TRIES} failed, trying again: {error}",
+                task.name
+            );
+            tokio::time::sleep(Duration::from_millis(250 << attempt)).await;
+            attempt += 1;
+            if let Some(guard) = &self.guard {
+                guard.wait_for_scheduler().await.map_err(failed)?;
             }
         }
     }
 
-    async fn try_task(&self, task: &Task) -> Result<Vec<RecordBatch>, DataFusionError> {
+    async fn try_task(&self, task: &Task) -> Result<Vec<RecordBatch>, ClusterError> {
         let ctx = session::fork(&self.ctx)?;
         for (name, source) in &task.tables {
             register(&ctx, name, source)?;
@@ -223,7 +246,7 @@ impl Engine {
                 DataFrame::new(state, LogicalPlan::Extension(Extension { node }))
             }
         };
-        frame.collect().await
+        self.collect(frame).await
     }
 }
 
@@ -252,17 +275,22 @@ pub fn register(ctx: &SessionContext, name: &str, source: &Source) -> Result<(),
     Ok(())
 }
 
-/// What another attempt may mend: input and output, the network, a lost executor. A wrong query stays wrong.
-fn is_transient(error: &DataFusionError) -> bool {
-    // Ballista flattens what happened on an executor, or to it, to text: `Execution`.
-    matches!(
-        error.find_root(),
-        DataFusionError::IoError(_)
-            | DataFusionError::ObjectStore(_)
-            | DataFusionError::Execution(_)
-            | DataFusionError::External(_)
-            | DataFusionError::ArrowError(..)
-    )
+/// What another attempt may mend: input and output, the network, a lost executor or scheduler. A wrong query stays wrong.
+fn is_transient(error: &ClusterError) -> bool {
+    match error {
+        // Ballista flattens what happened on an executor, or to it, to text: `Execution`.
+        ClusterError::Query(error) => matches!(
+            error.find_root(),
+            DataFusionError::IoError(_)
+                | DataFusionError::ObjectStore(_)
+                | DataFusionError::Execution(_)
+                | DataFusionError::External(_)
+                | DataFusionError::ParquetError(_)
+                | DataFusionError::ArrowError(..)
+        ),
+        ClusterError::Deadline(_) | ClusterError::Forgotten => true,
+        ClusterError::NoExecutors(_) | ClusterError::NoScheduler { .. } => false,
+    }
 }
 
 fn written(batches: &[RecordBatch]) -> Result<Written, JobError> {
