@@ -1,5 +1,7 @@
 //! The three programs in one, by their first argument: `gleaner`, `scheduler` or `executor`.
 
+mod faults;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -16,6 +18,7 @@ enum Program {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    faults::install();
     ExitCode::from(match Program::parse() {
         Program::Gleaner { args } => {
             env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error"))

@@ -19,8 +19,17 @@ mod day;
 mod functions;
 mod laws;
 mod nodes;
+#[cfg(unix)]
+mod peers;
+mod processes;
+#[cfg(unix)]
+mod proxy;
 mod readers;
 mod readme;
 mod real;
+#[cfg(unix)]
+mod s3;
+#[cfg(unix)]
+mod seaweed;
 mod support;
 mod telemetry;

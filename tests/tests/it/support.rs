@@ -9,8 +9,9 @@ use serde_json::Value;
 pub fn program(name: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gleaner-under-test"));
     command.arg(name);
-    for variable in ["GLEANER_WAREHOUSE", "GLEANER_CLUSTER", "RUST_LOG"] {
-        command.env_remove(variable);
+    let ours = |name: &str| name.starts_with("AWS_") || name.starts_with("GLEANER_");
+    for (name, _) in std::env::vars().filter(|(name, _)| ours(name) || name == "RUST_LOG") {
+        command.env_remove(name);
     }
     command
 }
