@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ballista_core::JobId;
-use ballista_core::serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, WindowStateReport};
+use ballista_core::serde::protobuf::{
+    RuntimeStatsReport, ShuffleWritePartition, WindowStateReport,
+};
 use ballista_executor::execution_engine::{
     DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor,
 };

@@ -51,8 +51,7 @@ pub struct Args {
 
 /// Runs until it is killed; returns the exit code of a failed start.
 pub async fn main(args: Args) -> u8 {
-    let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
-        .try_init();
+    gleaner::logging::init("warn");
     match run(args).await {
         Ok(()) => 0,
         Err(error) => {
@@ -65,16 +64,12 @@ pub async fn main(args: Args) -> u8 {
 async fn run(args: Args) -> anyhow::Result<()> {
     storage::limit(args.buckets);
     driver::install_model_loader();
-    let (work_dir, _temporary) = match args.work_dir {
-        Some(dir) => {
-            std::fs::create_dir_all(&dir)
-                .with_context(|| format!("--work-dir {}", dir.display()))?;
-            (dir, None)
-        }
-        None => {
-            let made = tempfile::tempdir().context("no temporary directory: give --work-dir")?;
-            (made.path().to_owned(), Some(made))
-        }
+    let (work_dir, _temporary) = if let Some(dir) = args.work_dir {
+        std::fs::create_dir_all(&dir).with_context(|| format!("--work-dir {}", dir.display()))?;
+        (dir, None)
+    } else {
+        let made = tempfile::tempdir().context("no temporary directory: give --work-dir")?;
+        (made.path().to_owned(), Some(made))
     };
     // Telemetry that needs random access is copied here too.
     let _ = tempfile::env::override_temp_dir(&work_dir);
@@ -82,10 +77,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let state = session::state(session::config(), session::runtime(1 << 30)?)?;
     // One pool for all tasks of this process.
-    let runtime = session::runtime_in(
-        usize::try_from(args.memory_mib << 20)?,
-        Some(&work_dir),
-    )?;
+    let runtime = session::runtime_in(usize::try_from(args.memory_mib << 20)?, Some(&work_dir))?;
     let config = ExecutorProcessConfig {
         bind_host: args.bind.ip().to_string(),
         external_host: Some(args.bind.ip().to_string()),

@@ -2,6 +2,7 @@
 //!
 //! What a trial makes is named by chance below `_doctor/` of the place, and removed again. Nothing here prints a secret.
 
+mod client;
 mod s3;
 
 use std::fmt;

@@ -90,10 +90,7 @@ pub async fn run_day(
     })
 }
 
-async fn stages(
-    day: &DayRun<'_>,
-    inputs: &[Input],
-) -> Result<(Vec<StageRecord>, bool), JobError> {
+async fn stages(day: &DayRun<'_>, inputs: &[Input]) -> Result<(Vec<StageRecord>, bool), JobError> {
     let wanted = STAGES.iter().position(|s| *s == day.options.through);
     let wanted = wanted.map_or(STAGES.len(), |last| last + 1);
     let mut records = vec![];

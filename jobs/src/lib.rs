@@ -18,6 +18,7 @@ pub mod driver;
 pub mod engine;
 pub mod error;
 pub mod faults;
+pub mod logging;
 pub mod options;
 pub mod plan;
 pub mod session;

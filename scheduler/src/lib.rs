@@ -34,8 +34,7 @@ pub struct Args {
 
 /// Runs until it is killed; returns the exit code of a failed start.
 pub async fn main(args: Args) -> u8 {
-    let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
-        .try_init();
+    gleaner::logging::init("warn");
     match run(args).await {
         Ok(()) => 0,
         Err(error) => {

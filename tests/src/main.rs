@@ -21,8 +21,7 @@ async fn main() -> ExitCode {
     faults::install();
     ExitCode::from(match Program::parse() {
         Program::Gleaner { args } => {
-            env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error"))
-                .init();
+            gleaner::logging::init("error");
             gleaner::cli::run(std::iter::once("gleaner".to_owned()).chain(args)).await
         }
         Program::Scheduler(args) => gleaner_scheduler::main(args).await,

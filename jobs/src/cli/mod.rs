@@ -2,6 +2,7 @@
 //! library.
 
 pub mod demo;
+pub mod doctor;
 pub mod functions;
 pub mod output;
 pub mod progress;
@@ -35,6 +36,8 @@ enum Command {
     Functions(functions::Args),
     /// Make telemetry: realistic, of any size, seeded, with the truth beside it.
     Synth(synth::Args),
+    /// Try whether the places of telemetry and warehouse can be read and written, and say what to do.
+    Doctor(doctor::Args),
     /// Make three days of telemetry, run them, and show what was found.
     Demo(demo::Args),
 }
@@ -52,6 +55,7 @@ pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + 
         Command::Status(args) => status::main(args).await,
         Command::Functions(args) => functions::main(&args),
         Command::Synth(args) => synth::main(&args),
+        Command::Doctor(args) => doctor::main(args).await,
         Command::Demo(args) => demo::main(args).await,
     };
     match result {

@@ -1,20 +1,17 @@
 //! The trials of a bucket, with AWS's own client: it names the errors that `object_store` folds together.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_credential_types::Credentials as Keys;
-use aws_credential_types::credential_feature::AwsCredentialFeature as Feature;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_s3::error::{BoxError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::{ByteStream, DateTime, DateTimeFormat};
+use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, CompletedMultipartUpload, CompletedPart};
 use futures::future::join_all;
 
+use super::client::{Failure, Seen, source};
 use super::{Access, Check};
 use crate::storage::{S3, tail};
 
@@ -24,65 +21,6 @@ const SKEW_WARNING_SECS: u64 = 60;
 /// AWS refuses requests signed with a clock that is further off.
 const SKEW_FAILURE_SECS: u64 = 900;
 const OPERATION_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// What a failed request says.
-struct Failure {
-    /// S3's name of the error; empty where there was none.
-    code: String,
-    status: u16,
-    text: String,
-}
-
-impl<E> From<SdkError<E>> for Failure
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    fn from(error: SdkError<E>) -> Self {
-        let status = error.raw_response().map_or(0, |r| r.status().as_u16());
-        let code = error.code().unwrap_or_default().to_owned();
-        let text = match (error.message(), status) {
-            (Some(message), _) => format!("{code}, {message}"),
-            (None, 0) => DisplayErrorContext(&error).to_string(),
-            (None, _) => format!("HTTP {status} {code}"),
-        };
-        Self { code, status, text }
-    }
-}
-
-/// The headers of responses that the client does not show.
-#[derive(Clone, Debug, Default)]
-struct Seen(Arc<Mutex<Headers>>);
-
-#[derive(Clone, Debug, Default)]
-struct Headers {
-    date: Option<(SystemTime, SystemTime)>,
-    region: Option<String>,
-}
-
-impl Intercept for Seen {
-    fn name(&self) -> &'static str {
-        "doctor"
-    }
-
-    fn read_before_deserialization(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let headers = context.response().headers();
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let date = headers
-            .get("date")
-            .and_then(|text| DateTime::from_str(text, DateTimeFormat::HttpDate).ok())
-            .and_then(|date| SystemTime::try_from(date).ok());
-        seen.date = date.map(|theirs| (theirs, SystemTime::now())).or(seen.date);
-        if let Some(region) = headers.get("x-amz-bucket-region") {
-            seen.region = Some(region.to_owned());
-        }
-        Ok(())
-    }
-}
 
 struct Trial<'a> {
     s3: &'a S3,
@@ -104,7 +42,7 @@ pub(super) async fn check(s3: &S3, bucket: &str, prefix: &str, access: Access) -
             checks.push(Check::failed(
                 "credentials",
                 error.to_string(),
-                "then ask again",
+                "`aws sts get-caller-identity` shows whether AWS's own tools find some",
             ));
             return checks;
         }
@@ -159,33 +97,6 @@ fn transport(s3: &S3) -> Check {
     }
 }
 
-fn source(keys: &Keys) -> &'static str {
-    let features = keys.get_property::<Vec<Feature>>();
-    let has = |wanted: &[Feature]| features.is_some_and(|f| f.iter().any(|f| wanted.contains(f)));
-    if has(&[Feature::CredentialsEnvVars]) {
-        "from the environment"
-    } else if has(&[
-        Feature::CredentialsProfileProcess,
-        Feature::CredentialsProcess,
-    ]) {
-        "from the profile's credential_process"
-    } else if has(&[Feature::CredentialsProfileSso, Feature::CredentialsSso]) {
-        "from a login (SSO)"
-    } else if has(&[Feature::CredentialsStsAssumeRoleWebId]) {
-        "from a web identity token"
-    } else if has(&[Feature::CredentialsStsAssumeRole]) {
-        "from an assumed role"
-    } else if has(&[Feature::CredentialsHttp]) {
-        "from the container's role"
-    } else if has(&[Feature::CredentialsImds]) {
-        "from the machine's role"
-    } else if has(&[Feature::CredentialsProfile]) {
-        "from the profile"
-    } else {
-        "found"
-    }
-}
-
 impl<'a> Trial<'a> {
     async fn new(s3: &'a S3, keys: Keys, bucket: &'a str, prefix: &'a str) -> Result<Self, String> {
         let seen = Seen::default();
@@ -212,11 +123,6 @@ impl<'a> Trial<'a> {
             ours: format!("{prefix}{slash}_doctor/{}/", uuid::Uuid::new_v4()),
             made: Mutex::default(),
         })
-    }
-
-    fn headers(&self) -> Headers {
-        let seen = self.seen.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.clone()
     }
 
     fn note(&self, key: &str, version: Option<&str>) {
@@ -262,6 +168,7 @@ impl<'a> Trial<'a> {
             )
             | (_, 301 | 307) => {
                 let elsewhere = self
+                    .seen
                     .headers()
                     .region
                     .unwrap_or_else(|| "another region".to_owned());
@@ -311,7 +218,7 @@ impl<'a> Trial<'a> {
     }
 
     fn clock(&self) -> Option<Check> {
-        let (theirs, ours) = self.headers().date?;
+        let (theirs, ours) = self.seen.headers().date?;
         let off = ours
             .duration_since(theirs)
             .unwrap_or_else(|e| e.duration())

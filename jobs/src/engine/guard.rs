@@ -21,7 +21,7 @@ use tokio::time::Instant;
 /// How often a running task is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long the scheduler may be away, or without executors, before a task gives up.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 const REQUEST: Duration = Duration::from_secs(10);
 
 /// Why a task on a cluster did not end well.
@@ -77,7 +77,10 @@ impl Guard {
     /// # Errors
     /// When an HTTP client cannot be made.
     pub fn new(scheduler: String, deadline: Duration) -> Result<Self, DataFusionError> {
-        let http = reqwest::Client::builder().timeout(REQUEST).no_proxy().build();
+        let http = reqwest::Client::builder()
+            .timeout(REQUEST)
+            .no_proxy()
+            .build();
         Ok(Self {
             scheduler,
             deadline,
@@ -152,7 +155,12 @@ impl Guard {
     }
 
     async fn health(&self) -> Health {
-        match self.http.get(format!("{}/readyz", self.scheduler)).send().await {
+        match self
+            .http
+            .get(format!("{}/readyz", self.scheduler))
+            .send()
+            .await
+        {
             Ok(answer) if answer.status().is_success() => Health::Ready,
             Ok(_) => Health::NoExecutors,
             Err(_) => Health::Silent,
@@ -179,7 +187,9 @@ impl Guard {
         let ask = async {
             let channel = self.endpoint()?.connect().await.ok()?;
             let params = GetJobStatusParams { job_id };
-            let answer = SchedulerGrpcClient::new(channel).get_job_status(params).await;
+            let answer = SchedulerGrpcClient::new(channel)
+                .get_job_status(params)
+                .await;
             Some(answer.ok()?.into_inner().status.is_some())
         };
         tokio::time::timeout(REQUEST, ask).await.ok()?
@@ -189,7 +199,10 @@ impl Guard {
         let ask = async {
             let channel = self.endpoint()?.connect().await.ok()?;
             let params = CancelJobParams { job_id };
-            SchedulerGrpcClient::new(channel).cancel_job(params).await.ok()
+            SchedulerGrpcClient::new(channel)
+                .cancel_job(params)
+                .await
+                .ok()
         };
         let _ = tokio::time::timeout(REQUEST, ask).await;
     }

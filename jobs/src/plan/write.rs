@@ -14,6 +14,7 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+use bytes::Bytes;
 use datafusion::arrow::array::{Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -29,7 +30,6 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
     PhysicalExpr, PlanProperties,
 };
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use gleaner_proto::plan::WriteSpec;
@@ -421,13 +421,12 @@ impl Sink {
     }
 
     async fn close(&mut self) -> std::result::Result<(), ParquetError> {
-        match &mut self.stream {
-            Some(stream) => stream.shutdown().await?,
-            None => {
-                let bytes = std::mem::take(&mut self.whole).into();
-                storage::upload(self.store.as_ref(), &self.path, bytes).await?;
-            }
+        if let Some(stream) = &mut self.stream {
+            stream.shutdown().await?;
+            return Ok(());
         }
+        let bytes = std::mem::take(&mut self.whole).into();
+        storage::upload(self.store.as_ref(), &self.path, bytes).await?;
         Ok(())
     }
 }

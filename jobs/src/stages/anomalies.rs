@@ -38,10 +38,7 @@ pub async fn run(
         &format!("{quotas:?}"),
     ];
     let fingerprint = day.fingerprint("anomalies", &parts);
-    if let Some(record) = day
-        .up_to_date("anomalies", &fingerprint)
-        .await?
-    {
+    if let Some(record) = day.up_to_date("anomalies", &fingerprint).await? {
         return Ok(record);
     }
     let buckets = day.buckets(&COMMANDS, commands);

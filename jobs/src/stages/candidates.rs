@@ -35,10 +35,7 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
         "candidates",
         &parts.iter().map(String::as_str).collect::<Vec<_>>(),
     );
-    if let Some(record) = day
-        .up_to_date("candidates", &fingerprint)
-        .await?
-    {
+    if let Some(record) = day.up_to_date("candidates", &fingerprint).await? {
         return Ok(record);
     }
     let schema: SchemaRef = CANDIDATES.schema();

@@ -219,9 +219,8 @@ impl Walk {
     fn directory(&mut self, directory: &Path, inputs: &mut Vec<Input>) -> Result<(), JobError> {
         let failed = |e| JobError::io(directory, e);
         let canonical = directory.canonicalize().map_err(failed)?;
-        let marked = |entry: &std::fs::DirEntry| {
-            warehouse::is_marker(&entry.file_name().to_string_lossy())
-        };
+        let marked =
+            |entry: &std::fs::DirEntry| warehouse::is_marker(&entry.file_name().to_string_lossy());
         // A warehouse's own tables are no telemetry.
         let of_warehouse = std::fs::read_dir(&canonical)
             .map_err(failed)?

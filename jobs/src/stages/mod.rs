@@ -158,11 +158,13 @@ impl DayRun<'_> {
         }
         for (table, files) in &record.files {
             // What another day replaced goes when somebody vacuums the table.
-            let there = self.warehouse.list(&format!("{table}/day={}", self.day)).await?;
+            let there = self
+                .warehouse
+                .list(&format!("{table}/day={}", self.day))
+                .await?;
             let sizes: BTreeMap<_, _> = there.into_iter().map(|o| (o.path, o.bytes)).collect();
-            let whole = |file: &DataFile| {
-                sizes.get(&format!("{table}/{}", file.path)) == Some(&file.bytes)
-            };
+            let whole =
+                |file: &DataFile| sizes.get(&format!("{table}/{}", file.path)) == Some(&file.bytes);
             if !files.iter().all(whole) {
                 return Ok(None);
             }

@@ -79,23 +79,15 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord
 }
 
 /// A task a bucket that returns a state.
-async fn bucket_tasks(
-    day: &DayRun<'_>,
-    commands: &StageRecord,
-    name: &str,
-    sql: &str,
-) -> Result<Vec<Task>, JobError> {
-    let buckets = day
-        .buckets(&COMMANDS, commands)
-        .into_iter()
-        .enumerate();
+fn bucket_tasks(day: &DayRun<'_>, commands: &StageRecord, name: &str, sql: &str) -> Vec<Task> {
+    let buckets = day.buckets(&COMMANDS, commands).into_iter().enumerate();
     let task = |(part, bucket)| Task {
         name: format!("{}/{name}/{part}", day.day),
         sql: sql.to_owned(),
         tables: tables([("commands", bucket)]),
         write: None,
     };
-    Ok(buckets.map(task).collect())
+    buckets.map(task).collect()
 }
 
 /// Merges the buckets' token frequencies, in order, as they come: one state is held beside the merged one.
@@ -108,8 +100,7 @@ async fn frequencies(
         commands,
         "frequencies",
         include_str!("frequencies.sql"),
-    )
-    .await?;
+    );
     let mut merged = DocumentFrequencies::new();
     day.fold("models", "token frequencies", tasks, |batches| {
         if let Some(bytes) = binary_value(&batches, 0)? {
@@ -139,7 +130,7 @@ async fn sample(
     let sql = fill(include_str!("sample.sql"), &values);
     let mut merged: Option<SampleState> = None;
     let failed = |e: LearnerError| JobError::Model(e.to_string());
-    let tasks = bucket_tasks(day, commands, "sample", &sql).await?;
+    let tasks = bucket_tasks(day, commands, "sample", &sql);
     day.fold("models", "sample of features", tasks, |batches| {
         let Some(bytes) = binary_value(&batches, 0)? else {
             return Ok(());

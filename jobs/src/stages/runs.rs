@@ -13,7 +13,11 @@ use crate::warehouse::tables::{RUNS, TABLES, table};
 ///
 /// # Errors
 /// When the accounts cannot be written, or a commit fails.
-pub async fn publish(day: &DayRun<'_>, records: &[StageRecord], whole: bool) -> Result<bool, JobError> {
+pub async fn publish(
+    day: &DayRun<'_>,
+    records: &[StageRecord],
+    whole: bool,
+) -> Result<bool, JobError> {
     let parts: Vec<_> = records
         .iter()
         .flat_map(|r| [r.fingerprint.as_str(), r.digest.as_str()])

@@ -473,4 +473,4 @@ fn damaged(location: &Path, why: &str) -> Error {
 
 #[cfg(test)]
 #[path = "checked_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -11,7 +11,7 @@ const K: u64 = 1024;
 
 /// What becomes of the bodies of the next GETs.
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+pub(in crate::storage) enum Fault {
     None,
     /// Flips a bit of the last byte.
     Flip,
@@ -22,17 +22,17 @@ enum Fault {
 }
 
 #[derive(Debug)]
-struct Faulty {
-    inner: InMemory,
+pub(in crate::storage) struct Faulty {
+    pub(in crate::storage) inner: InMemory,
     faults: Mutex<Vec<Fault>>,
     gets: AtomicUsize,
     asked: Mutex<Vec<Option<GetRange>>>,
     /// An `ETag` in place of the store's own.
-    etag: Mutex<Option<String>>,
+    pub(in crate::storage) etag: Mutex<Option<String>>,
 }
 
 impl Faulty {
-    fn new() -> Arc<Self> {
+    pub(in crate::storage) fn new() -> Arc<Self> {
         Arc::new(Self {
             inner: InMemory::new(),
             faults: Mutex::default(),
@@ -43,7 +43,7 @@ impl Faulty {
     }
 
     /// The first is for the next GET.
-    fn set(&self, faults: &[Fault]) {
+    pub(in crate::storage) fn set(&self, faults: &[Fault]) {
         *self.faults.lock().unwrap() = faults.iter().rev().copied().collect();
         self.gets.store(0, Ordering::SeqCst);
         self.asked.lock().unwrap().clear();

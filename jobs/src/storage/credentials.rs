@@ -30,10 +30,15 @@ const PAUSE: Duration = Duration::from_secs(10);
 const FETCH_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What was asked, in this order, when nothing was found.
-const TRIED: &str = "no AWS credentials were found. Tried: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; the profile \
-    (AWS_PROFILE or default) in ~/.aws; a web identity token (AWS_WEB_IDENTITY_TOKEN_FILE); the container's role; the \
-    machine's role. Set the first two, or log in (`aws sso login`, `aws configure`) and set AWS_PROFILE, or give the \
-    machine a role";
+fn nothing_found() -> String {
+    let profile = std::env::var("AWS_PROFILE").unwrap_or_else(|_| "default".to_owned());
+    format!(
+        "no AWS credentials were found. Tried: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; the profile {profile:?} \
+         (AWS_PROFILE) in ~/.aws; a web identity token (AWS_WEB_IDENTITY_TOKEN_FILE); the container's role; the \
+         machine's role. Set the first two, or log in (`aws configure`, `aws sso login`) and set AWS_PROFILE, or give \
+         the machine a role"
+    )
+}
 
 /// Cached credentials of one process.
 pub struct Credentials {
@@ -195,12 +200,10 @@ impl Credentials {
 
     async fn build(&self) -> Result<SharedCredentialsProvider, String> {
         let Some(settings) = &self.settings else {
-            return Err(TRIED.to_owned());
+            return Err(nothing_found());
         };
         let config = settings.aws().map_err(|e| e.to_string())?.load().await;
-        config
-            .credentials_provider()
-            .ok_or_else(|| TRIED.to_owned())
+        config.credentials_provider().ok_or_else(nothing_found)
     }
 }
 
@@ -235,10 +238,7 @@ pub(crate) fn tail(keys: &Keys) -> &str {
 /// A sentence on a failed chain.
 fn why(error: &CredentialsError) -> String {
     if matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
-        return match root(error) {
-            Some(root) => format!("{TRIED}. (The last one said: {root})"),
-            None => TRIED.to_owned(),
-        };
+        return nothing_found();
     }
     let root = root(error).unwrap_or_else(|| error.to_string());
     format!(

@@ -71,6 +71,15 @@ pub enum StorageError {
     },
 }
 
+/// Modules that write secrets to the log, `aws_config` even as warnings (what a `credential_process` printed). The logger of
+/// every process has them switched off.
+pub const SECRETIVE_LOGS: [&str; 4] = [
+    "aws_config",
+    "aws_runtime",
+    "aws_sigv4",
+    "aws_smithy_runtime",
+];
+
 static PROCESS: OnceLock<Storage> = OnceLock::new();
 
 /// Limits this process to some buckets; without effect once [`process`] was asked for.

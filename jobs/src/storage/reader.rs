@@ -247,6 +247,7 @@ fn is_damaged(error: &(dyn std::error::Error + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::checked::tests::{Fault, Faulty};
     use object_store::memory::InMemory;
     use object_store::{ObjectStoreExt, PutPayload};
 
@@ -313,6 +314,28 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn an_object_whose_md5_is_not_its_etag_arrived_damaged() {
+        for (fault, is_good) in [
+            (Fault::None, true),
+            (Fault::Flip, false),
+            (Fault::Cut, false),
+        ] {
+            let (inner, path) = (Faulty::new(), Path::from("a"));
+            inner.inner.put(&path, bytes(9 << 20).into()).await.unwrap();
+            let etag = format!("\"{}\"", hex(&Md5::digest(bytes(9 << 20))));
+            *inner.etag.lock().unwrap() = Some(etag.clone());
+            inner.set(&[fault]);
+            let runtime = Handle::current();
+            let mut reader = ObjectReader::new(runtime, inner, path, 9 << 20, Some(etag));
+            let read = blocking(move || reader.read_to_end(&mut Vec::new())).await;
+            assert_eq!(read.is_ok(), is_good, "{fault:?}");
+            if let Err(error) = read {
+                assert!(error.to_string().contains("a arrived damaged"), "{error}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -15,9 +15,9 @@ use deltalake_core::kernel::transaction::{
     CommitBuilder, CommitProperties, TableReference, TransactionError,
 };
 use deltalake_core::kernel::{Action, Add, StructType};
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake_core::{DeltaTable, DeltaTableError, TableProperty};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
@@ -198,7 +198,10 @@ impl Warehouse {
     /// Whether the table holds these very files: their names are unique.
     async fn holds(&self, table: &DeltaTable, made: &Made) -> Result<bool, JobError> {
         let held = active(table).await?;
-        Ok(made.files.iter().all(|file| held.binary_search(file).is_ok()))
+        Ok(made
+            .files
+            .iter()
+            .all(|file| held.binary_search(file).is_ok()))
     }
 
     async fn create_table(&self, table: &Table) -> Result<Option<DeltaTable>, JobError> {
@@ -244,7 +247,9 @@ pub(super) fn common_fingerprint<'f>(
 ) -> Option<&'f str> {
     let mut files = files.into_iter();
     let first = files.next()?.fingerprint()?;
-    files.all(|f| f.fingerprint() == Some(first)).then_some(first)
+    files
+        .all(|f| f.fingerprint() == Some(first))
+        .then_some(first)
 }
 
 fn lost_the_race(error: &TransactionError) -> bool {
@@ -283,11 +288,7 @@ async fn active(table: &DeltaTable) -> Result<Vec<DataFile>, JobError> {
     Ok(files)
 }
 
-async fn commit(
-    table: &DeltaTable,
-    day: NaiveDate,
-    made: &Made,
-) -> Result<(), DeltaTableError> {
+async fn commit(table: &DeltaTable, day: NaiveDate, made: &Made) -> Result<(), DeltaTableError> {
     let prefix = format!("day={day}/");
     let views: Vec<_> = table
         .get_active_add_actions_by_predicate(None)

@@ -89,16 +89,23 @@ impl Warehouse {
             let (version, runs) = self.active(&RUNS).await?;
             let notes = self.notes().await?;
             let others = tables.iter().filter(|t| t.name != RUNS.name);
-            let mut files: BTreeMap<_, _> = futures::stream::iter(others)
-                .map(|table| async move { Ok::<_, JobError>((table.name, self.active(table).await?.1)) })
-                .buffer_unordered(8)
-                .try_collect()
-                .await?;
+            let mut files: BTreeMap<_, _> =
+                futures::stream::iter(others)
+                    .map(|table| async move {
+                        Ok::<_, JobError>((table.name, self.active(table).await?.1))
+                    })
+                    .buffer_unordered(8)
+                    .try_collect()
+                    .await?;
             let again = self.active(&RUNS).await?.0;
             if again != version {
                 continue;
             }
-            for day in notes.iter().map(|n| &n.day).filter(|d| d.is_published(&runs)) {
+            for day in notes
+                .iter()
+                .map(|n| &n.day)
+                .filter(|d| d.is_published(&runs))
+            {
                 for (&name, files) in &mut files {
                     if let Some(made) = day.tables.get(name) {
                         overlay(files, day.day, made);
@@ -173,8 +180,8 @@ impl Warehouse {
     /// Replaces the day of every table, for as long as the day is the published one.
     async fn apply(&self, day: &Publication) -> Result<Outcome, JobError> {
         let commits = day.tables.iter().map(|(name, made)| async move {
-            let table = table(name)
-                .ok_or_else(|| JobError::Internal(format!("a note of table {name}")))?;
+            let table =
+                table(name).ok_or_else(|| JobError::Internal(format!("a note of table {name}")))?;
             let outcome = self
                 .replace_day(&table, day.day, made, Some(&day.runs.fingerprint))
                 .await?;

@@ -16,6 +16,8 @@
 mod bad_input;
 mod cluster;
 mod day;
+#[cfg(unix)]
+mod faults;
 mod functions;
 mod laws;
 mod nodes;

@@ -85,7 +85,13 @@ pub fn listening(address: SocketAddr, process: &mut Child) {
 /// Sends a signal by its name: `-KILL`, `-STOP`, `-CONT`, `-TERM`.
 pub fn signal(process: &Child, name: &str) {
     let pid = process.id().to_string();
-    assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args([name, &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 impl Cluster {

