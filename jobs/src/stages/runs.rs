@@ -9,6 +9,8 @@ use crate::warehouse::delta::DataFile;
 use crate::warehouse::publish::{Made, Publication, Published, Snapshot};
 use crate::warehouse::tables::{RUNS, TABLES, table};
 
+const SAME_ANSWER: &str = "another run has published the same answer meanwhile: nothing to add";
+
 /// Publishes the day's tables, unless they are published already; returns whether that changed anything.
 ///
 /// # Errors
@@ -29,6 +31,9 @@ pub async fn publish(
     if is_published(day, &before, records)
         && (accounts == Some(&fingerprint) || !whole && accounts.is_some())
     {
+        if !records.iter().all(|r| r.reused) {
+            day.progress.remark(SAME_ANSWER);
+        }
         return Ok(false);
     }
     let runs = Made {
@@ -51,9 +56,7 @@ pub async fn publish(
     };
     match day.warehouse.publish(&day.run, &publication).await? {
         Published::Now => {}
-        Published::Already => day
-            .progress
-            .remark("another run has published the same answer meanwhile: nothing to add"),
+        Published::Already => day.progress.remark(SAME_ANSWER),
         Published::Superseded => day.progress.remark(
             "published, and replaced since by another run with other input or flags: that one's answer stands",
         ),

@@ -148,7 +148,13 @@ impl Warehouse {
         faults::reach("publish.runs", run);
         let applied = self.apply(day).await?;
         faults::reach("publish.applied", run);
-        self.remove(&note).await?;
+        // Notes of killed runs with the same answer are carried out too.
+        for other in self.notes().await? {
+            let same = (other.day.day, &other.day.runs.fingerprint);
+            if same == (day.day, &day.runs.fingerprint) {
+                self.remove(&other.path).await?;
+            }
+        }
         Ok(match (outcome, applied) {
             (_, Outcome::Superseded) => Published::Superseded,
             (Outcome::AlreadyThere, _) => Published::Already,
