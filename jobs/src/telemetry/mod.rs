@@ -202,7 +202,13 @@ pub fn read_stream(
             spooled.rewind().map_err(io_error)?;
             read_parquet(file, spooled, options, emit)
         }
-        Some(format) => read_text(file, format, whole, options, emit),
+        Some(format) => {
+            let account = read_text(file, format, &mut whole, options, emit)?;
+            // A reader that gives a file up (a broken archive) leaves the rest: whether it is the file that is broken, or
+            // the way it arrived, shows at the end.
+            io::copy(&mut whole, &mut io::sink()).map_err(io_error)?;
+            Ok(account)
+        }
         None => {
             // To its end all the same: a damaged object is found out there.
             io::copy(&mut whole, &mut io::sink()).map_err(io_error)?;

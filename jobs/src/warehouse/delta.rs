@@ -218,6 +218,8 @@ impl Warehouse {
             .with_partition_columns(["day"])
             // A month of days is read from one checkpoint and a few commits.
             .with_configuration_property(TableProperty::CheckpointInterval, Some("10"))
+            // A table whose creation's answer was lost would be created again, as its second version.
+            .with_commit_properties(CommitProperties::default().with_max_retries(0))
             .await;
         match created {
             Ok(created) => Ok(Some(created)),

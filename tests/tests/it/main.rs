@@ -32,6 +32,10 @@ mod real;
 #[cfg(unix)]
 mod s3;
 #[cfg(unix)]
+mod s3_faults;
+#[cfg(target_os = "linux")]
+mod scarce;
+#[cfg(unix)]
 mod seaweed;
 mod support;
 mod telemetry;

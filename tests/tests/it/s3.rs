@@ -4,7 +4,7 @@ use crate::processes::{Cluster, Setup};
 use crate::seaweed::Seaweed;
 use crate::support::{Dir, program, query, run, skip};
 
-fn server() -> Option<Seaweed> {
+pub fn server() -> Option<Seaweed> {
     let server = Seaweed::start();
     if server.is_none() {
         skip(
@@ -15,7 +15,7 @@ fn server() -> Option<Seaweed> {
 }
 
 /// Runs `gleaner ARGS` with an environment; returns whether it succeeded, its output and its errors.
-fn gleaner(env: &[(String, String)], args: &[&str]) -> (bool, String, String) {
+pub fn gleaner(env: &[(String, String)], args: &[&str]) -> (bool, String, String) {
     let output = program("gleaner")
         .arg("--")
         .args(args)
@@ -30,21 +30,21 @@ fn gleaner(env: &[(String, String)], args: &[&str]) -> (bool, String, String) {
     )
 }
 
-fn well(env: &[(String, String)], args: &[&str]) -> String {
+pub fn well(env: &[(String, String)], args: &[&str]) -> String {
     let (good, out, err) = gleaner(env, args);
     assert!(good, "gleaner {args:?}\n{out}\n{err}");
     out
 }
 
-fn env(server: &Seaweed) -> Vec<(String, String)> {
+pub fn env(server: &Seaweed) -> Vec<(String, String)> {
     let env = server.env().into_iter();
     env.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-const DAY: &str = "2025-01-01";
+pub const DAY: &str = "2025-01-01";
 
 /// The digests of the stages whose answer does not hold the name of a file.
-fn digests(env: &[(String, String)], warehouse: &str) -> String {
+pub fn digests(env: &[(String, String)], warehouse: &str) -> String {
     let sql = "SELECT stage, digest FROM runs WHERE stage <> 'telemetry' ORDER BY stage";
     well(env, &["sql", "--json", "--warehouse", warehouse, sql])
 }
