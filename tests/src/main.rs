@@ -1,6 +1,8 @@
 //! The three programs in one, by their first argument: `gleaner`, `scheduler` or `executor`.
 
 mod faults;
+mod plain;
+mod slow;
 
 use std::process::ExitCode;
 
@@ -14,6 +16,8 @@ enum Program {
     },
     Scheduler(gleaner_scheduler::Args),
     Executor(gleaner_executor::Args),
+    PlainScheduler(plain::SchedulerArgs),
+    PlainExecutor(plain::ExecutorArgs),
 }
 
 #[tokio::main]
@@ -26,5 +30,7 @@ async fn main() -> ExitCode {
         }
         Program::Scheduler(args) => gleaner_scheduler::main(args).await,
         Program::Executor(args) => gleaner_executor::main(args).await,
+        Program::PlainScheduler(args) => plain::scheduler(args).await,
+        Program::PlainExecutor(args) => plain::executor(args).await,
     })
 }

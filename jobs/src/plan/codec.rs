@@ -9,22 +9,28 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DataFusionError, Result, TableReference};
 use datafusion::datasource::file_format::FileFormatFactory;
-use datafusion::execution::TaskContext;
 use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Extension, LogicalPlan, UserDefinedLogicalNode};
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
-use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
+use datafusion_proto::physical_plan::{
+    PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
+};
+use datafusion_proto::protobuf::PhysicalPlanNode;
 use gleaner_proto::plan::{ScanSpec, WriteSpec};
 use prost::Message;
 
 use super::scan::{TelemetryExec, TelemetryTable};
+use super::whole::WholeExec;
 use super::write::{WriteExec, WriteNode};
 
 const WRITE: &[u8] = b"GLEANER:WRITE:1:";
 const SCAN: &[u8] = b"GLEANER:SCAN:1:";
+const WHOLE: &[u8] = b"GLEANER:WHOLE:1:";
 
 fn decode<M: Message + Default>(bytes: &[u8], what: &str) -> Result<M> {
     M::decode(bytes).map_err(|e| DataFusionError::Internal(format!("damaged {what} node: {e}")))
@@ -147,6 +153,12 @@ impl PhysicalExtensionCodec for PhysicalCodec {
         if let Some(rest) = buf.strip_prefix(SCAN) {
             return Ok(Arc::new(TelemetryExec::new(decode(rest, "scan")?)?));
         }
+        if let Some(rest) = buf.strip_prefix(WHOLE) {
+            let node: PhysicalPlanNode = decode(rest, "whole")?;
+            let context = PhysicalPlanDecodeContext::new(ctx, self);
+            let plan = converter.proto_to_execution_plan(&node, &context)?;
+            return Ok(Arc::new(WholeExec::new(plan)));
+        }
         self.0.try_decode(buf, inputs, ctx, converter)
     }
 
@@ -165,6 +177,11 @@ impl PhysicalExtensionCodec for PhysicalCodec {
             encode(SCAN, scan.spec(), buf);
             return Ok(());
         }
+        if let Some(whole) = any.downcast_ref::<WholeExec>() {
+            let node = converter.execution_plan_to_proto(whole.plan(), self)?;
+            encode(WHOLE, &node, buf);
+            return Ok(());
+        }
         self.0.try_encode(node, buf, converter)
     }
 }
@@ -180,9 +197,23 @@ impl QueryPlanner for Planner {
         plan: &LogicalPlan,
         state: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(NodePlanner)])
-            .create_physical_plan(plan, state)
-            .await
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(NodePlanner)]);
+        let explains = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
+        if explains || state.config().target_partitions() != 1 {
+            return planner.create_physical_plan(plan, state).await;
+        }
+        // Adaptive planning brings rules of its own, which leave joins open until a stage is over: not in here.
+        let any: &dyn std::any::Any = state.as_any();
+        let Some(state) = any.downcast_ref::<SessionState>() else {
+            return Err(DataFusionError::Internal(
+                "a session of another kind".into(),
+            ));
+        };
+        let state = SessionStateBuilder::new_from_existing(state.clone())
+            .with_physical_optimizer_rules(PhysicalOptimizer::default().rules)
+            .build();
+        let plan = planner.create_physical_plan(plan, &state).await?;
+        Ok(Arc::new(WholeExec::new(plan)))
     }
 }
 

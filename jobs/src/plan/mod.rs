@@ -6,4 +6,5 @@
 
 pub mod codec;
 pub mod scan;
+pub mod whole;
 pub mod write;

@@ -39,3 +39,7 @@ mod scarce;
 mod seaweed;
 mod support;
 mod telemetry;
+#[cfg(unix)]
+mod upstream;
+#[cfg(unix)]
+mod upstream_one_task;
