@@ -107,7 +107,11 @@ pub(super) fn source(keys: &Keys) -> &'static str {
         "from the profile's credential_process"
     } else if has(&[Feature::CredentialsProfileSso, Feature::CredentialsSso]) {
         "from a login (SSO)"
-    } else if has(&[Feature::CredentialsStsAssumeRoleWebId]) {
+    } else if has(&[
+        Feature::CredentialsEnvVarsStsWebIdToken,
+        Feature::CredentialsProfileStsWebIdToken,
+        Feature::CredentialsStsAssumeRoleWebId,
+    ]) {
         "from a web identity token"
     } else if has(&[Feature::CredentialsStsAssumeRole]) {
         "from an assumed role"

@@ -100,6 +100,10 @@ fn transport(s3: &S3) -> Check {
 impl<'a> Trial<'a> {
     async fn new(s3: &'a S3, keys: Keys, bucket: &'a str, prefix: &'a str) -> Result<Self, String> {
         let seen = Seen::default();
+        // A run's client: where the endpoint is an address, AWS's own would quietly not put the bucket before it.
+        s3.settings
+            .object_store(bucket)
+            .map_err(|e| e.to_string())?;
         let loader = s3.settings.aws().map_err(|e| e.to_string())?;
         let config = loader.credentials_provider(keys).load().await;
         let timeouts = TimeoutConfig::builder()

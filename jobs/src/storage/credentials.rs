@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use aws_credential_types::Credentials as Keys;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_s3::error::ErrorMetadata;
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 use tokio::sync::OnceCell;
@@ -247,13 +248,22 @@ fn why(error: &CredentialsError) -> String {
     )
 }
 
-/// The innermost cause, without the text of a helper program: it could hold a secret.
+/// The innermost cause, without what a helper program printed or a service answered: it could hold a secret.
 fn root(error: &CredentialsError) -> Option<String> {
     let mut cause = error.source()?;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
+    if let Some(said) = cause.downcast_ref::<ErrorMetadata>() {
+        // Its own text is that of a struct.
+        let (code, message) = (said.code()?, said.message().unwrap_or_default());
+        return Some(format!("{code}: {message}"));
+    }
     let text = cause.to_string();
+    // The machine's metadata service: the whole answer follows.
+    if let Some((said, _)) = text.split_once(". Response {") {
+        return Some(said.to_owned());
+    }
     if !text.contains("external process") {
         return Some(text);
     }

@@ -151,7 +151,7 @@ impl Settings {
     }
 
     /// Settings of an `object_store` client, without its credentials.
-    pub(super) fn object_store(&self, bucket: &str) -> Result<AmazonS3Builder, StorageError> {
+    pub(crate) fn object_store(&self, bucket: &str) -> Result<AmazonS3Builder, StorageError> {
         let mut client = ClientOptions::new()
             .with_connect_timeout(CONNECT_TIMEOUT)
             .with_timeout(REQUEST_TIMEOUT)
