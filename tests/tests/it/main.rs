@@ -14,6 +14,8 @@
 )]
 
 mod bad_input;
+#[cfg(unix)]
+mod cloud;
 mod cluster;
 mod day;
 #[cfg(unix)]
@@ -33,10 +35,14 @@ mod real;
 mod s3;
 #[cfg(unix)]
 mod s3_faults;
+#[cfg(unix)]
+mod s3_identities;
 #[cfg(target_os = "linux")]
 mod scarce;
 #[cfg(unix)]
 mod seaweed;
+#[cfg(unix)]
+mod sigv4;
 mod support;
 mod telemetry;
 #[cfg(unix)]
