@@ -34,6 +34,8 @@ mod real;
 #[cfg(unix)]
 mod s3;
 #[cfg(unix)]
+mod s3_access;
+#[cfg(unix)]
 mod s3_faults;
 #[cfg(unix)]
 mod s3_identities;
