@@ -36,6 +36,8 @@ mod s3;
 #[cfg(unix)]
 mod s3_access;
 #[cfg(unix)]
+mod s3_doctor;
+#[cfg(unix)]
 mod s3_faults;
 #[cfg(unix)]
 mod s3_identities;
