@@ -14,7 +14,7 @@ use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use deadline::Deadlines;
-use gleaner::plan::codec::{LogicalCodec, PhysicalCodec};
+use gleaner::plan::codec::{LogicalCodec, PhysicalCodec, Planner};
 use gleaner::storage::{self, Buckets};
 use gleaner::{driver, session};
 
@@ -32,9 +32,9 @@ pub struct Args {
     /// Address that results are fetched from.
     #[arg(long, default_value = "127.0.0.1:50051")]
     bind: SocketAddr,
-    /// Tasks at a time; default: the machine's cores.
-    #[arg(long)]
-    slots: Option<NonZeroUsize>,
+    /// Tasks at a time, at most 64; default: the machine's cores.
+    #[arg(long, value_parser = slots)]
+    slots: Option<usize>,
     /// Memory in MiB, of all tasks together, beyond which operators spill to disk.
     #[arg(long, default_value_t = 2048)]
     memory_mib: u64,
@@ -47,6 +47,14 @@ pub struct Args {
     /// Seconds that one task may take.
     #[arg(long, default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..))]
     task_timeout: u64,
+}
+
+fn slots(text: &str) -> Result<usize, String> {
+    let most = session::MAX_SLOTS;
+    let slots = text.parse().ok();
+    slots
+        .filter(|n| (1..=most).contains(n))
+        .ok_or_else(|| format!("expected 1 to {most}: start more executors for more"))
 }
 
 /// Runs until it is killed; returns the exit code of a failed start.
@@ -75,7 +83,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let _ = tempfile::env::override_temp_dir(&work_dir);
     let message = u32::try_from(session::GRPC_MESSAGE_BYTES)?;
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let state = session::state(session::config(), session::runtime(1 << 30)?)?;
+    let cores = cores.min(session::MAX_SLOTS);
+    let runtime = session::runtime(1 << 30)?;
+    let state = session::state(session::config(), runtime, Planner::Embedded)?;
     // One pool for all tasks of this process.
     let runtime = session::runtime_in(usize::try_from(args.memory_mib << 20)?, Some(&work_dir))?;
     let config = ExecutorProcessConfig {
@@ -87,7 +97,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         scheduler_host: args.scheduler.ip().to_string(),
         scheduler_port: args.scheduler.port(),
         scheduler_connect_timeout_seconds: 30,
-        vcores: args.slots.map_or(cores, NonZeroUsize::get),
+        vcores: args.slots.unwrap_or(cores),
         task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
         work_dir: Some(work_dir.to_string_lossy().into_owned()),
         override_execution_engine: Some(Arc::new(Deadlines::new(Duration::from_secs(

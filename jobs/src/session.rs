@@ -21,7 +21,10 @@ use crate::plan::codec::{LogicalCodec, PhysicalCodec, Planner};
 use crate::storage;
 
 /// gRPC messages of client, scheduler and executors: the three limits must be raised together.
-pub const GRPC_MESSAGE_BYTES: usize = 64 << 20;
+pub const GRPC_MESSAGE_BYTES: usize = 256 << 20;
+
+/// Tasks that one executor may run at a time.
+pub const MAX_SLOTS: usize = 64;
 
 /// A cluster's client plans and gathers results; it computes nothing.
 const CLIENT_MEMORY_BYTES: usize = 1 << 30;
@@ -47,16 +50,20 @@ pub fn config() -> SessionConfig {
         .with_ballista_physical_extension_codec(Arc::new(PhysicalCodec::default()))
 }
 
-/// A state with our functions and plan nodes, as scheduler and executors use it.
+/// A state with our functions and plan nodes, as this process, scheduler and executors use it.
 ///
 /// # Errors
 /// When two functions have one name.
-pub fn state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Result<SessionState> {
+pub fn state(
+    config: SessionConfig,
+    runtime: Arc<RuntimeEnv>,
+    planner: Planner,
+) -> Result<SessionState> {
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
-        .with_query_planner(Arc::new(Planner))
+        .with_query_planner(Arc::new(planner))
         .build();
     register(&mut state)?;
     Ok(state)
@@ -119,6 +126,7 @@ pub fn embedded(memory_bytes: usize) -> Result<SessionContext> {
     Ok(SessionContext::new_with_state(state(
         config(),
         runtime(memory_bytes)?,
+        Planner::Embedded,
     )?))
 }
 

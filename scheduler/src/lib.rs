@@ -9,7 +9,7 @@ use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
 use ballista_scheduler::scheduler_process::start_server;
 use datafusion::prelude::SessionConfig;
-use gleaner::plan::codec::{LogicalCodec, PhysicalCodec};
+use gleaner::plan::codec::{LogicalCodec, PhysicalCodec, Planner};
 use gleaner::session;
 use gleaner::storage::{self, Buckets};
 
@@ -30,6 +30,10 @@ pub struct Args {
     /// Buckets whose files queries may name, with commas between them; * for every one. None by default.
     #[arg(long, env = "GLEANER_BUCKETS", default_value = "")]
     buckets: Buckets,
+    /// Lets other clients' queries run in several stages on several executors. Ballista 55 may hang, or count rows twice,
+    /// when an executor is lost under them; without this flag every query is one task.
+    #[arg(long)]
+    shuffles: bool,
 }
 
 /// Runs until it is killed; returns the exit code of a failed start.
@@ -63,8 +67,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
         grpc_server_max_encoding_message_size: message,
         grpc_client_max_message_size: message,
         override_config_producer: Some(Arc::new(session::config)),
-        override_session_builder: Some(Arc::new(|config: SessionConfig| {
-            session::state(config, session::runtime(1 << 30)?)
+        override_session_builder: Some(Arc::new(move |config: SessionConfig| {
+            let planner = Planner::Scheduler {
+                shuffles: args.shuffles,
+            };
+            session::state(config, session::runtime(1 << 30)?, planner)
         })),
         override_logical_codec: Some(Arc::new(LogicalCodec::default())),
         override_physical_codec: Some(Arc::new(PhysicalCodec::default())),

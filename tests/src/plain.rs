@@ -1,4 +1,5 @@
-//! Ballista as it is released, with its default limits and nothing of ours but `slow`: see `tests/it/upstream.rs`.
+//! Ballista as it is released, with its default limits and nothing of ours but `slow`; or, with `--ours`, with the planner,
+//! nodes and limits of our scheduler and executors: see `tests/it/upstream.rs`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +15,13 @@ use datafusion::common::Result;
 use datafusion::execution::{FunctionRegistry as _, SessionState};
 use datafusion::prelude::SessionConfig;
 
+use gleaner::plan::codec::{LogicalCodec, PhysicalCodec, Planner};
+use gleaner::session;
+
 use crate::slow::slow;
+
+#[expect(clippy::cast_possible_truncation, reason = "a constant that fits")]
+const LIMIT: u32 = session::GRPC_MESSAGE_BYTES as u32;
 
 /// How tasks get to executors.
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -40,6 +47,8 @@ pub(crate) struct SchedulerArgs {
     policy: Policy,
     #[arg(long)]
     executor_timeout_secs: u64,
+    #[arg(long)]
+    ours: bool,
 }
 
 #[derive(clap::Args)]
@@ -54,10 +63,15 @@ pub(crate) struct ExecutorArgs {
     slots: usize,
     #[arg(long)]
     work_dir: String,
+    #[arg(long)]
+    ours: bool,
 }
 
-fn state(config: SessionConfig) -> Result<SessionState> {
-    let mut state = default_session_builder(config)?;
+fn state(config: SessionConfig, planner: Option<Planner>) -> Result<SessionState> {
+    let mut state = match planner {
+        None => default_session_builder(config)?,
+        Some(planner) => session::state(config, session::runtime(1 << 30)?, planner)?,
+    };
     state.register_udf(Arc::new(slow()))?;
     Ok(state)
 }
@@ -72,8 +86,24 @@ pub(crate) async fn scheduler(args: SchedulerArgs) -> u8 {
         executor_timeout_seconds: args.executor_timeout_secs,
         expire_dead_executor_interval_seconds: 2,
         no_executors_grace_period_seconds: args.executor_timeout_secs,
-        override_session_builder: Some(Arc::new(state)),
+        override_session_builder: Some(Arc::new(move |config| {
+            let planner = Planner::Scheduler { shuffles: false };
+            state(config, args.ours.then_some(planner))
+        })),
         ..SchedulerConfig::default()
+    };
+    let config = if args.ours {
+        SchedulerConfig {
+            grpc_server_max_decoding_message_size: LIMIT,
+            grpc_server_max_encoding_message_size: LIMIT,
+            grpc_client_max_message_size: LIMIT,
+            override_config_producer: Some(Arc::new(session::config)),
+            override_logical_codec: Some(Arc::new(LogicalCodec::default())),
+            override_physical_codec: Some(Arc::new(PhysicalCodec::default())),
+            ..config
+        }
+    } else {
+        config
     };
     let run = async {
         let cluster = BallistaCluster::new_from_config(&config).await?;
@@ -84,7 +114,8 @@ pub(crate) async fn scheduler(args: SchedulerArgs) -> u8 {
 
 pub(crate) async fn executor(args: ExecutorArgs) -> u8 {
     gleaner::logging::init("warn");
-    let registry = match state(SessionConfig::new()) {
+    let planner = args.ours.then_some(Planner::Embedded);
+    let registry = match state(SessionConfig::new(), planner) {
         Ok(state) => BallistaFunctionRegistry::from(&state),
         Err(error) => return ended(Err(error.into())),
     };
@@ -104,6 +135,18 @@ pub(crate) async fn executor(args: ExecutorArgs) -> u8 {
         memory_pool_size: Some(1 << 30),
         override_function_registry: Some(Arc::new(registry)),
         ..ExecutorProcessConfig::default()
+    };
+    let config = if args.ours {
+        ExecutorProcessConfig {
+            grpc_max_decoding_message_size: LIMIT,
+            grpc_max_encoding_message_size: LIMIT,
+            override_config_producer: Some(Arc::new(session::config)),
+            override_logical_codec: Some(Arc::new(LogicalCodec::default())),
+            override_physical_codec: Some(Arc::new(PhysicalCodec::default())),
+            ..config
+        }
+    } else {
+        config
     };
     ended(start_executor_process(Arc::new(config)).await)
 }

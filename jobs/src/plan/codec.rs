@@ -18,7 +18,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
 use datafusion_proto::physical_plan::{
-    PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
+    AsExecutionPlan, PhysicalExtensionCodec, PhysicalPlanDecodeContext,
+    PhysicalProtoConverterExtension,
 };
 use datafusion_proto::protobuf::PhysicalPlanNode;
 use gleaner_proto::plan::{ScanSpec, WriteSpec};
@@ -27,6 +28,7 @@ use prost::Message;
 use super::scan::{TelemetryExec, TelemetryTable};
 use super::whole::WholeExec;
 use super::write::{WriteExec, WriteNode};
+use crate::session;
 
 const WRITE: &[u8] = b"GLEANER:WRITE:1:";
 const SCAN: &[u8] = b"GLEANER:SCAN:1:";
@@ -157,7 +159,7 @@ impl PhysicalExtensionCodec for PhysicalCodec {
             let node: PhysicalPlanNode = decode(rest, "whole")?;
             let context = PhysicalPlanDecodeContext::new(ctx, self);
             let plan = converter.proto_to_execution_plan(&node, &context)?;
-            return Ok(Arc::new(WholeExec::new(plan)));
+            return Ok(plan);
         }
         self.0.try_decode(buf, inputs, ctx, converter)
     }
@@ -187,8 +189,20 @@ impl PhysicalExtensionCodec for PhysicalCodec {
 }
 
 /// Plans the logical nodes of ours; `DataFusion`'s planner does the rest.
-#[derive(Debug, Default)]
-pub struct Planner;
+#[derive(Debug)]
+pub enum Planner {
+    /// For this process.
+    Embedded,
+    /// On a scheduler, where a plan is wrapped into one leaf: see [`WholeExec`].
+    Scheduler {
+        /// Plans of several partitions, which are other clients', are left to Ballista to cut.
+        shuffles: bool,
+    },
+}
+
+/// The largest plan a scheduler hands out. A poll answers with as many tasks as an executor has slots, and an answer beyond
+/// the limit of a message loses them all: their jobs would hang.
+pub const MAX_PLAN_BYTES: usize = session::GRPC_MESSAGE_BYTES / session::MAX_SLOTS;
 
 #[async_trait]
 impl QueryPlanner for Planner {
@@ -199,21 +213,35 @@ impl QueryPlanner for Planner {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(NodePlanner)]);
         let explains = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
-        if explains || state.config().target_partitions() != 1 {
-            return planner.create_physical_plan(plan, state).await;
-        }
-        // Adaptive planning brings rules of its own, which leave joins open until a stage is over: not in here.
-        let any: &dyn std::any::Any = state.as_any();
-        let Some(state) = any.downcast_ref::<SessionState>() else {
-            return Err(DataFusionError::Internal(
-                "a session of another kind".into(),
-            ));
+        let shuffles = match self {
+            Self::Scheduler { shuffles } if !explains => *shuffles,
+            _ => return planner.create_physical_plan(plan, state).await,
         };
-        let state = SessionStateBuilder::new_from_existing(state.clone())
-            .with_physical_optimizer_rules(PhysicalOptimizer::default().rules)
-            .build();
-        let plan = planner.create_physical_plan(plan, &state).await?;
-        Ok(Arc::new(WholeExec::new(plan)))
+        let plan = if shuffles && state.config().target_partitions() != 1 {
+            planner.create_physical_plan(plan, state).await?
+        } else {
+            // Adaptive planning brings rules of its own, which leave joins open until a stage is over: not in here.
+            let any: &dyn std::any::Any = state.as_any();
+            let Some(state) = any.downcast_ref::<SessionState>() else {
+                let bad = "a session of another kind";
+                return Err(DataFusionError::Internal(bad.into()));
+            };
+            let state = SessionStateBuilder::new_from_existing(state.clone())
+                .with_physical_optimizer_rules(PhysicalOptimizer::default().rules)
+                .build();
+            let plan = planner.create_physical_plan(plan, &state).await?;
+            Arc::new(WholeExec::new(plan))
+        };
+        let codec = PhysicalCodec::default();
+        let bytes =
+            PhysicalPlanNode::try_from_physical_plan(Arc::clone(&plan), &codec)?.encoded_len();
+        if bytes > MAX_PLAN_BYTES {
+            return Err(DataFusionError::Plan(format!(
+                "the query's plan has {bytes} bytes, and a task's may have {MAX_PLAN_BYTES}: put long literals into a file, \
+                 and join it"
+            )));
+        }
+        Ok(plan)
     }
 }
 

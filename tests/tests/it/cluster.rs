@@ -1,10 +1,11 @@
 //! A cluster of real processes on loopback: one scheduler, two executors.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
 
 use crate::processes::{Cluster, Setup, free_port, listening};
-use crate::support::{Dir, number, query, run, succeeds};
+use crate::support::{Dir, fails, number, query, run, succeeds, tree};
 
 #[test]
 fn a_cluster_gives_the_same_digest_as_this_process() {
@@ -13,7 +14,11 @@ fn a_cluster_gives_the_same_digest_as_this_process() {
     dir.write("telemetry/day=2025-01-01/broken.ndjson", "{broken\n");
     let (here, there) = (dir.join("here"), dir.join("there"));
     run(&telemetry, &here, &[]);
-    let cluster = Cluster::start(&dir, Setup::default());
+    let setup = Setup {
+        executor_env: vec![("RUST_LOG".to_owned(), "info".to_owned())],
+        ..Setup::default()
+    };
+    let cluster = Cluster::start(&dir, setup);
     run(&telemetry, &there, &["--cluster", &cluster.url]);
     let digests =
         |warehouse: &str| query(warehouse, "SELECT stage, digest FROM runs ORDER BY stage");
@@ -40,6 +45,57 @@ fn a_cluster_gives_the_same_digest_as_this_process() {
     let expected = number(&here, sql);
     assert!(expected > 0);
     assert_eq!(on_cluster(sql).trim(), format!("{{\"n\":{expected}}}"));
+
+    // What Ballista cuts into stages (joins and unions, of one partition too) is one task here, also with adaptive planning.
+    for (sql, expected) in [
+        (
+            "SELECT count(*) AS n FROM anomalies a JOIN commands c ON c.hash = a.hash",
+            "SELECT count(*) FROM anomalies",
+        ),
+        (
+            "SELECT count(*) AS n FROM (SELECT hash FROM commands UNION ALL SELECT hash FROM commands)",
+            "SELECT 2 * count(*) FROM commands",
+        ),
+    ] {
+        let expected = format!("{{\"n\":{}}}", number(&here, expected));
+        assert_eq!(on_cluster(sql).trim(), expected, "{sql}");
+    }
+    let adaptive = ["--cluster", &cluster.url, "--adaptive"];
+    run(&telemetry, &dir.join("adaptive"), &adaptive);
+    assert_eq!(digests(&dir.join("adaptive")), digests(&here));
+    let tasks = tasks(&dir);
+    assert!(tasks.len() > 30, "{tasks:?}");
+    let again = tasks.iter().find(|(_, n)| **n > 1);
+    assert_eq!(again, None, "a job with more than one task");
+
+    // A plan that might not fit into a poll's answer is refused; a long one works.
+    let long = |bytes: usize| {
+        format!("SELECT count(*) AS n FROM commands WHERE command_line = repeat('x', {bytes})")
+    };
+    assert_eq!(on_cluster(&long(1 << 20)).trim(), "{\"n\":0}");
+    let said = fails(&[
+        "sql",
+        "--cluster",
+        &cluster.url,
+        "--warehouse",
+        &there,
+        &long(5 << 20),
+    ]);
+    assert!(said.contains("put long literals into a file"), "{said}");
+}
+
+/// How many tasks the executors were given of each job.
+fn tasks(dir: &Dir) -> BTreeMap<String, usize> {
+    let mut tasks = BTreeMap::new();
+    let logs = tree(dir.path()).into_iter();
+    for log in logs.filter(|path| path.to_string_lossy().starts_with("executor-")) {
+        let text = std::fs::read_to_string(dir.path().join(log)).unwrap();
+        for task in text.split("Received task: [TID ").skip(1) {
+            let job = task.split('/').next().unwrap();
+            *tasks.entry(job.to_owned()).or_default() += 1;
+        }
+    }
+    tasks
 }
 
 #[test]

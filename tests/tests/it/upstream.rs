@@ -1,6 +1,7 @@
 //! What Ballista 55.0.0 does wrong when an executor is lost under a shuffle, or when a message is too large, made to happen with
-//! plain Ballista processes. It is why no job of ours has a shuffle (`docs/design.md`). Run these when Ballista is
-//! upgraded: a test that fails here says that the fault can no longer be seen.
+//! plain Ballista processes. It is why no job on our scheduler has a shuffle (`docs/design.md`); `upstream_one_task` shows
+//! the same queries and losses survived with it. Run these when Ballista is upgraded: a test that fails here says that
+//! the fault can no longer be seen.
 //!
 //! `cargo test -p gleaner-tests --test it upstream -- --ignored --nocapture --test-threads 1`
 
@@ -34,7 +35,7 @@ const EXECUTOR_TIMEOUT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often each experiment is tried: the faults are races. Set `GLEANER_UPSTREAM_TRIES` to see more.
-fn tries() -> usize {
+pub fn tries() -> usize {
     let text = std::env::var("GLEANER_UPSTREAM_TRIES").unwrap_or_else(|_| "3".into());
     text.parse().unwrap()
 }
@@ -70,6 +71,15 @@ fn free_ports() -> SocketAddr {
 
 impl Plain {
     pub fn start(policy: &'static str, executors: usize, slots: usize) -> Self {
+        Self::start_with(policy, executors, slots, &[])
+    }
+
+    /// With our planner, nodes and limits.
+    pub fn start_ours(executors: usize, slots: usize) -> Self {
+        Self::start_with("pull", executors, slots, &["--ours"])
+    }
+
+    fn start_with(policy: &'static str, executors: usize, slots: usize, more: &[&str]) -> Self {
         let dir = Dir::new();
         std::fs::create_dir(dir.path().join("marks")).unwrap();
         write_input(&dir);
@@ -84,6 +94,7 @@ impl Plain {
             "--executor-timeout-secs",
             &timeout,
         ];
+        let args = [&args, more].concat();
         let mut cluster = Self {
             scheduler: spawn(&dir, "plain-scheduler", 1, &args, scheduler),
             url: format!("http://{scheduler}"),
@@ -108,6 +119,7 @@ impl Plain {
                 "--work-dir",
                 &work_dir,
             ];
+            let args = [&args, more].concat();
             let slowness = if i > 0 { 4 } else { 1 };
             let child = spawn(&cluster.dir, "plain-executor", slowness, &args, address);
             cluster.executors.push(child);
@@ -238,19 +250,25 @@ fn write_input(dir: &Dir) {
 
 /// Where the slow stage is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Shape {
+pub enum Shape {
     /// The job's last stage: its rows go to the client.
     Last,
     /// The middle one of three.
     Middle,
+    /// Below a join and a union.
+    Join,
 }
 
 impl Shape {
-    fn sql(self, ms: usize) -> String {
+    pub fn sql(self, ms: usize) -> String {
         let groups = format!("SELECT g, slow(sum(v), {ms}) AS s FROM t GROUP BY g");
         match self {
             Self::Last => groups,
             Self::Middle => format!("SELECT count(*) AS n, sum(s) AS s FROM ({groups})"),
+            Self::Join => format!(
+                "SELECT l.g, l.s FROM ({groups}) l JOIN (SELECT DISTINCT g FROM (SELECT g FROM t UNION ALL SELECT g FROM t)) r \
+                 ON l.g = r.g"
+            ),
         }
     }
 }

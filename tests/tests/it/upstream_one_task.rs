@@ -1,5 +1,5 @@
-//! What Ballista 55.0.0 does with a job of one stage and one task, the only kind of job ours are, in pull mode: what our
-//! deadlines, retries and settings rest on. Plain Ballista, as in `upstream`.
+//! What Ballista 55.0.0 does with a job of one stage and one task, the only kind of job on our scheduler, in pull mode: what
+//! our deadlines, retries and settings rest on.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use datafusion::prelude::SessionContext;
 use datafusion_proto::protobuf::LogicalPlanNode;
 use futures::StreamExt as _;
 
-use crate::upstream::{End, Plain, TRUTH, answer, end};
+use crate::upstream::{End, Plain, Shape, TRUTH, answer, end, tries};
 
 fn job_id(plan: &Arc<dyn ExecutionPlan>) -> Option<String> {
     plan.downcast_ref::<DistributedQueryExec<LogicalPlanNode>>()
@@ -60,52 +60,83 @@ async fn until(what: &str, mut true_at_last: impl FnMut() -> bool) {
     }
 }
 
+/// The queries of `upstream`, by the same stock client that asks for eight partitions, on a scheduler and executors with our
+/// planner: whichever executor runs the query is lost in the middle of it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: executors that time out"]
-async fn a_killed_or_frozen_executor_does_not_hurt_one_task() {
-    for adaptive in [true, false] {
-        for signal in ["-KILL", "-STOP"] {
-            let cluster = Plain::start("pull", 2, 1);
-            let ctx = one_task_client(&cluster, adaptive).await;
-            assert_eq!(answer(ctx.clone(), one_task(1)).await.unwrap(), TRUTH);
-            let begun = |mark: &(usize, usize)| mark.0 > mark.1;
-            let victim = std::sync::OnceLock::new();
-            let fault = async {
-                until("a task runs", || cluster.marks().values().any(begun)).await;
-                let marks = cluster.marks();
-                let pid = *marks.iter().find(|(_, mark)| begun(mark)).unwrap().0;
-                cluster.signal(pid, signal);
-                victim.set(pid).unwrap();
-            };
-            let started = Instant::now();
-            let end = end(&ctx, one_task(2000), fault).await;
-            let victim = *victim.get().unwrap();
-            println!(
-                "one task, adaptive {adaptive}, {signal}: {end}; {:.1} s",
-                started.elapsed().as_secs_f64()
-            );
-            assert_eq!(end, End::Right);
-            assert!(
-                started.elapsed() > Duration::from_secs(9),
-                "{signal} missed"
-            );
-            if signal == "-STOP" {
-                // It comes back under its old name, and what it says of its old task is not believed.
-                cluster.signal(victim, "-CONT");
-                until("the frozen task ends", || {
-                    let (begun, done) = cluster.marks()[&victim];
-                    begun == done
-                })
-                .await;
-                for _ in 0..4 {
-                    assert_eq!(answer(ctx.clone(), one_task(200)).await.unwrap(), TRUTH);
-                }
-                println!(
-                    "  woken: {} x \"Fail to find job\"",
-                    cluster.said("Fail to find job")
-                );
+async fn s1_s2_what_hangs_or_doubles_under_a_shuffle_is_right_as_one_task() {
+    for seed in 0..tries() {
+        for adaptive in [true, false] {
+            for shape in [Shape::Last, Shape::Middle, Shape::Join] {
+                let signal = if seed % 2 == 0 { "-KILL" } else { "-STOP" };
+                lose_the_one(adaptive, shape, signal, 200 * seed as u64).await;
             }
         }
+    }
+}
+
+/// Needs a poll's answer with eight plans of three megabytes each.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: upstream behaviour, see the module"]
+async fn s4_many_long_plans_in_one_poll_fit_or_are_refused() {
+    let sql = |bytes: usize| {
+        let text = "x".repeat(bytes);
+        format!("SELECT g, v AS s FROM t WHERE s <> '{text}'")
+    };
+    let cluster = Plain::start_ours(1, 16);
+    let ctx = one_task_client(&cluster, false).await;
+    let jobs = (0..16).map(|_| answer(ctx.clone(), sql(3 << 19)));
+    let all = futures::future::join_all(jobs);
+    let ended = tokio::time::timeout(Duration::from_mins(2), all).await;
+    for answer in ended.unwrap() {
+        assert_eq!(answer.unwrap(), (TRUTH.1, TRUTH.1));
+    }
+    let error = answer(ctx, sql(5 << 20)).await.unwrap_err().to_string();
+    assert!(error.contains("put long literals into a file"), "{error}");
+    println!("S4: 16 plans of over 1.5 MB at once: right; one of over 5 MB: refused by name");
+}
+
+async fn lose_the_one(adaptive: bool, shape: Shape, signal: &str, pause: u64) {
+    let cluster = Plain::start_ours(2, 1);
+    let ctx = cluster.client(adaptive).await;
+    assert_eq!(answer(ctx.clone(), shape.sql(1)).await.unwrap(), TRUTH);
+    let begun = |mark: &(usize, usize)| mark.0 > mark.1;
+    let victim = std::sync::OnceLock::new();
+    let fault = async {
+        until("a task runs", || cluster.marks().values().any(begun)).await;
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let marks = cluster.marks();
+        let pid = *marks.iter().find(|(_, mark)| begun(mark)).unwrap().0;
+        cluster.signal(pid, signal);
+        victim.set(pid).unwrap();
+    };
+    let started = Instant::now();
+    let end = end(&ctx, shape.sql(2000), fault).await;
+    let victim = *victim.get().unwrap();
+    println!(
+        "one task, adaptive {adaptive}, {shape:?}, {signal} after {pause} ms: {end}; {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
+    assert_eq!(end, End::Right);
+    assert!(
+        started.elapsed() > Duration::from_secs(9),
+        "{signal} missed"
+    );
+    if signal == "-STOP" {
+        // It comes back under its old name, and what it says of its old task is not believed.
+        cluster.signal(victim, "-CONT");
+        until("the frozen task ends", || {
+            let (begun, done) = cluster.marks()[&victim];
+            begun == done
+        })
+        .await;
+        for _ in 0..4 {
+            assert_eq!(answer(ctx.clone(), shape.sql(200)).await.unwrap(), TRUTH);
+        }
+        println!(
+            "  woken: {} x \"Fail to find job\"",
+            cluster.said("Fail to find job")
+        );
     }
 }
 
