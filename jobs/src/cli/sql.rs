@@ -118,8 +118,10 @@ pub async fn run(
     }
     let schema = frame.schema().as_arrow().clone();
     let batches = engine.collect(frame).await?;
-    // Nothing found is shown as its columns.
-    Ok(if batches.is_empty() {
+    // Nothing found is shown as its columns; SET has none.
+    Ok(if schema.fields().is_empty() {
+        vec![]
+    } else if batches.is_empty() {
         vec![RecordBatch::new_empty(schema.into())]
     } else {
         batches

@@ -159,7 +159,7 @@ impl PhysicalExtensionCodec for PhysicalCodec {
             let node: PhysicalPlanNode = decode(rest, "whole")?;
             let context = PhysicalPlanDecodeContext::new(ctx, self);
             let plan = converter.proto_to_execution_plan(&node, &context)?;
-            return Ok(plan);
+            return Ok(Arc::new(WholeExec::new(plan)));
         }
         self.0.try_decode(buf, inputs, ctx, converter)
     }

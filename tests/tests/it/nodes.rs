@@ -5,11 +5,12 @@ use std::sync::Arc;
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::logical_expr::{Extension, LogicalPlan};
+use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
 use datafusion_proto::logical_plan::{AsLogicalPlan, LogicalExtensionCodec};
 use datafusion_proto::physical_plan::AsExecutionPlan;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
-use gleaner::plan::codec::{LogicalCodec, PhysicalCodec};
+use gleaner::plan::codec::{LogicalCodec, PhysicalCodec, Planner};
 use gleaner::plan::scan::TelemetryTable;
 use gleaner::plan::write::{Digest, WriteNode};
 use gleaner::session;
@@ -76,6 +77,36 @@ async fn the_write_node_survives_both_codecs() {
         .await
         .unwrap();
     assert_eq!(manifest(&batches[0]).1, 3);
+}
+
+#[tokio::test]
+async fn a_plan_of_several_partitions_is_one_leaf_and_whole_after_its_bytes() {
+    let config = session::config().with_target_partitions(8);
+    let planner = Planner::Scheduler { shuffles: false };
+    let runtime = session::runtime(1 << 28).unwrap();
+    let state = session::state(config, runtime, planner).unwrap();
+    let ctx = SessionContext::new_with_state(state);
+    let values: Vec<String> = (0..1000).map(|i| format!("({i})")).collect();
+    let sql = format!(
+        "SELECT n, count(*) FROM (VALUES {}) AS t (n) GROUP BY n",
+        values.join(", ")
+    );
+    let plan = ctx.sql(&sql).await.unwrap();
+    let plan = plan.create_physical_plan().await.unwrap();
+    let codec = PhysicalCodec::default();
+    let node = PhysicalPlanNode::try_from_physical_plan(plan, &codec).unwrap();
+    let again = node
+        .try_into_physical_plan(&ctx.task_ctx(), &codec)
+        .unwrap();
+    assert!(again.children().is_empty(), "Ballista would cut it");
+    assert_eq!(again.properties().partitioning.partition_count(), 1);
+    let inner = format!("{}", displayable(again.as_ref()).indent(false));
+    assert!(inner.contains("RepartitionExec"), "{inner}");
+    let batches = datafusion::physical_plan::collect(again, ctx.task_ctx())
+        .await
+        .unwrap();
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    assert_eq!(rows, 1000);
 }
 
 #[tokio::test]

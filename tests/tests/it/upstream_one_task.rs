@@ -189,8 +189,8 @@ async fn a_frozen_executor_hangs_the_fetch_and_a_killed_one_fails_it() {
     for signal in ["-STOP", "-KILL"] {
         let cluster = Plain::start("pull", 1, 1);
         let ctx = one_task_client(&cluster, false).await;
-        // A result of some 40 MB, of which one batch is read.
-        let sql = "SELECT g, v, repeat(s, 250) AS s FROM t";
+        // A result of some 240 MB, of which one batch is read.
+        let sql = "SELECT g, v, repeat(s, 1500) AS s FROM t";
         let frame = ctx.sql(sql).await.unwrap();
         let context = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await.unwrap();
