@@ -16,6 +16,7 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
+use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
@@ -88,15 +89,17 @@ impl Warehouse {
         for _ in 0..SNAPSHOT_TRIES {
             let (version, runs) = self.active(&RUNS).await?;
             let notes = self.notes().await?;
-            let others = tables.iter().filter(|t| t.name != RUNS.name);
-            let mut files: BTreeMap<_, _> =
-                futures::stream::iter(others)
-                    .map(|table| async move {
-                        Ok::<_, JobError>((table.name, self.active(table).await?.1))
-                    })
-                    .buffer_unordered(8)
-                    .try_collect()
-                    .await?;
+            let mut files = BTreeMap::new();
+            let mut reads = FuturesUnordered::new();
+            for table in tables {
+                if table.name != RUNS.name {
+                    reads.push(self.named(table));
+                }
+            }
+            while let Some((name, found)) = reads.try_next().await? {
+                files.insert(name, found);
+            }
+            drop(reads);
             let again = self.active(&RUNS).await?.0;
             if again != version {
                 continue;
@@ -119,6 +122,10 @@ impl Warehouse {
             table: RUNS.name.to_owned(),
             tries: SNAPSHOT_TRIES,
         })
+    }
+
+    async fn named(&self, table: &Table) -> Result<(&'static str, Vec<DataFile>), JobError> {
+        Ok((table.name, self.active(table).await?.1))
     }
 
     /// Publishes a day whose files are all written.

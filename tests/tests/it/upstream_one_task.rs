@@ -83,9 +83,9 @@ async fn s4_many_long_plans_in_one_poll_fit_or_are_refused() {
         let text = "x".repeat(bytes);
         format!("SELECT g, v AS s FROM t WHERE s <> '{text}'")
     };
-    let cluster = Plain::start_ours(1, 16);
+    let cluster = Plain::start_ours(1, 8);
     let ctx = one_task_client(&cluster, false).await;
-    let jobs = (0..16).map(|_| answer(ctx.clone(), sql(3 << 19)));
+    let jobs = (0..8).map(|_| answer(ctx.clone(), sql(3 << 19)));
     let all = futures::future::join_all(jobs);
     let ended = tokio::time::timeout(Duration::from_mins(2), all).await;
     for answer in ended.unwrap() {
@@ -93,7 +93,7 @@ async fn s4_many_long_plans_in_one_poll_fit_or_are_refused() {
     }
     let error = answer(ctx, sql(5 << 20)).await.unwrap_err().to_string();
     assert!(error.contains("put long literals into a file"), "{error}");
-    println!("S4: 16 plans of over 1.5 MB at once: right; one of over 5 MB: refused by name");
+    println!("S4: 8 plans of over 3 MB at once: right; one of over 5 MB: refused by name");
 }
 
 async fn lose_the_one(adaptive: bool, shape: Shape, signal: &str, pause: u64) {
@@ -111,7 +111,7 @@ async fn lose_the_one(adaptive: bool, shape: Shape, signal: &str, pause: u64) {
         victim.set(pid).unwrap();
     };
     let started = Instant::now();
-    let end = end(&ctx, shape.sql(2000), fault).await;
+    let end = end(&ctx, shape.sql(500), fault).await;
     let victim = *victim.get().unwrap();
     println!(
         "one task, adaptive {adaptive}, {shape:?}, {signal} after {pause} ms: {end}; {:.1} s",
