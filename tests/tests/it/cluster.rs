@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
 
+use ballista_core::extension::{SessionConfigExt as _, SessionStateExt as _};
+use datafusion::arrow::array::AsArray as _;
+use datafusion::arrow::datatypes::Int64Type;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
 use crate::processes::{Cluster, Setup, free_port, listening};
 use crate::support::{Dir, fails, number, query, run, succeeds, tree};
 
@@ -82,6 +88,88 @@ fn a_cluster_gives_the_same_digest_as_this_process() {
         &long(5 << 20),
     ]);
     assert!(said.contains("put long literals into a file"), "{said}");
+}
+
+/// A warehouse's table, to a client that knows Parquet alone.
+fn external_table(warehouse: &str) -> String {
+    format!(
+        "CREATE EXTERNAL TABLE commands STORED AS PARQUET LOCATION '{warehouse}/commands/day=2025-01-01/'"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ballistas_own_client_runs_sql_with_our_functions() {
+    let dir = Dir::new();
+    let telemetry = dir.synth("telemetry", &["--lines", "3000"]);
+    let warehouse = dir.join("warehouse");
+    run(&telemetry, &warehouse, &["--through", "commands"]);
+    let cluster = Cluster::start(&dir, Setup::default());
+    // As Ballista's examples make one; nothing of Gleaner's but the names of its functions.
+    let config = SessionConfig::new_with_ballista();
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .build();
+    let scheduler = cluster.url.replace("df://", "http://");
+    let state = state.upgrade_for_ballista(scheduler).unwrap();
+    let ctx = SessionContext::new_with_state(state);
+    for function in gleaner_udfs::scalar_functions() {
+        ctx.register_udf(function);
+    }
+    for function in gleaner_udfs::aggregate_functions() {
+        ctx.register_udaf(function);
+    }
+    ctx.sql(&external_table(&warehouse)).await.unwrap();
+    let sql = "SELECT count(*) AS n, sum(cmd_entropy(command_line)) > 0 AS some FROM commands \
+               WHERE cmd_entropy(command_line) > 4 AND cmd_template(command_line) <> command_line";
+    let found = ctx.sql(sql).await.unwrap().collect().await.unwrap();
+    let found: usize = found
+        .iter()
+        .map(|b| b.column(0).as_primitive::<Int64Type>().value(0))
+        .map(|n| usize::try_from(n).unwrap())
+        .sum();
+    let here = query(&warehouse, sql);
+    assert!(found > 0);
+    assert_eq!(here[0]["n"].as_u64(), Some(found as u64));
+}
+
+/// `cargo install ballista-cli --version 55.0.0 --locked --no-default-features --features cli`, and its path in
+/// `GLEANER_BALLISTA_CLI`. It plans SQL on its own side, with the functions it was built with: ours it cannot name.
+#[test]
+#[ignore = "long: ballista-cli has to be built"]
+fn ballista_cli_runs_sql_on_our_scheduler() {
+    let cli = std::env::var("GLEANER_BALLISTA_CLI").unwrap();
+    let dir = Dir::new();
+    let telemetry = dir.synth("telemetry", &["--lines", "3000"]);
+    let warehouse = dir.join("warehouse");
+    run(&telemetry, &warehouse, &["--through", "commands"]);
+    let cluster = Cluster::start(&dir, Setup::default());
+    let (host, port) = cluster
+        .url
+        .trim_start_matches("df://")
+        .split_once(':')
+        .unwrap();
+    let run = |sql: &str| {
+        let file = dir.write(
+            "s.sql",
+            format!("{};\n{sql};\n", external_table(&warehouse)),
+        );
+        let output = std::process::Command::new(&cli)
+            .args([
+                "--host", host, "--port", port, "--format", "json", "--quiet",
+            ])
+            .args(["--file", &file])
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        text(&output.stdout) + &text(&output.stderr)
+    };
+    let joined = "SELECT count(*) AS n FROM commands a JOIN commands b ON a.hash = b.hash";
+    let expected = number(&warehouse, "SELECT count(*) FROM commands");
+    let said = run(joined);
+    assert!(said.contains(&format!("{{\"n\":{expected}}}")), "{said}");
+    let said = run("SELECT max(cmd_entropy(command_line)) FROM commands");
+    assert!(said.contains("Invalid function 'cmd_entropy'"), "{said}");
 }
 
 /// How many tasks the executors were given of each job.

@@ -22,6 +22,7 @@ mod day;
 mod faults;
 mod functions;
 mod laws;
+mod matrix;
 mod nodes;
 #[cfg(unix)]
 mod peers;
