@@ -1,0 +1,128 @@
+//! The kernels by themselves, on one core: rows a second, medians of several rounds, one JSON object a line.
+//!
+//! `cargo bench -p gleaner-udfs --profile production --bench kernels -- [LINES.txt]`
+//!
+//! The rows are draws from a mixture of clusters with a few far ones, 100 features; `LINES.txt` has a command line a line
+//! (`gleaner synth` makes telemetry, `gleaner sql "COPY …"` such a file).
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a benchmark"
+)]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use gleaner_udfs::iforest::{IForestModel, IsolationForestParams};
+use gleaner_udfs::kmeans::{Centroids, KMeansModel, KMeansParams};
+use gleaner_udfs::pca::{Components, Moments, PcaModel, PcaParams};
+use gleaner_udfs::rng::SplitMix64;
+use gleaner_udfs::text::catalog::N_FEATURES;
+use gleaner_udfs::text::context::Context;
+use gleaner_udfs::text::features::Featurizer;
+
+const ROWS: usize = 65_536;
+const D: usize = 100;
+const ROUNDS: usize = 7;
+
+#[expect(clippy::cast_possible_truncation, reason = "draws near 0")]
+fn rows() -> Vec<f32> {
+    let mut rng = SplitMix64::stream(1, 1);
+    let centres: Vec<f64> = (0..64 * D).map(|_| 2.0 * rng.next_normal()).collect();
+    let mut rows = Vec::with_capacity(ROWS * D);
+    for row in 0..ROWS {
+        let centre = &centres[row % 64 * D..][..D];
+        let far = if row % 200 == 0 { 5.0 } else { 1.0 };
+        rows.extend(centre.iter().map(|c| (c + far * rng.next_normal()) as f32));
+    }
+    rows
+}
+
+/// Rows a second, and billions of floating-point operations a second where each row takes `flops`.
+fn measure(name: &str, rows: usize, flops: f64, mut run: impl FnMut()) {
+    run();
+    let mut secs: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let started = Instant::now();
+            run();
+            started.elapsed().as_secs_f64()
+        })
+        .collect();
+    secs.sort_by(f64::total_cmp);
+    let median = secs[ROUNDS / 2];
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let rate = rows as f64 / median;
+    println!(
+        "{{\"kernel\":\"{name}\",\"rows_per_sec\":{rate:.0},\"gflops\":{:.2}}}",
+        rate * flops / 1e9
+    );
+}
+
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn main() {
+    let rows = rows();
+    let keys: Vec<u64> = (0..ROWS as u64).collect();
+    let mut out = vec![0.0; ROWS];
+    let d = D as f64;
+
+    for (name, extension_level) in [("iforest", 0), ("iforest_extended", D - 1)] {
+        let params = IsolationForestParams {
+            extension_level,
+            ..IsolationForestParams::default()
+        };
+        let model = IForestModel::fit(&keys, &rows, D, &params.check().unwrap()).unwrap();
+        measure(&format!("{name}_score"), ROWS, 0.0, || {
+            model.score(black_box(&rows), D, &mut out).unwrap();
+        });
+    }
+
+    let k = 256;
+    let centroids = Centroids::new(rows[..k * D].to_vec(), D).unwrap();
+    let mut total = 0;
+    measure("kmeans_assign", ROWS, 2.0 * d * k as f64, || {
+        for row in black_box(&rows).chunks_exact(D) {
+            total += centroids.nearest(row).0;
+        }
+    });
+    black_box(total);
+    let params = KMeansParams {
+        n_clusters: 64,
+        n_init: 1,
+        crowd_share: 1.0,
+        ..KMeansParams::default()
+    };
+    let model = KMeansModel::fit(&rows[..8192 * D], D, &params.check().unwrap()).unwrap();
+    measure("kmeans_score", ROWS, 2.0 * d * 64.0, || {
+        model.score(black_box(&rows), D, &mut out).unwrap();
+    });
+
+    // The upper triangle: d²/2 multiplications and additions a row.
+    measure("pca_moments", ROWS, d * d, || {
+        let mut moments = Moments::new(D).unwrap();
+        moments.add(black_box(&rows), D).unwrap();
+        black_box(&moments);
+    });
+    let mut moments = Moments::new(D).unwrap();
+    moments.add(&rows, D).unwrap();
+    let params = PcaParams {
+        n_components: Components::Count(50),
+    };
+    let model = PcaModel::fit(&moments, &params.check().unwrap()).unwrap();
+    measure("pca_score", ROWS, 4.0 * d * 50.0, || {
+        model.score(black_box(&rows), D, &mut out).unwrap();
+    });
+
+    let file = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
+    if let Some(file) = file {
+        let text = std::fs::read_to_string(file).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let (mut featurizer, mut row) = (Featurizer::new(), vec![0.0; N_FEATURES]);
+        measure("cmd_features", lines.len(), 0.0, || {
+            for line in &lines {
+                featurizer.compute(line, &Context::default(), None, &mut row);
+                black_box(&row);
+            }
+        });
+    }
+}
