@@ -52,7 +52,7 @@ fn args(day: &[String; 7]) -> Vec<&str> {
 fn a_day_over_tls_is_the_day_on_disk_here_and_on_a_cluster() {
     let Some(server) = server() else { return };
     let dir = Dir::new();
-    let telemetry = dir.synth("telemetry", &["--lines", "3000", "--rows-per-file", "1000"]);
+    let telemetry = dir.synth("telemetry", &["--lines", "1500", "--rows-per-file", "500"]);
     dir.write(&format!("telemetry/day={DAY}/broken.ndjson"), "{broken\n");
     server.upload(telemetry.as_ref(), "telemetry");
     let here = dir.join("warehouse");
@@ -67,12 +67,16 @@ fn a_day_over_tls_is_the_day_on_disk_here_and_on_a_cluster() {
     assert!(server.keys("alone").is_empty());
 
     for variable in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
-        let to = format!("s3://gleaner/{variable}");
-        let env = tls(&server, variable);
-        well(&env, &args(&day("s3://gleaner/telemetry", &to)));
-        assert_eq!(digests(&env, &to), local, "{variable}");
+        let said = well(
+            &tls(&server, variable),
+            &["doctor", "--warehouse", "s3://gleaner/w"],
+        );
+        assert!(said.contains("TLS") && !said.contains("FAILED"), "{said}");
     }
     let env = tls(&server, "AWS_CA_BUNDLE");
+    let embedded = day("s3://gleaner/telemetry", "s3://gleaner/embedded");
+    well(&env, &args(&embedded));
+    assert_eq!(digests(&env, "s3://gleaner/embedded"), local);
     let buckets = ("GLEANER_BUCKETS".to_owned(), "gleaner".to_owned());
     let setup = Setup {
         env: [&env[..], &[buckets]].concat(),
@@ -166,12 +170,12 @@ fn large_telemetry_and_large_files_of_a_warehouse_go_in_parts() {
         assert_eq!((parts, size), (2, bytes.len() as u64), "{name}");
     }
     let here = dir.join("warehouse");
-    run(&dir.join("telemetry"), &here, &[]);
+    // What comes after reads what these two stages wrote.
+    let through = ["--through", "commands"];
+    run(&dir.join("telemetry"), &here, &through);
     let env = env(&server);
-    well(
-        &env,
-        &args(&day("s3://gleaner/telemetry", "s3://gleaner/w")),
-    );
+    let there = day("s3://gleaner/telemetry", "s3://gleaner/w");
+    well(&env, &[&args(&there)[..], &through].concat());
     assert_eq!(digests(&env, "s3://gleaner/w"), digests(&[], &here));
     let files = server.keys("w/commands");
     let files: Vec<_> = files
@@ -190,6 +194,7 @@ fn large_telemetry_and_large_files_of_a_warehouse_go_in_parts() {
 
 /// More than is held in memory for its checksums: what is written must still be what is read.
 #[test]
+#[ignore = "long: 100 MiB are written and read"]
 fn a_file_beyond_96_mib_is_streamed_in_parts() {
     const ROW: usize = 1 << 20;
     const ROWS: usize = 100;

@@ -17,10 +17,10 @@ use crate::support::Dir;
 
 /// The environment with other values; an empty one removes a variable.
 fn with(env: &[(String, String)], changes: &[(&str, &str)]) -> Vec<(String, String)> {
-    let changed = |name: &str| changes.iter().any(|(other, _)| *other == name);
-    let mut all: Vec<_> = env.iter().filter(|(n, _)| !changed(n)).cloned().collect();
-    let changes = changes.iter().filter(|(_, value)| !value.is_empty());
-    all.extend(changes.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let kept = |name: &str| changes.iter().all(|(other, _)| *other != name);
+    let mut all: Vec<_> = env.iter().filter(|(n, _)| kept(n)).cloned().collect();
+    let given = changes.iter().filter(|(_, value)| !value.is_empty());
+    all.extend(given.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     all
 }
 

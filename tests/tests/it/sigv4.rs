@@ -97,9 +97,9 @@ fn hex_signature(
         .collect();
     query.sort_unstable();
     let query: Vec<_> = query.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let headers: String = signed
+    let headers: Vec<_> = signed
         .iter()
-        .map(|name| format!("{name}:{}\n", header(name)))
+        .map(|name| format!("{name}:{}", header(name)))
         .collect();
     // S3 is told the body's hash; other services make it themselves.
     let hash = match header("x-amz-content-sha256") {
@@ -107,10 +107,11 @@ fn hex_signature(
         told => told,
     };
     let canonical = format!(
-        "{}\n{}\n{}\n{headers}\n{}\n{hash}",
+        "{}\n{}\n{}\n{}\n\n{}\n{hash}",
         request.method,
         request.uri.path(),
         query.join("&"),
+        headers.join("\n"),
         signed.join(";"),
     );
     let to_sign = format!(
@@ -137,5 +138,6 @@ fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    digits.collect::<Vec<_>>().concat()
 }
