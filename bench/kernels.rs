@@ -4,11 +4,7 @@
 //!
 //! The rows are draws from a mixture of clusters with a few far ones, 100 features; `LINES.txt` has a command line a line
 //! (`gleaner synth` makes telemetry, `gleaner sql "COPY …"` such a file).
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a benchmark"
-)]
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark")]
 
 use std::hint::black_box;
 use std::time::Instant;
