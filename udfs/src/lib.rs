@@ -9,6 +9,7 @@ pub mod detector;
 pub mod iforest;
 pub mod kmeans;
 pub mod learner;
+pub mod metrics;
 pub mod model_cache;
 pub mod pca;
 pub mod quota;

@@ -2,7 +2,7 @@
 
 use crate::rng::SplitMix64;
 
-/// Hyperplanes that a node tries before it becomes a leaf.
+/// Draws of coordinates, all of them constant in the node, before it becomes a leaf.
 const PLANES_TRIED: usize = 50;
 
 /// A tree as flat arrays: nodes in an order in which children follow parents and siblings are adjacent.
@@ -112,8 +112,8 @@ impl Grower<'_> {
         &self.sample[from..from + self.d]
     }
 
-    /// Cuts the rows of a node in two, both not empty, and appends the cut to the tree; the left rows come first and
-    /// are counted. `None` where no cut was found.
+    /// Cuts the rows of a node in two and appends the cut to the tree; the left rows come first and are counted. `None`
+    /// where no cut was found. An axis cut leaves rows on both sides; a plane may pass all of them by.
     fn cut(&mut self, rows: &mut [u32], tree: &mut Tree) -> Option<usize> {
         if self.coordinates == 1 {
             self.cut_axis(rows, tree)
@@ -166,11 +166,23 @@ impl Grower<'_> {
         None
     }
 
+    /// A plane through a random point of the box that the rows lie in. It is taken also where it passes all rows by, which
+    /// leaves an empty child: a row that falls in there later is outside of all that the tree has seen.
     fn cut_plane(&mut self, rows: &mut [u32], tree: &mut Tree) -> Option<usize> {
         for _ in 0..PLANES_TRIED {
             let features: Vec<u16> = (0..self.coordinates)
                 .map(|place| self.draw(place))
                 .collect();
+            let extremes: Vec<(f32, f32)> = features
+                .iter()
+                .map(|feature| self.extremes(rows, *feature))
+                .collect();
+            if extremes.iter().all(|(low, high)| low == high) {
+                if self.coordinates == self.d {
+                    return None;
+                }
+                continue;
+            }
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "a direction needs no more than f32"
@@ -179,23 +191,18 @@ impl Grower<'_> {
                 .iter()
                 .map(|_| self.rng.next_normal() as f32)
                 .collect();
-            let point: Vec<f32> = features
+            let point: Vec<f32> = extremes
                 .iter()
-                .map(|feature| {
-                    let (low, high) = self.extremes(rows, *feature);
-                    self.between(low, high)
-                })
+                .map(|(low, high)| self.between(*low, *high))
                 .collect();
             let offset = offset(&point, &normal);
             let left = partition(rows, |row| {
                 project(self.row(row), &features, &normal) <= offset
             });
-            if left > 0 && left < rows.len() {
-                tree.feature.extend(features);
-                tree.point.extend(point);
-                tree.normal.extend(normal);
-                return Some(left);
-            }
+            tree.feature.extend(features);
+            tree.point.extend(point);
+            tree.normal.extend(normal);
+            return Some(left);
         }
         None
     }
