@@ -110,6 +110,30 @@ impl Quotas {
     }
 }
 
+/// Which models a day is scored with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ModelPolicy {
+    /// Models fitted on the day itself.
+    #[default]
+    Refit,
+    /// Those of the latest earlier day, fitted anew where there are none.
+    Reuse,
+    /// Those of the latest earlier day, fitted anew where the day has drifted from the day they were fitted on.
+    RefitIfDrifted,
+}
+
+impl ModelPolicy {
+    /// As on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refit => "refit",
+            Self::Reuse => "reuse",
+            Self::RefitIfDrifted => "refit-if-drifted",
+        }
+    }
+}
+
 /// How widely a template must have been seen for the rule labeller to call its line benign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PrevalenceOptions {
@@ -151,6 +175,8 @@ pub struct RunOptions {
     pub prevalence: PrevalenceOptions,
     /// Lines the models are fitted on.
     pub fit_rows: u64,
+    /// Which models the day is scored with.
+    pub models: ModelPolicy,
     /// The last stage to run.
     pub through: String,
 }
@@ -165,6 +191,7 @@ impl Default for RunOptions {
             cosine: 0.75,
             prevalence: PrevalenceOptions::default(),
             fit_rows: 65_536,
+            models: ModelPolicy::default(),
             through: "benign".to_owned(),
         }
     }

@@ -3,6 +3,7 @@
 
 pub mod demo;
 pub mod doctor;
+pub mod evaluate;
 pub mod functions;
 pub mod output;
 pub mod progress;
@@ -32,6 +33,8 @@ enum Command {
     Sql(sql::Args),
     /// What each day of a warehouse took in and gave out.
     Status(status::Args),
+    /// Measure the detectors on labelled sets of your own.
+    Evaluate(evaluate::Args),
     /// List the SQL functions, the features or the behaviours.
     Functions(functions::Args),
     /// Make telemetry: realistic, of any size, seeded, with the truth beside it.
@@ -53,6 +56,7 @@ pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + 
         Command::Run(args) => run::main(args).await,
         Command::Sql(args) => sql::main(args).await,
         Command::Status(args) => status::main(args).await,
+        Command::Evaluate(args) => evaluate::main(&args),
         Command::Functions(args) => functions::main(&args),
         Command::Synth(args) => synth::main(&args),
         Command::Doctor(args) => doctor::main(args).await,

@@ -9,7 +9,7 @@ use super::{output, progress};
 use crate::driver;
 use crate::engine::{ClusterOptions, Engine};
 use crate::error::JobError;
-use crate::options::{PrevalenceOptions, Quotas, RunOptions};
+use crate::options::{ModelPolicy, PrevalenceOptions, Quotas, RunOptions};
 use crate::telemetry::{SchemaKind, Undated};
 
 /// Flags of `gleaner run`.
@@ -51,6 +51,10 @@ pub struct Args {
     /// Lines that the detectors are fitted on.
     #[arg(long, default_value_t = RunOptions::default().fit_rows)]
     fit_rows: u64,
+    /// Which models score the day: fitted on the day itself (refit), those of the latest earlier day (reuse), or those
+    /// unless the day's scores or features have drifted from them (refit-if-drifted).
+    #[arg(long, value_enum, default_value_t)]
+    models: ModelPolicy,
     /// Stop after this stage.
     #[arg(long, default_value = "benign", value_name = "STAGE")]
     through: String,
@@ -150,6 +154,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
             window_days: args.window_days,
         },
         fit_rows: args.fit_rows,
+        models: args.models,
         through: args.through,
     };
     if options.undated == Undated::AsDay && last != args.date {

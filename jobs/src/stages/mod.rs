@@ -9,6 +9,7 @@ pub mod anomalies;
 pub mod benign;
 pub mod candidates;
 pub mod commands;
+pub mod drift;
 pub mod inputs;
 pub mod labels;
 pub mod models;
@@ -34,7 +35,7 @@ use crate::warehouse::tables::Table;
 use gleaner_udfs::model_cache::sha256;
 
 /// Raised whenever a stage would answer differently on the same input.
-pub const REVISION: u32 = 3;
+pub const REVISION: u32 = 4;
 
 /// The stages, by name and in order.
 pub const STAGES: &[&str] = &[

@@ -1,32 +1,47 @@
 //! Stage 4: fits the day's models from states that merge: token frequencies over all lines, then a sample of the lines'
 //! features, on which scaler, isolation forest, PCA and k-means are fitted. The sample is the lines with the smallest
 //! keys, whatever the buckets, so that the models are the same however the day was cut.
+//!
+//! With `--models reuse` or `refit-if-drifted` the day is compared with the models of an earlier day instead, and scored
+//! with those (see [`super::drift`]).
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use gleaner_udfs::detector::{self, FitParams, Kind};
+use gleaner_udfs::detector::{self, Detector, FitParams, Kind};
+use gleaner_udfs::drift::Baseline;
 use gleaner_udfs::learner::LearnerError;
 use gleaner_udfs::sketch::document_frequency::DocumentFrequencies;
 use gleaner_udfs::sketch::sample::SampleState;
 
+use super::drift::{self, Earlier};
 use super::sql::{Value, fill};
 use super::{DayRun, StageRecord, tables};
 use crate::engine::{Task, Written, binary_value};
 use crate::error::JobError;
+use crate::options::ModelPolicy;
 use crate::warehouse::model_path;
-use crate::warehouse::tables::{COMMANDS, MODELS};
+use crate::warehouse::tables::{COMMANDS, DRIFT, MODELS};
+
+/// Token frequencies, among the kinds of models.
+pub(super) const FREQUENCIES: &str = "frequencies";
+/// Deciles of scores and features on the day of the fit, among the kinds of models.
+pub(super) const BASELINE: &str = "baseline";
 
 /// # Errors
 /// When a task, the fit, or its accounts cannot be kept.
 pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord, JobError> {
     let started = Instant::now();
     let params = FitParams::default();
-    let parts = [
-        commands.digest.as_str(),
-        &day.options.fit_rows.to_string(),
-        &format!("{params:?}"),
-    ];
+    let policy = day.options.models;
+    let earlier = match policy {
+        ModelPolicy::Refit => None,
+        ModelPolicy::Reuse | ModelPolicy::RefitIfDrifted => drift::earlier(day).await?,
+    };
+    let fit_rows = day.options.fit_rows.to_string();
+    let shown = format!("{params:?}");
+    let names = earlier.as_ref().map(Earlier::names).unwrap_or_default();
+    let parts = [&commands.digest, &fit_rows, &shown, policy.name(), &names];
     let fingerprint = day.fingerprint("models", &parts);
     if let Some(record) = day.up_to_date("models", &fingerprint).await? {
         let mut whole = true;
@@ -41,10 +56,98 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord
             return Ok(record);
         }
     }
+    let lines = commands.rows_kept;
+    let (models, drift_rows) = choose(day, commands, earlier, params).await?;
+    let written = write(day, &models.fitted, &fingerprint).await?;
+    let drift_written = drift::write(day, &fingerprint, drift_rows).await?;
+    // Paths, not URIs: a warehouse may be moved.
+    let mut notes: BTreeMap<String, String> = models
+        .fitted
+        .iter()
+        .map(|f| (f.kind.clone(), f.path()))
+        .collect();
+    for (kind, scores) in Kind::ALL.into_iter().zip(&models.scores) {
+        let name = format!("{}_sample", kind.name());
+        notes.insert(name, serde_json::json!(scores).to_string());
+    }
+    let record = StageRecord {
+        rows_in: lines,
+        rows_kept: models.rows,
+        rows_dropped: lines - models.rows,
+        fingerprint,
+        notes,
+        ..StageRecord::default()
+    };
+    let files = [(MODELS, written.as_slice()), (DRIFT, &drift_written)];
+    day.finish("models", &files, started, record).await
+}
+
+/// What the day is scored with.
+struct Models {
+    fitted: Vec<Fitted>,
+    /// Lines sampled, to fit on or to compare.
+    rows: u64,
+    /// Quantiles of the sample's scores, by detector: see [`quantiles`].
+    scores: [Vec<f32>; 3],
+}
+
+/// Earlier models where they serve, otherwise those of the day itself; and what is to be told of drift.
+async fn choose(
+    day: &DayRun<'_>,
+    commands: &StageRecord,
+    earlier: Option<Earlier>,
+    params: FitParams,
+) -> Result<(Models, Vec<Vec<Value>>), JobError> {
+    let policy = day.options.models;
+    let Some(earlier) = earlier else {
+        if policy != ModelPolicy::Refit {
+            let why = "no earlier day of the warehouse has models to reuse";
+            day.progress
+                .remark(&format!("{why}: they are fitted on the day itself"));
+        }
+        return Ok((anew(day, commands, params).await?, vec![]));
+    };
+    let sample = sample(day, commands, &earlier.frequencies(day)).await?;
+    let measured = earlier.measure(sample).await?;
+    let reused = policy == ModelPolicy::Reuse || !measured.drift.drifted();
+    if let Some(text) = earlier.remark(&measured.drift, reused) {
+        day.progress.remark(&text);
+    }
+    let rows = earlier.rows(&measured.drift, reused);
+    let models = if reused {
+        Models {
+            fitted: earlier.fitted,
+            rows: measured.rows,
+            scores: measured.scores,
+        }
+    } else {
+        anew(day, commands, params).await?
+    };
+    Ok((models, rows))
+}
+
+/// Models of the day itself.
+async fn anew(
+    day: &DayRun<'_>,
+    commands: &StageRecord,
+    params: FitParams,
+) -> Result<Models, JobError> {
+    let trained_on = serde_json::json!({ "day": day.day.to_string(), "commands": commands.digest });
+    let store = async |kind: &str, bytes: Vec<u8>, rows: u64, params: String| {
+        let size = bytes.len() as u64;
+        let sha256 = day.warehouse.put_model(bytes).await?;
+        Ok::<_, JobError>(Fitted {
+            kind: kind.to_owned(),
+            sha256,
+            rows,
+            bytes: size,
+            trained_on: trained_on.to_string(),
+            params,
+        })
+    };
     let frequencies = frequencies(day, commands).await?.to_bytes();
     let lines = commands.rows_kept;
-    let mut fitted =
-        vec![Fitted::store(day, "frequencies", frequencies, lines, String::new()).await?];
+    let mut fitted = vec![store(FREQUENCIES, frequencies, lines, String::new()).await?];
     let sample = sample(day, commands, &day.warehouse.url(&fitted[0].path())).await?;
 
     day.progress.step("models", "fitting", 1);
@@ -52,30 +155,14 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord
     let fit = fit.await.map_err(|e| JobError::Model(e.to_string()))??;
     day.progress.task_done();
     for (kind, bytes) in Kind::ALL.into_iter().zip(fit.detectors) {
-        let params = format!("{params:?}");
-        fitted.push(Fitted::store(day, kind.name(), bytes, fit.rows, params).await?);
+        fitted.push(store(kind.name(), bytes, fit.rows, format!("{params:?}")).await?);
     }
-
-    let written = write(day, &fitted, commands, &fingerprint).await?;
-    // Paths, not URIs: a warehouse may be moved.
-    let mut notes: BTreeMap<String, String> = fitted
-        .iter()
-        .map(|f| (f.kind.to_owned(), f.path()))
-        .collect();
-    for (kind, scores) in Kind::ALL.into_iter().zip(&fit.scores) {
-        let name = format!("{}_sample", kind.name());
-        notes.insert(name, serde_json::json!(scores).to_string());
-    }
-    let record = StageRecord {
-        rows_in: lines,
-        rows_kept: fit.rows,
-        rows_dropped: lines - fit.rows,
-        fingerprint,
-        notes,
-        ..StageRecord::default()
-    };
-    day.finish("models", &[(MODELS, &written)], started, record)
-        .await
+    fitted.push(store(BASELINE, fit.baseline, fit.rows, String::new()).await?);
+    Ok(Models {
+        fitted,
+        rows: fit.rows,
+        scores: fit.scores,
+    })
 }
 
 /// A task a bucket that returns a state.
@@ -161,18 +248,16 @@ fn sample_border(rows: u64, lines: u64) -> String {
 async fn write(
     day: &DayRun<'_>,
     fitted: &[Fitted],
-    commands: &StageRecord,
     fingerprint: &str,
 ) -> Result<Vec<Written>, JobError> {
-    let trained_on = serde_json::json!({ "day": day.day.to_string(), "commands": commands.digest });
     let row = |f: &Fitted| {
         vec![
-            Value::Text(f.kind.to_owned()),
+            Value::Text(f.kind.clone()),
             Value::Text(f.sha256.clone()),
             Value::Text(f.path()),
             Value::Int(f.rows),
             Value::Int(f.bytes),
-            Value::Text(trained_on.to_string()),
+            Value::Text(f.trained_on.clone()),
             Value::Text(f.params.clone()),
         ]
     };
@@ -185,43 +270,27 @@ async fn write(
     day.engine.run_writes(vec![task], &|| ()).await
 }
 
-struct Fitted {
-    kind: &'static str,
-    sha256: String,
-    rows: u64,
-    bytes: u64,
-    params: String,
+/// A row of the table: a model, and what it was fitted on.
+pub(super) struct Fitted {
+    pub(super) kind: String,
+    pub(super) sha256: String,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) trained_on: String,
+    pub(super) params: String,
 }
 
 impl Fitted {
     /// Below the warehouse.
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         model_path(&self.sha256)
-    }
-
-    async fn store(
-        day: &DayRun<'_>,
-        kind: &'static str,
-        bytes: Vec<u8>,
-        rows: u64,
-        params: String,
-    ) -> Result<Self, JobError> {
-        let size = bytes.len() as u64;
-        let sha256 = day.warehouse.put_model(bytes).await?;
-        Ok(Self {
-            kind,
-            sha256,
-            rows,
-            bytes: size,
-            params,
-        })
     }
 }
 
 struct Fit {
     rows: u64,
     detectors: [Vec<u8>; 3],
-    /// Quantiles of the sample's scores, by detector: see [`quantiles`].
+    baseline: Vec<u8>,
     scores: [Vec<f32>; 3],
 }
 
@@ -230,19 +299,35 @@ fn fit(sample: &SampleState, params: &FitParams) -> Result<Fit, JobError> {
     let (keys, rows) = sample.columns();
     let d = sample.dimension();
     let detectors = detector::fit(&keys, &rows, d, params).map_err(failed)?;
-    // A quarter of a million scores tell a quantile well enough to look for the quota's border from.
-    let some = &rows[..rows.len().min(d * 16_384)];
-    let mut scores = [const { vec![] }; 3];
-    for (detector, quantiles_of) in detectors.iter().zip(&mut scores) {
-        let mut values = vec![0.0; some.len() / d.max(1)];
-        detector.score(some, d, &mut values).map_err(failed)?;
-        *quantiles_of = quantiles(values);
-    }
+    let some = some_rows(&rows, d);
+    let baseline = Baseline::of(some, d, &detectors).map_err(failed)?;
     Ok(Fit {
         rows: keys.len() as u64,
+        baseline: baseline.to_bytes(),
+        scores: quantiled(&detectors, some, d)?,
         detectors: detectors.map(|d| d.to_bytes()),
-        scores,
     })
+}
+
+/// The rows that scores are looked at of: they tell a quantile well enough to look for the quota's border from.
+pub(super) fn some_rows(rows: &[f32], d: usize) -> &[f32] {
+    &rows[..rows.len().min(d * 16_384)]
+}
+
+/// The quantiles of each detector's scores of rows (row-major, `d` features).
+pub(super) fn quantiled(
+    detectors: &[Detector; 3],
+    rows: &[f32],
+    d: usize,
+) -> Result<[Vec<f32>; 3], JobError> {
+    let mut scores = [const { vec![] }; 3];
+    for (detector, quantiles_of) in detectors.iter().zip(&mut scores) {
+        let mut values = vec![0.0; rows.len() / d.max(1)];
+        let scored = detector.score(rows, d, &mut values);
+        scored.map_err(|e| JobError::Model(e.to_string()))?;
+        *quantiles_of = quantiles(values);
+    }
+    Ok(scores)
 }
 
 /// How finely the sample's scores are kept.

@@ -12,6 +12,10 @@ pub enum Value {
     Int(u64),
     /// `CAST(0.5 AS FLOAT)`, exact for every finite `f32`; infinities too.
     Float(f32),
+    /// `CAST('0.25' AS DOUBLE)`, exact for every finite `f64`.
+    Double(f64),
+    /// `TRUE` or `FALSE`.
+    Bool(bool),
     /// `'…'`.
     Text(String),
     /// Rows of values for a `VALUES` list.
@@ -24,6 +28,9 @@ impl Value {
             Self::Date(day) => format!("DATE '{day}'"),
             Self::Int(n) => format!("CAST({n} AS BIGINT)"),
             Self::Float(x) => format!("CAST('{x}' AS FLOAT)"),
+            Self::Double(x) => format!("CAST('{x}' AS DOUBLE)"),
+            Self::Bool(true) => "TRUE".to_owned(),
+            Self::Bool(false) => "FALSE".to_owned(),
             Self::Text(text) => format!("'{}'", text.replace('\'', "''")),
             Self::Rows(rows) => {
                 let row = |values: &Vec<Self>| {

@@ -1,4 +1,4 @@
-//! A day is published whole, over nine tables.
+//! A day is published whole, over ten tables.
 //!
 //! Delta Lake commits one table at a time, so the commit of the day's row in `runs` is what publishes a day:
 //!

@@ -128,6 +128,24 @@ pub const MODELS: Table = Table {
     },
 };
 
+/// How far the day is from the models it could be scored with.
+pub const DRIFT: Table = Table {
+    name: "drift",
+    doc: "a detector's score or a feature of the day, against the earlier day that models were fitted on: PSI, limit",
+    columns: || {
+        vec![
+            ("day", Date32),
+            ("trained_on", Date32),
+            ("kind", Utf8),
+            ("name", Utf8),
+            ("psi", Float64),
+            ("psi_limit", Float64),
+            ("drifted", Boolean),
+            ("models", Utf8),
+        ]
+    },
+};
+
 fn chosen() -> Vec<(&'static str, DataType)> {
     with(
         line(),
@@ -239,7 +257,7 @@ pub const RUNS: Table = Table {
 
 /// All tables, in the order of the data path.
 pub const TABLES: &[Table] = &[
-    TELEMETRY, QUARANTINE, COMMANDS, MODELS, ANOMALIES, CANDIDATES, LABELS, BENIGN, RUNS,
+    TELEMETRY, QUARANTINE, COMMANDS, MODELS, DRIFT, ANOMALIES, CANDIDATES, LABELS, BENIGN, RUNS,
 ];
 
 /// The table of that name.

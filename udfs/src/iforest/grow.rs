@@ -2,9 +2,6 @@
 
 use crate::rng::SplitMix64;
 
-/// Draws of coordinates, all of them constant in the node, before it becomes a leaf.
-const PLANES_TRIED: usize = 50;
-
 /// A tree as flat arrays: nodes in an order in which children follow parents and siblings are adjacent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Tree {
@@ -118,7 +115,7 @@ impl Grower<'_> {
         if self.coordinates == 1 {
             self.cut_axis(rows, tree)
         } else {
-            self.cut_plane(rows, tree)
+            Some(self.cut_plane(rows, tree))
         }
     }
 
@@ -168,43 +165,33 @@ impl Grower<'_> {
 
     /// A plane through a random point of the box that the rows lie in. It is taken also where it passes all rows by, which
     /// leaves an empty child: a row that falls in there later is outside of all that the tree has seen.
-    fn cut_plane(&mut self, rows: &mut [u32], tree: &mut Tree) -> Option<usize> {
-        for _ in 0..PLANES_TRIED {
-            let features: Vec<u16> = (0..self.coordinates)
-                .map(|place| self.draw(place))
-                .collect();
-            let extremes: Vec<(f32, f32)> = features
-                .iter()
-                .map(|feature| self.extremes(rows, *feature))
-                .collect();
-            if extremes.iter().all(|(low, high)| low == high) {
-                if self.coordinates == self.d {
-                    return None;
-                }
-                continue;
-            }
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "a direction needs no more than f32"
-            )]
-            let normal: Vec<f32> = features
-                .iter()
-                .map(|_| self.rng.next_normal() as f32)
-                .collect();
-            let point: Vec<f32> = extremes
-                .iter()
-                .map(|(low, high)| self.between(*low, *high))
-                .collect();
-            let offset = offset(&point, &normal);
-            let left = partition(rows, |row| {
-                project(self.row(row), &features, &normal) <= offset
-            });
-            tree.feature.extend(features);
-            tree.point.extend(point);
-            tree.normal.extend(normal);
-            return Some(left);
-        }
-        None
+    fn cut_plane(&mut self, rows: &mut [u32], tree: &mut Tree) -> usize {
+        let features: Vec<u16> = (0..self.coordinates)
+            .map(|place| self.draw(place))
+            .collect();
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a direction needs no more than f32"
+        )]
+        let normal: Vec<f32> = features
+            .iter()
+            .map(|_| self.rng.next_normal() as f32)
+            .collect();
+        let point: Vec<f32> = features
+            .iter()
+            .map(|feature| {
+                let (low, high) = self.extremes(rows, *feature);
+                self.between(low, high)
+            })
+            .collect();
+        let offset = offset(&point, &normal);
+        let left = partition(rows, |row| {
+            project(self.row(row), &features, &normal) <= offset
+        });
+        tree.feature.extend(features);
+        tree.point.extend(point);
+        tree.normal.extend(normal);
+        left
     }
 }
 

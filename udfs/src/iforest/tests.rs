@@ -225,15 +225,33 @@ fn the_standard_forest_does_not_see_scale() {
 fn equal_rows_cannot_be_cut_and_score_as_the_average() {
     let rows = vec![3.0; 200];
     let keys: Vec<u64> = (0..100).collect();
-    for level in [0, 1] {
-        let model = fit(&keys, &rows, 2, params(10, level));
-        assert!(model.trees.iter().all(|tree| tree.rows == [100]));
-        assert!(
-            score(&model, &rows)
-                .iter()
-                .all(|score| (score - 0.5).abs() < 1e-6)
-        );
+    let model = fit(&keys, &rows, 2, params(10, 0));
+    assert!(model.trees.iter().all(|tree| tree.rows == [100]));
+    assert!(
+        score(&model, &rows)
+            .iter()
+            .all(|score| (score - 0.5).abs() < 1e-6)
+    );
+}
+
+#[test]
+fn planes_that_pass_all_rows_by_leave_an_empty_child() {
+    // Equal rows: each of the 7 levels holds all of them and nothing.
+    let keys: Vec<u64> = (0..100).collect();
+    let model = fit(&keys, &[3.0; 200], 2, params(10, 1));
+    for tree in &model.trees {
+        assert_eq!(tree.rows.len(), 15, "{:?}", tree.rows);
+        assert!(tree.rows.iter().all(|rows| *rows == 0 || *rows == 100));
     }
+    let (keys, rows) = data(1000, 3);
+    let model = fit(&keys, &rows, 3, params(50, 2));
+    assert!(model.trees.iter().any(|tree| tree.rows.contains(&0)));
+    assert!(
+        fit(&keys, &rows, 3, params(50, 0))
+            .trees
+            .iter()
+            .all(|tree| !tree.rows.contains(&0))
+    );
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! Measures of scores: how well they rank labelled outliers ([`auroc`], [`average_precision`]), how alike two rankings
-//! are ([`rank_correlation`]), and how far a day's values have moved from another day's ([`Deciles`]).
+//! are ([`rank_correlation`]), what that says of the detectors ([`rank_outliers`]), and how far values have moved from
+//! those of another day ([`Deciles`]).
 //!
 //! All are exact, and functions of the values alone: rows of equal score are one group, never ordered by arrival.
 //! Cost: one sort each.
 
+mod outliers;
 mod ranking;
+mod stability;
 
+pub use outliers::{Evaluated, Ranking, outlier_scores, rank_outliers};
 pub use ranking::{auroc, average_precision, rank_correlation};
+pub use stability::{DRIFTED, Deciles, Stability};
 
 #[cfg(test)]
 mod tests;

@@ -71,3 +71,77 @@ fn rank_correlation_is_that_worked_out_by_hand() {
     assert_eq!(rank_correlation(&[1.0, f32::NAN], &[3.0, 4.0]), None);
     assert_eq!(rank_correlation(&[1.0], &[3.0, 4.0]), None);
 }
+
+#[test]
+fn the_stability_index_is_that_worked_out_by_hand() {
+    // 100 values in ten equal bins; then all in the lowest: shares (10.5 / 105.5) or, of the missing, (0.5 / 105.5)
+    // become (100.5 / 105.5) and (0.5 / 105.5) for all others.
+    let hundred: Vec<f32> = (0..100_u8).map(f32::from).collect();
+    let deciles = Deciles::of(&hundred);
+    assert_eq!(
+        deciles.cuts(),
+        [9.0, 19.0, 29.0, 39.0, 49.0, 59.0, 69.0, 79.0, 89.0]
+    );
+    assert_eq!(
+        deciles.counts(),
+        [10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 0]
+    );
+    let same = deciles.compare(&hundred);
+    assert!(same.psi.abs() < 1e-12 && !same.drifted());
+    let lowest = deciles.compare(&[0.0; 100]);
+    let (p, q, r) = (10.5_f64 / 105.5, 100.5_f64 / 105.5, 0.5_f64 / 105.5);
+    let expected = (p - q) * (p / q).ln() + 9.0 * (p - r) * (p / r).ln();
+    assert!((lowest.psi - expected).abs() < 1e-12 && lowest.drifted());
+}
+
+#[test]
+fn a_feature_that_is_nearly_always_zero_drifts_when_it_is_not() {
+    let then: Vec<f32> = (0..1000_u16)
+        .map(|i| f32::from(u8::from(i % 100 == 0)))
+        .collect();
+    let deciles = Deciles::of(&then);
+    assert_eq!(
+        (deciles.cuts(), deciles.counts()),
+        ([0.0].as_slice(), [990, 10, 0].as_slice())
+    );
+    let often: Vec<f32> = (0..1000_u16)
+        .map(|i| f32::from(u8::from(i % 4 == 0)))
+        .collect();
+    assert!(deciles.compare(&often).drifted());
+    assert!(!deciles.compare(&then[..500]).drifted());
+    // Missing values are a bin of their own.
+    assert!(deciles.compare(&[f32::NAN; 1000]).drifted());
+}
+
+#[test]
+fn chance_is_no_drift() {
+    let mut rng = crate::rng::SplitMix64::new(9);
+    #[expect(clippy::cast_possible_truncation, reason = "test data")]
+    let mut draw = |n: usize| (0..n).map(|_| rng.next_normal() as f32).collect::<Vec<_>>();
+    let mut above = 0;
+    for n in [20, 50, 200, 5000] {
+        for _ in 0..250 {
+            above += usize::from(Deciles::of(&draw(n)).compare(&draw(n)).drifted());
+        }
+    }
+    assert!(above < 10, "{above} of 1000");
+    // Half a deviation is a drift, and so is twice the width.
+    let (then, now) = (draw(5000), draw(5000));
+    let moved: Vec<f32> = now.iter().map(|x| x + 0.55).collect();
+    let wider: Vec<f32> = now.iter().map(|x| x * 2.0).collect();
+    let deciles = Deciles::of(&then);
+    assert!(deciles.compare(&moved).drifted() && deciles.compare(&wider).drifted());
+    assert!(Deciles::of(&[]).compare(&[]).psi.abs() < 1e-12);
+}
+
+#[test]
+fn deciles_are_rebuilt_from_their_parts_and_nothing_else_is() {
+    let deciles = Deciles::of(&[1.0, 2.0, f32::NAN]);
+    let (cuts, counts) = (deciles.cuts().to_vec(), deciles.counts().to_vec());
+    assert_eq!(
+        Deciles::from_parts(cuts.clone(), counts.clone()),
+        Some(deciles)
+    );
+    assert_eq!(Deciles::from_parts(vec![2.0, 1.0], vec![0; 4]), None);
+    assert_eq!(Deciles::from_parts(cuts, counts[1..].to_vec()), None);
+}

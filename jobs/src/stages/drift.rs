@@ -1,0 +1,261 @@
+//! Models of an earlier day: found in the warehouse, compared with the day, and used for it or not.
+//!
+//! The latest earlier day counts whose models the warehouse holds, published, whichever day those were fitted on. Their
+//! names are part of the stage's fingerprint: a day run again finds the same models, or is computed anew when the
+//! earlier day has changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::datatypes::Int64Type;
+use gleaner_udfs::detector::{Detector, Kind};
+use gleaner_udfs::drift::{Baseline, Drift};
+use gleaner_udfs::metrics::Stability;
+use gleaner_udfs::model_cache::sha256;
+use gleaner_udfs::text::catalog::CATALOG;
+
+use super::models::{BASELINE, FREQUENCIES, Fitted, quantiled, some_rows};
+use super::sql::{Value, fill};
+use super::{DayRun, tables};
+use crate::engine::{Task, Written};
+use crate::error::JobError;
+use crate::warehouse::tables::{DRIFT, MODELS};
+
+/// Features named in a remark.
+const NAMED: usize = 5;
+
+/// An earlier day's models.
+pub(super) struct Earlier {
+    pub(super) fitted: Vec<Fitted>,
+    trained_on: NaiveDate,
+    detectors: Arc<[Detector; 3]>,
+    baseline: Arc<Baseline>,
+}
+
+/// What came of comparing a day with earlier models.
+pub(super) struct Measured {
+    pub(super) drift: Drift,
+    pub(super) rows: u64,
+    /// Quantiles of today's scores, as of a fit.
+    pub(super) scores: [Vec<f32>; 3],
+}
+
+/// The models of the latest earlier day; `None` where there is no such day, or an older gleaner made its models.
+///
+/// # Errors
+/// When the table cannot be read, or a model is not there or damaged.
+pub(super) async fn earlier(day: &DayRun<'_>) -> Result<Option<Earlier>, JobError> {
+    let snapshot = day.warehouse.snapshot(&[MODELS]).await?;
+    let files = snapshot
+        .files(&MODELS)
+        .iter()
+        .filter(|file| file.day < day.day);
+    let Some(latest) = files.clone().map(|file| file.day).max() else {
+        return Ok(None);
+    };
+    let task = Task {
+        name: format!("{}/models/earlier", day.day),
+        sql: "SELECT kind, sha256, rows, bytes, trained_on, params FROM models ORDER BY kind"
+            .to_owned(),
+        tables: tables([(
+            "models",
+            day.source(&MODELS, files.filter(|file| file.day == latest)),
+        )]),
+        write: None,
+    };
+    let batches = day.engine.run(vec![task], &|| ()).await?;
+    let mut known: BTreeMap<String, Fitted> = BTreeMap::new();
+    for batch in batches.iter().flatten() {
+        for row in 0..batch.num_rows() {
+            let model = fitted(batch, row);
+            known.insert(model.kind.clone(), model);
+        }
+    }
+    let kinds = [
+        FREQUENCIES,
+        Kind::ALL[0].name(),
+        Kind::ALL[1].name(),
+        Kind::ALL[2].name(),
+        BASELINE,
+    ];
+    let found: Option<Vec<Fitted>> = kinds.iter().map(|kind| known.remove(*kind)).collect();
+    let Some(fitted) = found else {
+        return Ok(None);
+    };
+    let mut bytes = vec![];
+    for model in &fitted {
+        bytes.push(load(day, model, latest).await?);
+    }
+    let read = |place: usize| {
+        let read = Detector::from_bytes(Kind::ALL[place], &bytes[place + 1]);
+        read.map_err(|e| JobError::Model(format!("{}: {e}", fitted[place + 1].path())))
+    };
+    let detectors = Arc::new([read(0)?, read(1)?, read(2)?]);
+    let baseline = Baseline::from_bytes(&bytes[kinds.len() - 1]);
+    let trained_on = trained_on(&fitted[0].trained_on)
+        .ok_or_else(|| JobError::Model(format!("{latest}: trained_on names no day")))?;
+    Ok(Some(Earlier {
+        trained_on,
+        detectors,
+        baseline: Arc::new(baseline.map_err(|e| JobError::Model(e.to_string()))?),
+        fitted,
+    }))
+}
+
+/// A model's bytes, verified by their name.
+async fn load(day: &DayRun<'_>, model: &Fitted, of: NaiveDate) -> Result<Vec<u8>, JobError> {
+    let bytes = day.warehouse.get(&model.path()).await?;
+    bytes
+        .filter(|bytes| sha256(bytes) == model.sha256)
+        .ok_or_else(|| {
+            JobError::Model(format!(
+                "{} of {of}, {}, is missing or damaged: run {of} again, or this day with --models refit",
+                model.kind,
+                model.path()
+            ))
+        })
+}
+
+fn trained_on(json: &str) -> Option<NaiveDate> {
+    let value: serde_json::Value = serde_json::from_str(json).ok()?;
+    value["day"].as_str()?.parse().ok()
+}
+
+fn fitted(batch: &RecordBatch, row: usize) -> Fitted {
+    let text = |column: usize| {
+        let values = batch.column(column).as_string_opt::<i32>();
+        let value = values.filter(|v| v.is_valid(row)).map(|v| v.value(row));
+        value.unwrap_or_default().to_owned()
+    };
+    let count = |column: usize| {
+        let values = batch.column(column).as_primitive_opt::<Int64Type>();
+        values.map_or(0, |v| u64::try_from(v.value(row)).unwrap_or_default())
+    };
+    Fitted {
+        kind: text(0),
+        sha256: text(1),
+        rows: count(2),
+        bytes: count(3),
+        trained_on: text(4),
+        params: text(5),
+    }
+}
+
+impl Earlier {
+    /// The names of the models, for a fingerprint.
+    pub(super) fn names(&self) -> String {
+        let names: Vec<_> = self.fitted.iter().map(|f| f.sha256.as_str()).collect();
+        names.join(" ")
+    }
+
+    /// URL of the token frequencies.
+    pub(super) fn frequencies(&self, day: &DayRun<'_>) -> String {
+        day.warehouse.url(&self.fitted[0].path())
+    }
+
+    /// Compares the day's sample, whose features were computed with [`Earlier::frequencies`].
+    ///
+    /// # Errors
+    /// When the models are of other features.
+    pub(super) async fn measure(
+        &self,
+        sample: gleaner_udfs::sketch::sample::SampleState,
+    ) -> Result<Measured, JobError> {
+        let (detectors, baseline) = (Arc::clone(&self.detectors), Arc::clone(&self.baseline));
+        let measured = tokio::task::spawn_blocking(move || {
+            let failed = |e: gleaner_udfs::learner::LearnerError| JobError::Model(e.to_string());
+            let (keys, rows) = sample.columns();
+            let d = sample.dimension();
+            let some = some_rows(&rows, d);
+            Ok(Measured {
+                drift: baseline.compare(some, d, &detectors).map_err(failed)?,
+                rows: keys.len() as u64,
+                scores: quantiled(&detectors, some, d)?,
+            })
+        });
+        measured.await.map_err(|e| JobError::Model(e.to_string()))?
+    }
+
+    /// What a person should know of a drift; nothing where there is none.
+    pub(super) fn remark(&self, drift: &Drift, reused: bool) -> Option<String> {
+        if !drift.drifted() {
+            return None;
+        }
+        let mut worst: Vec<_> = named(drift).filter(|(_, _, s)| s.drifted()).collect();
+        worst.sort_by(|a, b| b.2.psi.total_cmp(&a.2.psi));
+        let more = worst.len().saturating_sub(NAMED);
+        let mut text: Vec<_> = worst
+            .iter()
+            .take(NAMED)
+            .map(|(kind, name, s)| format!("{kind} {name} {:.2}", s.psi))
+            .collect();
+        if more > 0 {
+            text.push(format!("{more} more in table drift"));
+        }
+        let done = if reused {
+            "its models are used all the same"
+        } else {
+            "models are fitted anew"
+        };
+        Some(format!(
+            "drifted from {} (population stability index: {}): {done}",
+            self.trained_on,
+            text.join(", ")
+        ))
+    }
+
+    /// The rows of the table.
+    pub(super) fn rows(&self, drift: &Drift, reused: bool) -> Vec<Vec<Value>> {
+        let row = |(kind, name, s): (&str, &str, Stability)| {
+            vec![
+                Value::Text(self.trained_on.to_string()),
+                Value::Text(kind.to_owned()),
+                Value::Text(name.to_owned()),
+                Value::Double(s.psi),
+                Value::Double(s.limit),
+                Value::Bool(s.drifted()),
+                Value::Text(if reused { "reused" } else { "refitted" }.to_owned()),
+            ]
+        };
+        named(drift).map(row).collect()
+    }
+}
+
+/// Each score and feature with its kind and name.
+fn named(drift: &Drift) -> impl Iterator<Item = (&'static str, &'static str, Stability)> + '_ {
+    let scores = Kind::ALL.iter().zip(&drift.scores);
+    let features = CATALOG.iter().zip(&drift.features);
+    scores
+        .map(|(kind, s)| ("score", kind.name(), *s))
+        .chain(features.map(|(feature, s)| ("feature", feature.name, *s)))
+}
+
+/// Writes the day's part of the table; without rows, a file without rows.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) async fn write(
+    day: &DayRun<'_>,
+    fingerprint: &str,
+    rows: Vec<Vec<Value>>,
+) -> Result<Vec<Written>, JobError> {
+    let none = || {
+        let text = || Value::Text(String::new());
+        vec![
+            text(),
+            text(),
+            text(),
+            Value::Double(0.0),
+            Value::Double(0.0),
+            Value::Bool(false),
+            text(),
+        ]
+    };
+    let rows = if rows.is_empty() { vec![none()] } else { rows };
+    let values = [("day", Value::Date(day.day)), ("rows", Value::Rows(rows))];
+    let sql = fill(include_str!("drift.sql"), &values);
+    let task = day.table_task(&DRIFT, 0, fingerprint, sql, BTreeMap::new());
+    day.engine.run_writes(vec![task], &|| ()).await
+}
