@@ -218,3 +218,6 @@ pub fn fit(
         with(Model::KMeans(kmeans)),
     ])
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,10 @@
 //! The latest earlier day counts whose models the warehouse holds, published, whichever day those were fitted on. Their
 //! names are part of the stage's fingerprint: a day run again finds the same models, or is computed anew when the
 //! earlier day has changed.
+//!
+//! Token frequencies are the day's own with every choice: they describe a day, and features like the rarity of a line's
+//! words are relative to it. With those of another day every word that is new today would count as a drift (on made
+//! telemetry: an index of 6.1 for `idf_max`), and the detectors would never be reused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,9 +18,10 @@ use gleaner_udfs::detector::{Detector, Kind};
 use gleaner_udfs::drift::{Baseline, Drift};
 use gleaner_udfs::metrics::Stability;
 use gleaner_udfs::model_cache::sha256;
+use gleaner_udfs::sketch::sample::SampleState;
 use gleaner_udfs::text::catalog::CATALOG;
 
-use super::models::{BASELINE, FREQUENCIES, Fitted, quantiled, some_rows};
+use super::models::{BASELINE, Fitted, quantiled, some_rows};
 use super::sql::{Value, fill};
 use super::{DayRun, tables};
 use crate::engine::{Task, Written};
@@ -37,7 +42,6 @@ pub(super) struct Earlier {
 /// What came of comparing a day with earlier models.
 pub(super) struct Measured {
     pub(super) drift: Drift,
-    pub(super) rows: u64,
     /// Quantiles of today's scores, as of a fit.
     pub(super) scores: [Vec<f32>; 3],
 }
@@ -74,7 +78,6 @@ pub(super) async fn earlier(day: &DayRun<'_>) -> Result<Option<Earlier>, JobErro
         }
     }
     let kinds = [
-        FREQUENCIES,
         Kind::ALL[0].name(),
         Kind::ALL[1].name(),
         Kind::ALL[2].name(),
@@ -89,8 +92,8 @@ pub(super) async fn earlier(day: &DayRun<'_>) -> Result<Option<Earlier>, JobErro
         bytes.push(load(day, model, latest).await?);
     }
     let read = |place: usize| {
-        let read = Detector::from_bytes(Kind::ALL[place], &bytes[place + 1]);
-        read.map_err(|e| JobError::Model(format!("{}: {e}", fitted[place + 1].path())))
+        let read = Detector::from_bytes(Kind::ALL[place], &bytes[place]);
+        read.map_err(|e| JobError::Model(format!("{}: {e}", fitted[place].path())))
     };
     let detectors = Arc::new([read(0)?, read(1)?, read(2)?]);
     let baseline = Baseline::from_bytes(&bytes[kinds.len() - 1]);
@@ -150,28 +153,19 @@ impl Earlier {
         names.join(" ")
     }
 
-    /// URL of the token frequencies.
-    pub(super) fn frequencies(&self, day: &DayRun<'_>) -> String {
-        day.warehouse.url(&self.fitted[0].path())
-    }
-
-    /// Compares the day's sample, whose features were computed with [`Earlier::frequencies`].
+    /// Compares the day's sample.
     ///
     /// # Errors
     /// When the models are of other features.
-    pub(super) async fn measure(
-        &self,
-        sample: gleaner_udfs::sketch::sample::SampleState,
-    ) -> Result<Measured, JobError> {
+    pub(super) async fn measure(&self, sample: Arc<SampleState>) -> Result<Measured, JobError> {
         let (detectors, baseline) = (Arc::clone(&self.detectors), Arc::clone(&self.baseline));
         let measured = tokio::task::spawn_blocking(move || {
             let failed = |e: gleaner_udfs::learner::LearnerError| JobError::Model(e.to_string());
-            let (keys, rows) = sample.columns();
+            let (_, rows) = sample.columns();
             let d = sample.dimension();
             let some = some_rows(&rows, d);
             Ok(Measured {
                 drift: baseline.compare(some, d, &detectors).map_err(failed)?,
-                rows: keys.len() as u64,
                 scores: quantiled(&detectors, some, d)?,
             })
         });

@@ -2,10 +2,11 @@
 //! features, on which scaler, isolation forest, PCA and k-means are fitted. The sample is the lines with the smallest
 //! keys, whatever the buckets, so that the models are the same however the day was cut.
 //!
-//! With `--models reuse` or `refit-if-drifted` the day is compared with the models of an earlier day instead, and scored
-//! with those (see [`super::drift`]).
+//! With `--models reuse` or `refit-if-drifted` the sample is compared with that of an earlier day, and the day scored with
+//! the detectors of that one (see [`super::drift`]).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use gleaner_udfs::detector::{self, Detector, FitParams, Kind};
@@ -91,7 +92,7 @@ struct Models {
     scores: [Vec<f32>; 3],
 }
 
-/// Earlier models where they serve, otherwise those of the day itself; and what is to be told of drift.
+/// Earlier detectors where they serve, otherwise those of the day itself; and what is to be told of drift.
 async fn choose(
     day: &DayRun<'_>,
     commands: &StageRecord,
@@ -99,39 +100,6 @@ async fn choose(
     params: FitParams,
 ) -> Result<(Models, Vec<Vec<Value>>), JobError> {
     let policy = day.options.models;
-    let Some(earlier) = earlier else {
-        if policy != ModelPolicy::Refit {
-            let why = "no earlier day of the warehouse has models to reuse";
-            day.progress
-                .remark(&format!("{why}: they are fitted on the day itself"));
-        }
-        return Ok((anew(day, commands, params).await?, vec![]));
-    };
-    let sample = sample(day, commands, &earlier.frequencies(day)).await?;
-    let measured = earlier.measure(sample).await?;
-    let reused = policy == ModelPolicy::Reuse || !measured.drift.drifted();
-    if let Some(text) = earlier.remark(&measured.drift, reused) {
-        day.progress.remark(&text);
-    }
-    let rows = earlier.rows(&measured.drift, reused);
-    let models = if reused {
-        Models {
-            fitted: earlier.fitted,
-            rows: measured.rows,
-            scores: measured.scores,
-        }
-    } else {
-        anew(day, commands, params).await?
-    };
-    Ok((models, rows))
-}
-
-/// Models of the day itself.
-async fn anew(
-    day: &DayRun<'_>,
-    commands: &StageRecord,
-    params: FitParams,
-) -> Result<Models, JobError> {
     let trained_on = serde_json::json!({ "day": day.day.to_string(), "commands": commands.digest });
     let store = async |kind: &str, bytes: Vec<u8>, rows: u64, params: String| {
         let size = bytes.len() as u64;
@@ -148,21 +116,47 @@ async fn anew(
     let frequencies = frequencies(day, commands).await?.to_bytes();
     let lines = commands.rows_kept;
     let mut fitted = vec![store(FREQUENCIES, frequencies, lines, String::new()).await?];
-    let sample = sample(day, commands, &day.warehouse.url(&fitted[0].path())).await?;
+    let sample = Arc::new(sample(day, commands, &day.warehouse.url(&fitted[0].path())).await?);
+    let rows = sample.columns().0.len() as u64;
 
+    let mut drift_rows = vec![];
+    if let Some(earlier) = earlier {
+        let measured = earlier.measure(Arc::clone(&sample)).await?;
+        let reused = policy == ModelPolicy::Reuse || !measured.drift.drifted();
+        if let Some(text) = earlier.remark(&measured.drift, reused) {
+            day.progress.remark(&text);
+        }
+        drift_rows = earlier.rows(&measured.drift, reused);
+        if reused {
+            fitted.extend(earlier.fitted);
+            let scores = measured.scores;
+            let models = Models {
+                fitted,
+                rows,
+                scores,
+            };
+            return Ok((models, drift_rows));
+        }
+    } else if policy != ModelPolicy::Refit {
+        let why = "no earlier day of the warehouse has models to reuse";
+        day.progress
+            .remark(&format!("{why}: they are fitted on the day itself"));
+    }
     day.progress.step("models", "fitting", 1);
     let fit = tokio::task::spawn_blocking(move || fit(&sample, &params));
     let fit = fit.await.map_err(|e| JobError::Model(e.to_string()))??;
     day.progress.task_done();
     for (kind, bytes) in Kind::ALL.into_iter().zip(fit.detectors) {
-        fitted.push(store(kind.name(), bytes, fit.rows, format!("{params:?}")).await?);
+        fitted.push(store(kind.name(), bytes, rows, format!("{params:?}")).await?);
     }
-    fitted.push(store(BASELINE, fit.baseline, fit.rows, String::new()).await?);
-    Ok(Models {
+    fitted.push(store(BASELINE, fit.baseline, rows, String::new()).await?);
+    let scores = fit.scores;
+    let models = Models {
         fitted,
-        rows: fit.rows,
-        scores: fit.scores,
-    })
+        rows,
+        scores,
+    };
+    Ok((models, drift_rows))
 }
 
 /// A task a bucket that returns a state.
@@ -288,7 +282,6 @@ impl Fitted {
 }
 
 struct Fit {
-    rows: u64,
     detectors: [Vec<u8>; 3],
     baseline: Vec<u8>,
     scores: [Vec<f32>; 3],
@@ -302,7 +295,6 @@ fn fit(sample: &SampleState, params: &FitParams) -> Result<Fit, JobError> {
     let some = some_rows(&rows, d);
     let baseline = Baseline::of(some, d, &detectors).map_err(failed)?;
     Ok(Fit {
-        rows: keys.len() as u64,
         baseline: baseline.to_bytes(),
         scores: quantiled(&detectors, some, d)?,
         detectors: detectors.map(|d| d.to_bytes()),

@@ -18,6 +18,8 @@ mod bad_input;
 mod cloud;
 mod cluster;
 mod day;
+mod detectors;
+mod drift;
 #[cfg(unix)]
 mod faults;
 mod functions;

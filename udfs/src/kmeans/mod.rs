@@ -11,7 +11,9 @@
 //!
 //! **Modified distance.** Clusters differ in width, and a row three widths off a tight cluster is odder than one half a
 //! width off a loose one: [`Nearest`] also gives the distance divided by the crowd's spread. It helps explain a row; as
-//! a score it was worse on the same benchmarks (0.766), so [`KMeansModel::score`] is the plain distance. *Spread* is
+//! a score it is worse: mean AUROC over the nine sets 0.752 against 0.804 of the plain distance (32 clusters fitted on at
+//! most 16,384 rows, clipped at ten deviations, mean of three seeds; with 16 clusters 0.789 against 0.842, with 32 and
+//! every cluster a crowd 0.565 against 0.657). So [`KMeansModel::score`] is the plain distance. *Spread* is
 //! the root mean square distance of the members, drawn towards that of all rows as if [`PRIOR_ROWS`] rows of average
 //! distance belonged to the cluster too, so that a cluster of one does not divide by 0.
 //!

@@ -447,3 +447,67 @@ fn bad_parameters_and_data_are_named() {
     );
     assert!(Moments::new(0).is_err() && Moments::new(9000).is_err());
 }
+
+/// The angle between two lines, given unit vectors: by the part of one that is not along the other.
+fn angle(a: &[f32], b: &[f64]) -> f64 {
+    let along: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * b).sum();
+    let across: f64 = a
+        .iter()
+        .zip(b)
+        .map(|(a, b)| (f64::from(*a) - along * b).powi(2))
+        .sum();
+    across.sqrt().atan2(along.abs())
+}
+
+#[test]
+fn hard_columns_and_few_rows_still_give_the_components_of_a_dense_eigendecomposition() {
+    // Columns: correlated ones, one of a million times the scale, one of a millionth, a constant, a copy.
+    let hard = |count: usize| -> Vec<f32> {
+        let rows = data(count, 8);
+        rows.chunks(8)
+            .flat_map(|row| {
+                let mut row = row.to_vec();
+                row[2] *= 1e6;
+                row[3] *= 1e-6;
+                row[4] = 5.5;
+                row[5] = row[0];
+                row
+            })
+            .collect()
+    };
+    for (count, d) in [(2000, 8), (400, 8), (6, 8), (3, 8)] {
+        let raw = hard(count);
+        // As they are, and scaled as the detectors see them.
+        let mut scaled = vec![0.0; raw.len()];
+        let params = crate::scale::ScalerParams::default().check().unwrap();
+        let scaler = crate::scale::Scaler::fit(&raw, d, &params).unwrap();
+        scaler.transform(&raw, d, &mut scaled).unwrap();
+        for rows in [&raw, &scaled] {
+            let model = fit(rows, d, Components::Count(d));
+            let oracle = jacobi(&naive(rows, d).1, d);
+            let total = oracle[0].0;
+            let mut compared = 0;
+            for (i, (value, vector)) in oracle.iter().enumerate() {
+                assert!((model.explained_variance()[i] - value.max(0.0)).abs() < 1e-10 * total);
+                let gap = oracle
+                    .iter()
+                    .enumerate()
+                    .filter(|(j, _)| *j != i)
+                    .map(|(_, other)| (other.0 - value).abs())
+                    .fold(f64::INFINITY, f64::min);
+                // A direction is defined where its variance differs from every other's.
+                if gap > 1e-6 * total {
+                    compared += 1;
+                    let component = &model.components()[i * d..(i + 1) * d];
+                    let angle = angle(component, vector);
+                    assert!(angle < 1e-5, "{count} rows, component {i}: {angle}");
+                }
+            }
+            assert!(compared > 0, "{count} rows: nothing was compared");
+            let mut errors = vec![0.0; count];
+            let few = fit(rows, d, Components::Share(0.95));
+            few.score(rows, d, &mut errors).unwrap();
+            assert!(errors.iter().all(|error| error.is_finite()));
+        }
+    }
+}

@@ -1,0 +1,57 @@
+"""What scikit-learn makes of an outlier set: for tests/tests/it/detectors.rs.
+
+    outliers.py SET.parquet OUT_DIR
+
+A set has feature columns f0, f1, … or one list column `features`; missing values become the median.
+Writes, as little-endian float32, rows.f32 (raw features), scaled.f32 (standardised, clipped at 10 deviations, constant
+columns 0), forest1.f32 to forest5.f32 (minus score_samples of five
+seeds), pca.f32 (squared reconstruction errors of as
+few components as explain 95%, at least one left out), and prints JSON: features, components, and the least inertia of
+ten k-means runs with 8 and with 32 clusters.
+"""
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+
+
+def main(path, out):
+    table = pq.read_table(path)
+    names = [name for name in table.column_names if name != "is_outlier"]
+    if names == ["features"]:
+        rows = np.array(table["features"].to_pylist(), "f8")
+    else:
+        rows = np.stack([table[name].to_numpy() for name in names], 1)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        median = np.nan_to_num(np.nanmedian(rows, 0))
+    rows = np.where(np.isfinite(rows), rows, median).astype("<f4")
+    deviation = rows.astype("f8").std(0)
+    scaled = (rows - rows.astype("f8").mean(0)) / np.where(deviation > 0, deviation, 1)
+    scaled = np.where(deviation > 0, np.clip(scaled, -10, 10), 0).astype("<f4")
+    rows.tofile(out / "rows.f32")
+    scaled.tofile(out / "scaled.f32")
+    for seed in range(1, 6):
+        forest = IsolationForest(n_estimators=100, max_samples=min(256, len(rows)), random_state=seed).fit(rows)
+        (-forest.score_samples(rows)).astype("<f4").tofile(out / f"forest{seed}.f32")
+    exact = scaled.astype("f8")
+    explained = np.cumsum(PCA().fit(exact).explained_variance_ratio_)
+    components = min(int(np.searchsorted(explained, 0.95) + 1), rows.shape[1] - 1)
+    pca = PCA(n_components=components, svd_solver="full").fit(exact)
+    errors = ((exact - pca.inverse_transform(pca.transform(exact))) ** 2).sum(1)
+    errors.astype("<f4").tofile(out / "pca.f32")
+    inertia = {
+        str(k): min(KMeans(k, n_init=1, random_state=seed).fit(exact).inertia_ for seed in range(10)) for k in (8, 32)
+    }
+    print(json.dumps({"features": rows.shape[1], "components": components, "inertia": inertia}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
