@@ -18,6 +18,12 @@
 //! 0.56. An extended forest wins where clusters lie diagonally (`satellite`), loses clearly where few features matter
 //! (`annthyroid`, `forest_cover`), sees scale, and is about ten times slower or more; so level 0 is the default.
 //!
+//! **Measured**, AUROC over 10 seeds (`gleaner evaluate outliers`), standard and fully extended, against the table of
+//! `linkedin/isolation-forest` (in brackets the difference in its standard errors): annthyroid 0.823 (+1.5) and 0.652
+//! (+2.0), breastw 0.9869 (+0.8) and 0.9838 (+0.4), cardio 0.927 (−0.3) and 0.928 (−1.7), `forest_cover` 0.871 (−1.2)
+//! and 0.667 (−1.7), http 0.9997 (−0.3) and 0.9935 (−1.8), mammography 0.863 (−0.6) and 0.868 (+2.8), pima 0.672 (+0.8)
+//! and 0.644 (0.0), satellite 0.701 (−1.7) and 0.726 (+0.3), shuttle 0.9968 (−1.0) and 0.9933 (−0.4).
+//!
 //! **Determinism.** The forest is a function of the sample alone. Each tree takes the rows of smallest
 //! `hash(tree, key)`, so the sample's order does not matter; each tree has a random stream of its own.
 //!
