@@ -30,7 +30,11 @@ impl Quota {
                 clippy::cast_sign_loss,
                 reason = "a share of a day's lines, far below 2^53"
             )]
-            Self::Share(share) => ((share * lines as f64).ceil() as u64).min(lines),
+            Self::Share(share) => {
+                // 7% of 100 lines are 7.000000000000001 in floating point, and 7 lines.
+                let exact = share * lines as f64 * (1.0 - 1e-12);
+                (exact.ceil() as u64).min(lines)
+            }
         }
     }
 }
@@ -244,6 +248,17 @@ mod tests {
         assert_eq!(Quota::Share(0.005).of(50_000_000), 250_000);
         assert_eq!(Quota::Share(0.005).of(1), 1);
         assert_eq!(Quota::Count(9).of(3), 3);
+    }
+
+    #[test]
+    fn a_whole_percentage_of_hundreds_is_exact() {
+        for percent in 1..=100_u64 {
+            let quota: Quota = format!("{percent}%").parse().unwrap_or(Quota::Count(0));
+            for hundreds in [1, 3, 17, 12_345, 500_000, 10_000_000] {
+                assert_eq!(quota.of(100 * hundreds), percent * hundreds, "{percent}%");
+                assert_eq!(quota.of(100 * hundreds + 1), percent * hundreds + 1);
+            }
+        }
     }
 
     #[test]

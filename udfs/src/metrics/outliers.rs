@@ -116,15 +116,19 @@ pub fn outlier_scores(
         IForestModel::fit(&keys, &sample, d, &params.check()?)?.score(&rows, d, &mut scores)?;
         return Ok(scores);
     }
-    let scaled = |rows: &[f32]| {
-        let mut scaled = vec![0.0; rows.len()];
-        scaler.transform(rows, d, &mut scaled).map(|()| scaled)
+    let standardised = |rows: &[f32]| {
+        let mut out = vec![0.0; rows.len()];
+        scaler.transform(rows, d, &mut out).map(|()| out)
     };
-    let inputs = scaled(&sample)?;
+    let inputs = standardised(&sample)?;
     if detector == Evaluated::Pca {
         let mut moments = Moments::new(d)?;
         moments.add(&inputs, d)?;
-        PcaModel::fit(&moments, &params.pca.check()?)?.score(&scaled(rows)?, d, &mut scores)?;
+        PcaModel::fit(&moments, &params.pca.check()?)?.score(
+            &standardised(rows)?,
+            d,
+            &mut scores,
+        )?;
     } else {
         let few = &inputs[..inputs.len().min(params.kmeans_rows * d)];
         let kmeans = KMeansParams {
@@ -132,7 +136,7 @@ pub fn outlier_scores(
             seed,
             ..params.kmeans
         };
-        KMeansModel::fit(few, d, &kmeans.check()?)?.score(&scaled(rows)?, d, &mut scores)?;
+        KMeansModel::fit(few, d, &kmeans.check()?)?.score(&standardised(rows)?, d, &mut scores)?;
     }
     Ok(scores)
 }

@@ -1,5 +1,10 @@
 //! How well scores rank labelled rows.
 
+/// Whether two values, none of them NaN, are equal; `-0.0` is `0.0`.
+pub(super) fn same(a: f32, b: f32) -> bool {
+    a.partial_cmp(&b) == Some(std::cmp::Ordering::Equal)
+}
+
 /// Groups of equal scores, best first: (outliers, rows) of each. `None` where a score is NaN or the lengths differ.
 fn groups(scores: &[f32], outlier: &[bool]) -> Option<Vec<(u64, u64)>> {
     if scores.len() != outlier.len() || scores.iter().any(|score| score.is_nan()) {
@@ -10,9 +15,9 @@ fn groups(scores: &[f32], outlier: &[bool]) -> Option<Vec<(u64, u64)>> {
         .copied()
         .zip(outlier.iter().copied())
         .collect();
-    // `-0.0` and `0.0` are one score: `==` decides, and the order of the two does not matter.
+    // `-0.0` and `0.0` are one score, and the order of the two does not matter.
     order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-    let groups = order.chunk_by(|a, b| a.0 == b.0).map(|group| {
+    let groups = order.chunk_by(|a, b| same(a.0, b.0)).map(|group| {
         let outliers = group.iter().filter(|(_, outlier)| *outlier).count();
         (outliers as u64, group.len() as u64)
     });
@@ -64,7 +69,7 @@ pub fn rank_correlation(a: &[f32], b: &[f32]) -> Option<f64> {
         return None;
     }
     let (a, b) = (mean_ranks(a), mean_ranks(b));
-    let mean = (a.len() as f64 + 1.0) / 2.0;
+    let mean = f64::midpoint(a.len() as f64, 1.0);
     let product = |x: &[f64], y: &[f64]| -> f64 {
         x.iter()
             .zip(y)
@@ -81,8 +86,8 @@ fn mean_ranks(values: &[f32]) -> Vec<f64> {
     order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let mut ranks = vec![0.0; values.len()];
     let mut before = 0;
-    for group in order.chunk_by(|a, b| a.0 == b.0) {
-        let rank = before as f64 + (group.len() as f64 + 1.0) / 2.0;
+    for group in order.chunk_by(|a, b| same(a.0, b.0)) {
+        let rank = before as f64 + f64::midpoint(group.len() as f64, 1.0);
         for (_, place) in group {
             ranks[*place] = rank;
         }

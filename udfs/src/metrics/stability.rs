@@ -1,5 +1,7 @@
 //! The population stability index: how far values have moved from those of another day.
 
+use super::ranking::same;
+
 /// From this index on values count as drifted: the customary border between "moderate" and "large" (Siddiqi 2006).
 pub const DRIFTED: f64 = 0.25;
 
@@ -40,7 +42,7 @@ impl Deciles {
             .filter_map(|decile| sorted.get((decile * sorted.len() / 10).saturating_sub(1)))
             .copied()
             .collect();
-        cuts.dedup_by(|a, b| a == b);
+        cuts.dedup_by(|a, b| same(*a, *b));
         let mut deciles = Self {
             counts: vec![],
             cuts,

@@ -480,8 +480,8 @@ fn hard_columns_and_few_rows_still_give_the_components_of_a_dense_eigendecomposi
         // As they are, and scaled as the detectors see them.
         let mut scaled = vec![0.0; raw.len()];
         let params = crate::scale::ScalerParams::default().check().unwrap();
-        let scaler = crate::scale::Scaler::fit(&raw, d, &params).unwrap();
-        scaler.transform(&raw, d, &mut scaled).unwrap();
+        let fitted = crate::scale::Scaler::fit(&raw, d, &params).unwrap();
+        fitted.transform(&raw, d, &mut scaled).unwrap();
         for rows in [&raw, &scaled] {
             let model = fit(rows, d, Components::Count(d));
             let oracle = jacobi(&naive(rows, d).1, d);

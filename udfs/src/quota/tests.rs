@@ -42,6 +42,23 @@ fn it_is_the_head_of_the_sorted_rows_with_ties_by_hash() {
 }
 
 #[test]
+fn half_a_percent_of_two_million_rows_is_exact_although_thousands_tie_at_the_border() {
+    let rows = rows(2_000_000);
+    let n = 10_000;
+    let mut merged = of(n, &[]);
+    for bucket in rows.chunks(131_072) {
+        let state = QuotaState::from_bytes(&of(n, bucket).to_bytes()).unwrap();
+        merged.merge(&state).unwrap();
+    }
+    let mut sorted = rows;
+    sorted.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    assert_eq!(sorted[n - 1].0.to_bits(), sorted[n].0.to_bits(), "a tie");
+    let quota = merged.finish();
+    assert_eq!(quota.len(), n);
+    assert!(quota.rows().eq(sorted[..n].iter().copied()));
+}
+
+#[test]
 fn every_split_and_merge_order_gives_the_same_bytes() {
     let rows = rows(2000);
     for n in [0, 1, 50, 3000] {
