@@ -315,8 +315,8 @@ pub(super) fn quantiled(
     let mut scores = [const { vec![] }; 3];
     for (detector, quantiles_of) in detectors.iter().zip(&mut scores) {
         let mut values = vec![0.0; rows.len() / d.max(1)];
-        let scored = detector.score(rows, d, &mut values);
-        scored.map_err(|e| JobError::Model(e.to_string()))?;
+        let done = detector.score(rows, d, &mut values);
+        done.map_err(|e| JobError::Model(e.to_string()))?;
         *quantiles_of = quantiles(values);
     }
     Ok(scores)
