@@ -14,11 +14,11 @@ trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 first=$((20000 + RANDOM % 20000))
 for n in 1 2; do
     port=$((first + 10 * n))
-    "$bin/gleaner-scheduler" --bind 127.0.0.1:$port &
+    "$bin/gleaner-scheduler" --bind 127.0.0.1:$port 2>>"$work/cluster.log" &
     sleep 1
     for core in $(seq 0 $((n - 1))); do
         taskset -c "$core" "$bin/gleaner-executor" --scheduler 127.0.0.1:$port --bind 127.0.0.1:$((port + 1 + core)) \
-            --slots 1 --work-dir "$work/work-$n-$core" &
+            --slots 1 --work-dir "$work/work-$n-$core" 2>>"$work/cluster.log" &
     done
 done
 sleep 2
