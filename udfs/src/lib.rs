@@ -12,6 +12,7 @@ pub mod kmeans;
 pub mod learner;
 pub mod metrics;
 pub mod model_cache;
+mod panel;
 pub mod pca;
 pub mod quota;
 pub mod rng;

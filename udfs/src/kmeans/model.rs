@@ -178,7 +178,10 @@ impl KMeansModel {
     }
 
     fn locate(&self, row: &[f32]) -> Nearest {
-        let (crowd, squared) = self.crowds.nearest(row);
+        self.located(self.crowds.nearest(row))
+    }
+
+    fn located(&self, (crowd, squared): (usize, f32)) -> Nearest {
         let cluster = self.crowd_clusters[crowd];
         let distance = squared.sqrt();
         Nearest {
@@ -220,9 +223,8 @@ impl KMeansModel {
         same_size(KIND, "features a row", self.dimension(), d)?;
         let count = row_count(KIND, rows.len(), d)?;
         same_size(KIND, "scores", count, out.len())?;
-        for (row, out) in rows.chunks_exact(d).zip(out) {
-            *out = of(self.locate(row));
-        }
+        self.crowds
+            .each_nearest(rows, |row, near| out[row] = of(self.located(near)));
         Ok(())
     }
 

@@ -66,15 +66,15 @@ impl KMeansPartial {
         same_size(KIND, "clusters", self.k, centroids.len())?;
         same_size(KIND, "features a row", self.d, centroids.dimension())?;
         row_count(KIND, rows.len(), self.d)?;
-        for row in rows.chunks_exact(self.d) {
-            let (cluster, squared) = centroids.nearest(row);
+        centroids.each_nearest(rows, |row, (cluster, squared)| {
             self.counts[cluster] += 1;
             self.inertias[cluster] += f64::from(squared);
+            let row = &rows[row * self.d..(row + 1) * self.d];
             for (sum, value) in self.sums[cluster * self.d..].iter_mut().zip(row) {
                 *sum += f64::from(*value);
             }
             seen(cluster, squared);
-        }
+        });
         Ok(())
     }
 

@@ -1,7 +1,11 @@
 //! The fitted PCA: fit, reconstruction error, residuals, bytes.
 
+use pulp::bytemuck::cast_slice;
+use pulp::{Arch, Simd, WithSimd};
+
 use super::{Components, KIND, Moments, PcaParams, VERSION, symmetric_eigen};
 use crate::learner::{Checked, LearnerError, open, row_count, same_size, seal};
+use crate::panel::{LANES, Line, VECTORS, fill};
 use gleaner_proto::learners as wire;
 
 /// A fitted PCA.
@@ -109,9 +113,10 @@ impl PcaModel {
     pub fn residuals(&self, row: &[f32], out: &mut [f32]) -> Result<(), LearnerError> {
         same_size(KIND, "features a row", self.dimension(), row.len())?;
         same_size(KIND, "residuals", self.dimension(), out.len())?;
-        self.subtract_projection(row, out);
-        for residual in out {
-            *residual *= *residual;
+        let mut scratch = self.scratch();
+        self.project(row, &mut scratch);
+        for (out, line) in out.iter_mut().zip(&scratch.panel) {
+            *out = line[0] * line[0];
         }
         Ok(())
     }
@@ -135,27 +140,29 @@ impl PcaModel {
         same_size(KIND, "features a row", self.dimension(), d)?;
         let count = row_count(KIND, rows.len(), d)?;
         same_size(KIND, "scores", count, out.len())?;
-        let mut residual = vec![0.0; d];
-        for (row, error) in rows.chunks_exact(d).zip(out) {
-            self.subtract_projection(row, &mut residual);
-            *error = dot(&residual, &residual);
+        let mut scratch = self.scratch();
+        for (rows, out) in rows.chunks(LANES * d).zip(out.chunks_mut(LANES)) {
+            let errors = self.project(rows, &mut scratch);
+            out.copy_from_slice(&errors[..out.len()]);
         }
         Ok(())
     }
 
-    /// `out = c − Σ (w·c) w`. The residual itself, and not `|c|² − |Wc|²`, in which a small error would drown.
-    fn subtract_projection(&self, row: &[f32], out: &mut [f32]) {
-        for ((out, value), mean) in out.iter_mut().zip(row).zip(&self.mean) {
-            *out = value - mean;
+    fn scratch(&self) -> Scratch {
+        Scratch {
+            panel: vec![[0.0; LANES]; self.dimension()],
+            along: vec![[0.0; LANES]; self.n_components()],
         }
-        // One after another on what is left (modified Gram–Schmidt), which for orthogonal components is the same and
-        // loses less.
-        for component in self.components.chunks_exact(self.dimension()) {
-            let along = dot(component, out);
-            for (out, weight) in out.iter_mut().zip(component) {
-                *out -= along * weight;
-            }
-        }
+    }
+
+    /// Leaves the residuals `c − Σ (w·c) w` of up to [`LANES`] rows in the panel; returns their squared lengths. The residual
+    /// itself, and not `|c|² − |Wc|²`, in which a small error would drown.
+    fn project(&self, rows: &[f32], scratch: &mut Scratch) -> Line {
+        fill(&mut scratch.panel, rows);
+        Arch::new().dispatch(Projection {
+            model: self,
+            scratch,
+        })
     }
 
     /// Bytes: `4d` a component.
@@ -209,23 +216,115 @@ impl PcaModel {
     }
 }
 
-/// A dot product in 16 fixed lanes: as fast as vector instructions allow, and the same sum on every processor.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a_blocks, a_rest) = a.as_chunks::<16>();
-    let (b_blocks, b_rest) = b.as_chunks::<16>();
-    let mut lanes = [0.0_f32; 16];
-    for (a, b) in a_blocks.iter().zip(b_blocks) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * b;
+/// Rows, one a lane, and what they measure along each component.
+struct Scratch {
+    panel: Vec<Line>,
+    along: Vec<Line>,
+}
+
+struct Projection<'a> {
+    model: &'a PcaModel,
+    scratch: &'a mut Scratch,
+}
+
+impl WithSimd for Projection<'_> {
+    type Output = Line;
+
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "it must be compiled with its caller's instruction set"
+    )]
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        let Scratch { panel, along } = self.scratch;
+        let d = self.model.dimension();
+        let components = &self.model.components;
+        for (line, mean) in panel.iter_mut().zip(&self.model.mean) {
+            for value in line {
+                *value -= mean;
+            }
         }
+        let mut errors = [0.0; LANES];
+        let span = VECTORS * S::F32_LANES;
+        for first in (0..LANES).step_by(span) {
+            let lanes = first..first + span;
+            // Two at a time, so that a vector of values is loaded once for both.
+            for (components, along) in components.chunks(2 * d).zip(along.chunks_mut(2)) {
+                let (one, two) = components.split_at(d);
+                let two = if two.is_empty() { one } else { two };
+                let mut sums = [[simd.splat_f32s(0.0); VECTORS]; 2];
+                for ((line, one), two) in panel.iter().zip(one).zip(two) {
+                    let values: &[S::f32s] = cast_slice(&line[lanes.clone()]);
+                    let weights = [simd.splat_f32s(*one), simd.splat_f32s(*two)];
+                    for (sums, weight) in sums.iter_mut().zip(weights) {
+                        for (sum, value) in sums.iter_mut().zip(values) {
+                            *sum = simd.mul_add_f32s(weight, *value, *sum);
+                        }
+                    }
+                }
+                for (along, sums) in along.iter_mut().zip(&sums) {
+                    along[lanes.clone()].copy_from_slice(cast_slice(sums));
+                }
+            }
+            let mut lengths = [simd.splat_f32s(0.0); VECTORS];
+            for (feature, lines) in panel.chunks_mut(2).enumerate() {
+                let feature = 2 * feature;
+                let mut rest = [[simd.splat_f32s(0.0); VECTORS]; 2];
+                for (rest, line) in rest.iter_mut().zip(&*lines) {
+                    rest.copy_from_slice(cast_slice(&line[lanes.clone()]));
+                }
+                for (component, along) in components.chunks_exact(d).zip(&*along) {
+                    let along: &[S::f32s] = cast_slice(&along[lanes.clone()]);
+                    for (rest, weight) in rest.iter_mut().zip(&component[feature..]) {
+                        let weight = simd.splat_f32s(*weight);
+                        for (rest, along) in rest.iter_mut().zip(along) {
+                            *rest = simd.negate_mul_add_f32s(weight, *along, *rest);
+                        }
+                    }
+                }
+                for (line, rest) in lines.iter_mut().zip(&rest) {
+                    line[lanes.clone()].copy_from_slice(cast_slice(rest));
+                    for (length, rest) in lengths.iter_mut().zip(rest) {
+                        *length = simd.mul_add_f32s(*rest, *rest, *length);
+                    }
+                }
+            }
+            errors[lanes].copy_from_slice(cast_slice(&lengths));
+        }
+        errors
     }
-    for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
-        *lane += a * b;
-    }
-    lanes.iter().sum()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "rows are scored in f32")]
 fn narrow(values: &[f64]) -> Vec<f32> {
     values.iter().map(|value| *value as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::panel::tests::rough;
+
+    #[test]
+    fn every_processor_finds_the_same_errors_to_the_bit() {
+        for (kept, d) in [(1, 2), (3, 5), (50, 101)] {
+            let model = PcaModel {
+                rows: 1,
+                total_variance: 1.0,
+                mean: rough(d),
+                explained_variance: vec![1.0; kept],
+                components: rough(kept * d),
+            };
+            let errors = |arch: Arch| {
+                let mut scratch = model.scratch();
+                fill(&mut scratch.panel, &rough(LANES * d));
+                let errors = arch.dispatch(Projection {
+                    model: &model,
+                    scratch: &mut scratch,
+                });
+                errors.map(f32::to_bits)
+            };
+            assert_eq!(errors(Arch::new()), errors(Arch::Scalar));
+        }
+    }
 }

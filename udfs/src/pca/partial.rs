@@ -1,5 +1,8 @@
 //! Count, mean and co-moments: the mergeable half of PCA.
 
+use pulp::bytemuck::cast_slice;
+use pulp::{Arch, Simd, WithSimd};
+
 use super::{KIND, VERSION};
 use crate::learner::{LearnerError, open, row_count, same_size, seal, to_u32, to_usize};
 use gleaner_proto::learners as wire;
@@ -122,17 +125,19 @@ impl Moments {
             *sum /= count as f64;
         }
         let mut comoment = vec![0.0; self.comoment.len()];
-        // Four rows at a time: the triangle is read and written once for four products.
-        let mut centred = vec![0.0; 4 * d];
-        for rows in rows.chunks(4 * d) {
-            centred.fill(0.0);
-            for (row, centred) in rows.chunks_exact(d).zip(centred.chunks_exact_mut(d)) {
-                for ((out, value), mean) in centred.iter_mut().zip(row).zip(&mean) {
-                    *out = f64::from(*value) - mean;
-                }
+        let width = d.next_multiple_of(COLUMNS);
+        let mut centred = vec![0.0; count * width];
+        for (row, centred) in rows.chunks_exact(d).zip(centred.chunks_exact_mut(width)) {
+            for ((out, value), mean) in centred.iter_mut().zip(row).zip(&mean) {
+                *out = f64::from(*value) - mean;
             }
-            add_outer_products(&centred, d, &mut comoment);
         }
+        Arch::new().dispatch(OuterProducts {
+            rows: &centred,
+            width,
+            d,
+            packed: &mut comoment,
+        });
         self.chan(count as u64, &mean, &comoment);
     }
 
@@ -250,24 +255,90 @@ impl Moments {
     }
 }
 
-/// Adds `xᵢ·xⱼ` of four rows to each place of the packed upper triangle. Plain loops in a fixed order rather than a
-/// tuned matrix product, whose rounding depends on the processor it finds.
-fn add_outer_products(rows: &[f64], d: usize, packed: &mut [f64]) {
-    let (first, others) = rows.split_at(d);
-    let (second, others) = others.split_at(d);
-    let (third, fourth) = others.split_at(d);
-    let mut rest = packed;
-    for i in 0..d {
-        let (line, below) = std::mem::take(&mut rest).split_at_mut(d - i);
-        rest = below;
-        let by = [first[i], second[i], third[i], fourth[i]];
-        let values = first[i..]
-            .iter()
-            .zip(&second[i..])
-            .zip(&third[i..])
-            .zip(&fourth[i..]);
-        for (sum, (((first, second), third), fourth)) in line.iter_mut().zip(values) {
-            *sum += (by[0] * first + by[1] * second) + (by[2] * third + by[3] * fourth);
+/// Features of a tile's side, and what the other side is a multiple of.
+const LINES: usize = 4;
+const COLUMNS: usize = 8;
+
+/// Sums `xᵢ·xⱼ` of all rows into each place of the packed upper triangle, a tile of it at a time, so that a tile's sums stay
+/// in registers. The rows are summed in their order with one rounding a step: the same on every processor, unlike a
+/// tuned matrix product.
+struct OuterProducts<'a> {
+    /// Row-major, `width` numbers a row, of which the first `d` count.
+    rows: &'a [f64],
+    width: usize,
+    d: usize,
+    packed: &'a mut [f64],
+}
+
+impl WithSimd for OuterProducts<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "it must be compiled with its caller's instruction set"
+    )]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let span = 2 * S::F64_LANES;
+        let mut start = 0;
+        for first in (0..self.d).step_by(LINES) {
+            for column in (first / span * span..self.d).step_by(span) {
+                let mut sums = [[simd.splat_f64s(0.0); 2]; LINES];
+                for row in self.rows.chunks_exact(self.width) {
+                    let values: &[S::f64s] = cast_slice(&row[column..column + span]);
+                    for (sums, by) in sums.iter_mut().zip(&row[first..first + LINES]) {
+                        let by = simd.splat_f64s(*by);
+                        for (sum, value) in sums.iter_mut().zip(values) {
+                            *sum = simd.mul_add_f64s(by, *value, *sum);
+                        }
+                    }
+                }
+                let mut line = start;
+                for (i, sums) in (first..self.d).zip(&sums) {
+                    let sums: &[f64] = cast_slice(sums);
+                    for (j, sum) in (column..self.d).zip(sums) {
+                        if j >= i {
+                            self.packed[line + j - i] += sum;
+                        }
+                    }
+                    line += self.d - i;
+                }
+            }
+            start += (first..self.d.min(first + LINES))
+                .map(|i| self.d - i)
+                .sum::<usize>();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::panel::tests::rough;
+
+    #[test]
+    fn every_processor_sums_the_same_products_to_the_bit() {
+        for d in [1_usize, 3, 8, 13, 100] {
+            let width = d.next_multiple_of(COLUMNS);
+            let rows: Vec<f64> = rough(50 * width).into_iter().map(f64::from).collect();
+            let sums = |arch: Arch| {
+                let mut packed = vec![0.0; d * (d + 1) / 2];
+                arch.dispatch(OuterProducts {
+                    rows: &rows,
+                    width,
+                    d,
+                    packed: &mut packed,
+                });
+                packed
+            };
+            let fast = sums(Arch::new());
+            let bits = |sums: &[f64]| sums.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&fast), bits(&sums(Arch::Scalar)));
+            let last: f64 = rows
+                .chunks_exact(width)
+                .map(|row| row[d - 1] * row[d - 1])
+                .sum();
+            assert!((fast[fast.len() - 1] - last).abs() < 1e-9 * last);
         }
     }
 }
