@@ -5,8 +5,7 @@
 //! earlier day has changed.
 //!
 //! Token frequencies are the day's own with every choice: they describe a day, and features like the rarity of a line's
-//! words are relative to it. With those of another day every word that is new today would count as a drift (on made
-//! telemetry: an index of 6.1 for `idf_max`), and the detectors would never be reused.
+//! words are relative to it. With those of another day every word that is new today would count as a drift.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

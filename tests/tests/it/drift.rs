@@ -37,6 +37,23 @@ fn models(warehouse: &str, day: &str) -> Vec<serde_json::Value> {
     query(warehouse, &sql)
 }
 
+/// Another day of the same fleet, of another size.
+#[test]
+fn an_ordinary_next_day_has_not_drifted() {
+    let dir = Dir::new();
+    let telemetry = dir.synth("telemetry", &["--lines", "9000", "--days", "2"]);
+    let warehouse = dir.join("warehouse");
+    let args = ["--to", "2025-01-02", "--models", "refit-if-drifted"];
+    run(&telemetry, &warehouse, &args);
+    let moved = query(
+        &warehouse,
+        "SELECT kind, name, psi FROM drift WHERE drifted",
+    );
+    assert!(moved.is_empty(), "{moved:?}");
+    let first = models(&warehouse, "2025-01-01");
+    assert_eq!(models(&warehouse, "2025-01-02"), first);
+}
+
 #[test]
 fn a_day_like_the_one_before_reuses_its_models_and_a_rerun_changes_nothing() {
     let dir = Dir::new();

@@ -150,12 +150,12 @@ catalog! {
     Characters non_ascii_count: "characters beyond ASCII", "chars", 0.0..f32::INFINITY, None, RO;
     Characters case_alternation_rate: "neighbouring letters whose case differs / letters", "share", 0.0..1.0, Some("T1027.010"), AT;
     Characters distinct_char_ratio: "distinct characters / commandline_len", "share", 0.0..1.0, None, AT;
-    Corpus idf_mean: "mean idf of the distinct words", "ln", 0.0..64.0, None, AT;
-    Corpus idf_max: "highest idf of a word", "ln", 0.0..64.0, None, AT;
-    Corpus document_frequency_min: "lowest document frequency of a word / documents", "share", 0.0..1.0, None, AT;
+    Corpus idf_mean: "mean idf of the distinct words; that of a word of one line is 1", "ratio", 0.0..64.0, None, AT;
+    Corpus idf_max: "highest idf of a word; that of a word of one line is 1", "ratio", 0.0..64.0, None, AT;
+    Corpus document_frequency_min: "lowest document frequency of a word / documents, at least 0.001", "share", 0.0..1.0, None, AT;
     Corpus unseen_word_share: "distinct words in no document / distinct words", "share", 0.0..1.0, None, AT;
     Corpus rare_word_share: "distinct words in one document or none / distinct words", "share", 0.0..1.0, None, AT;
-    Corpus tfidf_norm: "L2 norm of count x idf over the distinct words", "ln", 0.0..f32::INFINITY, None, AT;
+    Corpus tfidf_norm: "L2 norm of count x idf over the distinct words", "ratio", 0.0..f32::INFINITY, None, AT;
     Corpus transition_log2_mean: "mean log2 probability of a byte after the four before it", "bits a byte", -40.0..0.0, None, AM;
     Corpus token_count_for: "occurrences of the token for", "tokens", 0.0..f32::INFINITY, None, SP;
     Corpus token_count_netsh: "occurrences of the token netsh", "tokens", 0.0..f32::INFINITY, None, SP;

@@ -29,6 +29,9 @@ mod slots;
 
 use slots::{CORPUS, COUNTERS, DENSITY, ENTROPY, LENGTH, SINGLE, SPLUNK, UPPER_ALPHA, group_slot};
 
+/// The least share of the lines that tells how rare a word is: below it, idf tells more.
+const RAREST: f64 = 0.001;
+
 /// Shannon entropy of a line, bits a character.
 #[must_use]
 pub fn entropy(line: &str) -> f32 {
@@ -292,9 +295,12 @@ impl Featurizer {
     fn corpus(&mut self, line: &str, frequencies: &DocumentFrequencies, row: &mut Row) {
         let (mut distinct, mut unseen, mut rare) = (0_u32, 0, 0);
         let (mut lowest, mut sum, mut highest, mut squares) = (u32::MAX, 0.0_f64, 0.0_f32, 0.0_f64);
+        // Most lines have a word of their own: its idf, or its share of the lines, would tell how many lines the day has, and
+        // no model would fit another day. So idf is relative to it, and shares below a thousandth are one.
+        let own = frequencies.idf(1);
         each_distinct(&mut self.scan.words, |hash, count| {
             let frequency = frequencies.document_frequency(hash);
-            let idf = frequencies.idf(frequency);
+            let idf = frequencies.idf(frequency) / own;
             distinct += 1;
             unseen += u32::from(frequency == 0);
             rare += u32::from(frequency <= 1);
@@ -314,7 +320,7 @@ impl Featurizer {
             row.set(Slot::idf_max, highest);
             row.set(
                 Slot::document_frequency_min,
-                (f64::from(lowest) / documents).min(1.0) as f32,
+                (f64::from(lowest) / documents).clamp(RAREST, 1.0) as f32,
             );
             row.set(Slot::unseen_word_share, share(unseen, distinct));
             row.set(Slot::rare_word_share, share(rare, distinct));
