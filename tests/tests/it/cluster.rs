@@ -74,6 +74,10 @@ fn a_cluster_gives_the_same_digest_as_this_process() {
     let again = tasks.iter().find(|(_, n)| **n > 1);
     assert_eq!(again, None, "a job with more than one task");
 
+    // A setting has nothing to show, and is none.
+    let set = "SET datafusion.execution.batch_size = 100";
+    assert_eq!(on_cluster(set), "");
+
     // A plan that might not fit into a poll's answer is refused; a long one works.
     let long = |bytes: usize| {
         format!("SELECT count(*) AS n FROM commands WHERE command_line = repeat('x', {bytes})")

@@ -73,7 +73,7 @@ fn an_executor_dies() {
         ];
         let source = alone.synth("telemetry", &size);
         let expected = alone.join("alone");
-        let to = format!("2025-01-0{days}");
+        let to = format!("2025-01-{days:0>2}");
         let took = |warehouse: &str, more: &[&str]| {
             let started = Instant::now();
             run(&source, warehouse, &[&["--to", &to], more].concat());

@@ -79,13 +79,32 @@ async fn the_write_node_survives_both_codecs() {
     assert_eq!(manifest(&batches[0]).1, 3);
 }
 
+/// A scheduler's session, for a client that asks for so many partitions.
+fn scheduler(partitions: usize, shuffles: bool) -> SessionContext {
+    let config = session::config().with_target_partitions(partitions);
+    let runtime = session::runtime(1 << 28).unwrap();
+    let planner = Planner::Scheduler { shuffles };
+    SessionContext::new_with_state(session::state(config, runtime, planner).unwrap())
+}
+
+#[tokio::test]
+async fn shuffles_are_for_clients_that_ask_for_partitions_where_the_scheduler_allows_them() {
+    for (partitions, shuffles, whole) in [(8, true, false), (8, false, true), (1, true, true)] {
+        let ctx = scheduler(partitions, shuffles);
+        let sql = "SELECT n, count(*) FROM (VALUES (1), (2)) AS t (n) GROUP BY n";
+        let plan = ctx.sql(sql).await.unwrap();
+        let plan = plan.create_physical_plan().await.unwrap();
+        let is_whole = plan.name() == "GleanerWholeExec";
+        assert_eq!(
+            is_whole, whole,
+            "{partitions} partitions, shuffles {shuffles}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_plan_of_several_partitions_is_one_leaf_and_whole_after_its_bytes() {
-    let config = session::config().with_target_partitions(8);
-    let planner = Planner::Scheduler { shuffles: false };
-    let runtime = session::runtime(1 << 28).unwrap();
-    let state = session::state(config, runtime, planner).unwrap();
-    let ctx = SessionContext::new_with_state(state);
+    let ctx = scheduler(8, false);
     let values: Vec<String> = (0..1000).map(|i| format!("({i})")).collect();
     let sql = format!(
         "SELECT n, count(*) FROM (VALUES {}) AS t (n) GROUP BY n",

@@ -100,6 +100,36 @@ fn a_day_over_s3_is_the_day_on_disk() {
 }
 
 #[test]
+fn a_prefix_with_a_doctors_leavings_is_free_and_with_other_files_is_not() {
+    let Some(server) = server() else { return };
+    let dir = Dir::new();
+    let env = env(&server);
+    let telemetry = dir.synth("telemetry", &["--lines", "300"]);
+    dir.write("left/_doctor/chance/trial", "x");
+    server.upload(dir.join("left").as_ref(), "free");
+    server.upload(dir.join("left").as_ref(), "taken");
+    dir.write("other/notes.txt", "x");
+    server.upload(dir.join("other").as_ref(), "taken");
+    let run = |warehouse: &str| {
+        let to = format!("s3://gleaner/{warehouse}");
+        let args = [
+            "run",
+            "--date",
+            DAY,
+            "--telemetry",
+            &telemetry,
+            "--warehouse",
+            &to,
+        ];
+        gleaner(&env, &[&args[..], &["--through", "commands"]].concat())
+    };
+    let (good, _, said) = run("free");
+    assert!(good, "{said}");
+    let (good, _, said) = run("taken");
+    assert!(!good && said.contains("it holds other files"), "{said}");
+}
+
+#[test]
 fn a_cluster_computes_a_day_from_s3_to_s3() {
     let Some(server) = server() else { return };
     let dir = Dir::new();
