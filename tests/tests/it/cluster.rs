@@ -77,6 +77,7 @@ fn a_cluster_gives_the_same_digest_as_this_process() {
     // A setting has nothing to show, and is none.
     let set = "SET datafusion.execution.batch_size = 100";
     assert_eq!(on_cluster(set), "");
+    assert_eq!(succeeds(&["sql", set]), "");
 
     // A plan that might not fit into a poll's answer is refused; a long one works.
     let long = |bytes: usize| {
