@@ -13,6 +13,8 @@ use gleaner_udfs::iforest::{IForestModel, IsolationForestParams};
 use gleaner_udfs::kmeans::{Centroids, KMeansModel, KMeansParams};
 use gleaner_udfs::pca::{Components, Moments, PcaModel, PcaParams};
 use gleaner_udfs::rng::SplitMix64;
+use gleaner_udfs::sketch::document_frequency::DocumentFrequencies;
+use gleaner_udfs::text::canonical::template_hash;
 use gleaner_udfs::text::catalog::N_FEATURES;
 use gleaner_udfs::text::context::Context;
 use gleaner_udfs::text::features::Featurizer;
@@ -117,12 +119,37 @@ fn main() {
     if let Some(file) = file {
         let text = std::fs::read_to_string(file).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        let (mut featurizer, mut row) = (Featurizer::new(), vec![0.0; N_FEATURES]);
-        measure("cmd_features", lines.len(), 0.0, || {
+        measure("cmd_template", lines.len(), 0.0, || {
             for line in &lines {
-                featurizer.compute(line, &Context::default(), None, &mut row);
-                black_box(&row);
+                black_box(template_hash(line));
             }
         });
+        let mut corpus = DocumentFrequencies::new();
+        measure("cmd_frequencies", lines.len(), 0.0, || {
+            corpus = DocumentFrequencies::new();
+            for line in &lines {
+                corpus.add_line(line);
+            }
+        });
+        let (mut featurizer, mut row) = (Featurizer::new(), vec![0.0; N_FEATURES]);
+        let context = Context {
+            image: Some(r"C:\Windows\System32\cmd.exe"),
+            parent_image: Some(r"C:\Windows\explorer.exe"),
+            original_file_name: Some("Cmd.Exe"),
+            user_sid: Some("S-1-5-18"),
+            integrity_level: Some("System"),
+            signed: Some(true),
+            signer_trusted: Some(true),
+        };
+        let mut features = |name, frequencies| {
+            measure(name, lines.len(), 0.0, || {
+                for line in &lines {
+                    featurizer.compute(line, &context, frequencies, &mut row);
+                    black_box(&row);
+                }
+            });
+        };
+        features("cmd_features_without_corpus", None);
+        features("cmd_features", Some(&corpus));
     }
 }

@@ -15,6 +15,9 @@ pub struct WriteSpec {
     /// zstd level of the pages.
     #[prost(int32, tag = "4")]
     pub zstd_level: i32,
+    /// The file lives until the stage is done: written quickly (LZ4), and without a digest.
+    #[prost(bool, tag = "5")]
+    pub staged: bool,
 }
 
 /// One file of telemetry.

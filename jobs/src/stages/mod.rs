@@ -230,6 +230,7 @@ impl DayRun<'_> {
             file_prefix: file_prefix(self.day, part, fingerprint),
             sort_column: String::new(),
             zstd_level: 3,
+            staged: false,
         };
         Task {
             name: format!("{}/{}/{part}", self.day, table.name),
@@ -254,6 +255,7 @@ impl DayRun<'_> {
             file_prefix: format!("{name}/{part:05}"),
             sort_column: sort.to_owned(),
             zstd_level: 1,
+            staged: true,
         };
         Task {
             name: format!("{}/{name}/{part}", self.day),

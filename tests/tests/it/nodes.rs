@@ -25,6 +25,7 @@ async fn write_plan(ctx: &SessionContext, dir: &Dir, sql: &str, sort: &str) -> L
         file_prefix: "sub/part".to_owned(),
         sort_column: sort.to_owned(),
         zstd_level: 1,
+        staged: false,
     };
     LogicalPlan::Extension(Extension {
         node: Arc::new(WriteNode::new(spec, input).unwrap()),

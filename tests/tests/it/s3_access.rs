@@ -222,6 +222,7 @@ fn a_file_beyond_96_mib_is_streamed_in_parts() {
         file_prefix: "part".to_owned(),
         sort_column: String::new(),
         zstd_level: 1,
+        staged: false,
     };
     let runtime = RuntimeEnvBuilder::new().with_object_store_registry(storage.registry());
     let ctx = SessionContext::new_with_config_rt(

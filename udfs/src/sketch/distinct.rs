@@ -77,6 +77,12 @@ impl Kmv {
         }
     }
 
+    /// Memory on the heap, in bytes.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.hashes.capacity() * size_of::<u64>()
+    }
+
     /// The kept hashes, little-endian, ascending: 8 bytes each. The empty counter has no bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {

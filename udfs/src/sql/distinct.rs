@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Int64Array};
+use datafusion::arrow::array::{Array, ArrayRef, BinaryArray, BooleanArray, Int64Array};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use super::arguments::{Args, state_column, text_column};
 use super::function::Kind::{State as StateKind, Text};
@@ -83,6 +84,170 @@ fn estimate(args: &Args<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(counts.collect::<Result<Int64Array>>()?))
 }
 
+/// What is known of the values of one group.
+trait Hashes: Default + Send + 'static {
+    const NAME: &'static str;
+    fn add(&mut self, hash: u64);
+    fn merge(&mut self, bytes: &[u8]) -> Result<()>;
+    fn to_bytes(&self) -> Vec<u8>;
+    /// On the heap, in bytes.
+    fn held(&self) -> usize;
+    fn results(groups: &[Self]) -> ArrayRef;
+}
+
+/// The groups of an aggregate over texts.
+struct Groups<H> {
+    groups: Vec<H>,
+    held: usize,
+}
+
+impl<H: Hashes> Groups<H> {
+    fn boxed() -> Box<dyn GroupsAccumulator> {
+        Box::new(Self {
+            groups: vec![],
+            held: 0,
+        })
+    }
+
+    fn change(&mut self, group: usize, change: impl FnOnce(&mut H) -> Result<()>) -> Result<()> {
+        let missing = || failed(H::NAME, "a row of no group");
+        let group = self.groups.get_mut(group).ok_or_else(missing)?;
+        let before = group.held();
+        change(group)?;
+        self.held = (self.held + group.held()).saturating_sub(before);
+        Ok(())
+    }
+
+    fn take(&mut self, emit: EmitTo) -> Vec<H> {
+        let taken = emit.take_needed(&mut self.groups);
+        let held: usize = taken.iter().map(H::held).sum();
+        self.held = self.held.saturating_sub(held);
+        taken
+    }
+}
+
+impl<H: Hashes> GroupsAccumulator for Groups<H> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
+        self.groups.resize_with(total, H::default);
+        let texts = text_column(H::NAME, values, 0)?;
+        for (row, (text, group)) in texts.iter().zip(groups).enumerate() {
+            let wanted = filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+            if let (Some(text), true) = (text, wanted) {
+                let hash = text_hash(text);
+                self.change(*group, |state| {
+                    state.add(hash);
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
+        Ok(H::results(&self.take(emit)))
+    }
+
+    fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
+        Ok(vec![states(&self.take(emit))])
+    }
+
+    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
+        self.groups.resize_with(total, H::default);
+        let states = state_column(H::NAME, values, 0)?;
+        for (state, group) in states.iter().zip(groups) {
+            if let Some(bytes) = state {
+                self.change(*group, |group| group.merge(bytes))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let rows = values.first().map_or(0, |column| column.len());
+        let mut each = Self {
+            groups: vec![],
+            held: 0,
+        };
+        let own: Vec<usize> = (0..rows).collect();
+        each.update_batch(values, &own, filter, rows)?;
+        Ok(vec![states(&each.groups)])
+    }
+
+    fn size(&self) -> usize {
+        self.groups.capacity() * size_of::<H>() + self.held
+    }
+}
+
+fn states<H: Hashes>(groups: &[H]) -> ArrayRef {
+    let states = groups.iter().map(|group| Some(group.to_bytes()));
+    Arc::new(states.collect::<BinaryArray>())
+}
+
+impl Hashes for Kmv {
+    const NAME: &'static str = "distinct_state";
+
+    fn add(&mut self, hash: u64) {
+        self.add_hash(hash);
+    }
+
+    fn merge(&mut self, bytes: &[u8]) -> Result<()> {
+        Kmv::merge(
+            self,
+            &Self::from_bytes(bytes).map_err(|e| failed("distinct_state", e))?,
+        );
+        Ok(())
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        Kmv::to_bytes(self)
+    }
+
+    fn held(&self) -> usize {
+        Kmv::held(self)
+    }
+
+    fn results(groups: &[Self]) -> ArrayRef {
+        states(groups)
+    }
+}
+
+impl Hashes for Exact {
+    const NAME: &'static str = "distinct_count";
+
+    fn add(&mut self, hash: u64) {
+        Exact::add(self, hash);
+    }
+
+    fn merge(&mut self, bytes: &[u8]) -> Result<()> {
+        State::merge(self, bytes)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.hashes()
+            .into_iter()
+            .flat_map(u64::to_le_bytes)
+            .collect()
+    }
+
+    fn held(&self) -> usize {
+        State::size(self)
+    }
+
+    fn results(groups: &[Self]) -> ArrayRef {
+        Arc::new(groups.iter().map(Self::count).collect::<Int64Array>())
+    }
+}
+
 #[derive(Debug)]
 struct Distinct {
     kmv: Kmv,
@@ -116,6 +281,10 @@ impl State for Distinct {
 
     fn size(&self) -> usize {
         size_of_val(&self.kmv) + 64 * 8
+    }
+
+    fn groups(&self) -> Option<Box<dyn GroupsAccumulator>> {
+        (!self.from_states).then(Groups::<Kmv>::boxed)
     }
 }
 
@@ -152,6 +321,14 @@ impl Exact {
         }
     }
 
+    fn count(&self) -> i64 {
+        let count = match self {
+            Self::Few(list) => list.len(),
+            Self::Many(set) => set.len(),
+        };
+        i64::try_from(count).unwrap_or(i64::MAX)
+    }
+
     fn hashes(&self) -> Vec<u64> {
         match self {
             Self::Few(list) => list.clone(),
@@ -183,22 +360,11 @@ impl State for Exact {
     }
 
     fn bytes(&self) -> Result<Option<Vec<u8>>> {
-        Ok(Some(
-            self.hashes()
-                .into_iter()
-                .flat_map(u64::to_le_bytes)
-                .collect(),
-        ))
+        Ok(Some(self.to_bytes()))
     }
 
     fn evaluate(&self) -> Result<ScalarValue> {
-        let count = match self {
-            Self::Few(list) => list.len(),
-            Self::Many(set) => set.len(),
-        };
-        Ok(ScalarValue::Int64(Some(
-            i64::try_from(count).unwrap_or(i64::MAX),
-        )))
+        Ok(ScalarValue::Int64(Some(self.count())))
     }
 
     fn size(&self) -> usize {
@@ -206,5 +372,87 @@ impl State for Exact {
             Self::Few(list) => list.capacity() * 8,
             Self::Many(set) => set.capacity() * 9,
         }
+    }
+
+    fn groups(&self) -> Option<Box<dyn GroupsAccumulator>> {
+        Some(Groups::<Self>::boxed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{AsArray, StringArray};
+    use datafusion::arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    fn column(values: &[Option<&str>]) -> [ArrayRef; 1] {
+        [Arc::new(values.iter().copied().collect::<StringArray>())]
+    }
+
+    fn counts(groups: &mut dyn GroupsAccumulator, emit: EmitTo) -> Vec<i64> {
+        let counts = groups.evaluate(emit).unwrap();
+        counts.as_primitive::<Int64Type>().values().to_vec()
+    }
+
+    #[test]
+    fn groups_count_their_own_values_and_skip_nulls_and_filtered_rows() {
+        let mut groups = Groups::<Exact>::boxed();
+        let values = column(&[Some("a"), Some("b"), None, Some("a"), Some("c")]);
+        let filter = BooleanArray::from(vec![Some(true), Some(true), Some(true), None, Some(true)]);
+        groups
+            .update_batch(&values, &[0, 0, 1, 0, 1], Some(&filter), 2)
+            .unwrap();
+        groups
+            .update_batch(&column(&[Some("b"), Some("d")]), &[0, 2], None, 3)
+            .unwrap();
+        assert_eq!(counts(groups.as_mut(), EmitTo::First(1)), [2]);
+        assert_eq!(counts(groups.as_mut(), EmitTo::All), [1, 1]);
+    }
+
+    #[test]
+    fn states_of_parts_merge_to_the_state_of_all() {
+        let names: Vec<String> = (0..300).map(|i| format!("host-{}", i % 130)).collect();
+        let values: Vec<_> = names.iter().map(|n| Some(n.as_str())).collect();
+        let of: Vec<usize> = (0..300).map(|i| usize::from(i % 3 == 0)).collect();
+        let mut whole = Groups::<Exact>::boxed();
+        whole.update_batch(&column(&values), &of, None, 2).unwrap();
+        let mut merged = Groups::<Exact>::boxed();
+        for part in 0..3 {
+            let range = 100 * part..100 * (part + 1);
+            let mut groups = Groups::<Exact>::boxed();
+            groups
+                .update_batch(&column(&values[range.clone()]), &of[range], None, 2)
+                .unwrap();
+            let states = groups.state(EmitTo::All).unwrap();
+            merged.merge_batch(&states, &[0, 1], 2).unwrap();
+        }
+        let rows = whole.convert_to_state(&column(&values), None).unwrap();
+        let mut by_row = Groups::<Exact>::boxed();
+        by_row.merge_batch(&rows, &of, 2).unwrap();
+        let expected = counts(whole.as_mut(), EmitTo::All);
+        assert!(expected.iter().all(|n| *n > 64), "{expected:?}");
+        assert_eq!(counts(merged.as_mut(), EmitTo::All), expected);
+        assert_eq!(counts(by_row.as_mut(), EmitTo::All), expected);
+    }
+
+    #[test]
+    fn the_state_of_a_group_is_that_of_its_values_alone() {
+        let mut groups = Groups::<Kmv>::boxed();
+        let empty = groups.size();
+        let values = column(&[Some("a"), Some("b"), Some("c")]);
+        groups.update_batch(&values, &[1, 0, 1], None, 2).unwrap();
+        assert!(groups.size() >= empty + 2 * size_of::<Kmv>() + 3 * 8);
+        let states = groups.evaluate(EmitTo::All).unwrap();
+        let mut alone = Distinct {
+            kmv: Kmv::new(),
+            from_states: false,
+        };
+        alone.update(&column(&[Some("c"), Some("a")])).unwrap();
+        assert_eq!(
+            states.as_binary::<i32>().value(1),
+            alone.bytes().unwrap().unwrap()
+        );
+        assert_eq!(groups.size(), 0, "what was handed out is no longer held");
     }
 }

@@ -27,7 +27,6 @@ mod volatile;
 use self::tidy::tidied;
 use self::volatile::{ipv4, is_named, match_at, run_end};
 use super::words::{looks_windows, operator_end};
-use std::fmt::Write as _;
 
 /// Writes the canonical text of `line` to `out` (cleared first).
 pub fn canonical(line: &str, out: &mut String) {
@@ -45,14 +44,7 @@ pub fn template_hash(line: &str) -> String {
 /// 128 bits of a text's BLAKE3 hash, in hexadecimal.
 #[must_use]
 pub(crate) fn hash_hex(text: &str) -> String {
-    let hash = blake3::hash(text.as_bytes());
-    hash.as_bytes()
-        .iter()
-        .take(16)
-        .fold(String::with_capacity(32), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+    blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
 }
 
 fn canonical_at_depth(line: &str, out: &mut String, depth: usize) {
@@ -175,7 +167,10 @@ impl Scan<'_, '_> {
     }
 
     fn push(&mut self, c: char) {
-        if self.windows {
+        if c.is_ascii() {
+            let folded = c.to_ascii_lowercase();
+            self.out.push(if self.windows { folded } else { c });
+        } else if self.windows {
             self.out.extend(c.to_lowercase());
         } else {
             self.out.push(c);
@@ -184,10 +179,16 @@ impl Scan<'_, '_> {
 
     fn copy_to(&mut self, end: usize) {
         let part = self.text.get(self.at..end).unwrap_or_default();
-        if self.windows {
+        let start = self.out.len();
+        if self.windows && !part.is_ascii() {
             self.out.extend(part.chars().flat_map(char::to_lowercase));
         } else {
             self.out.push_str(part);
+            if self.windows
+                && let Some(copied) = self.out.get_mut(start..)
+            {
+                copied.make_ascii_lowercase();
+            }
         }
         self.at = end;
     }
@@ -263,6 +264,14 @@ impl Scan<'_, '_> {
             return;
         }
         let run = &self.bytes[at..end];
+        // Most runs are words: every volatile part has a digit in its first run, or goes on after it.
+        let goes_on = matches!(
+            self.bytes.get(end),
+            Some(b'.' | b'-' | b'_' | b'+' | b'@' | b':')
+        );
+        if !goes_on && !run.iter().any(u8::is_ascii_digit) {
+            return self.copy_to(end);
+        }
         let word = &self.bytes[self.word_start..at];
         let mode =
             self.chmod && word.is_empty() && run.len() <= 4 && run.iter().all(u8::is_ascii_digit);

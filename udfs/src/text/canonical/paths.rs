@@ -167,8 +167,10 @@ const TEMPORARY: &[&[u8]] = &[
 ];
 
 fn temporary_directory(rest: &[u8], before: u8) -> Option<usize> {
+    let first = rest.first()?.to_ascii_lowercase();
     TEMPORARY
         .iter()
+        .filter(|dir| dir[0] == first)
         .find(|dir| {
             rest.get(..dir.len())
                 .is_some_and(|head| head.eq_ignore_ascii_case(dir))
