@@ -13,7 +13,7 @@ use gleaner_udfs::iforest::{IForestModel, IsolationForestParams};
 use gleaner_udfs::kmeans::{Centroids, KMeansModel, KMeansParams};
 use gleaner_udfs::pca::{Components, Moments, PcaModel, PcaParams};
 use gleaner_udfs::rng::SplitMix64;
-use gleaner_udfs::sketch::document_frequency::DocumentFrequencies;
+use gleaner_udfs::sketch::document_frequency::{CorpusModel, DocumentFrequencies};
 use gleaner_udfs::text::canonical::template_hash;
 use gleaner_udfs::text::catalog::N_FEATURES;
 use gleaner_udfs::text::context::Context;
@@ -131,6 +131,7 @@ fn main() {
                 corpus.add_line(line);
             }
         });
+        let corpus = CorpusModel::from(corpus);
         let (mut featurizer, mut row) = (Featurizer::new(), vec![0.0; N_FEATURES]);
         let context = Context {
             image: Some(r"C:\Windows\System32\cmd.exe"),

@@ -1,4 +1,4 @@
-//! How many documents hold each word, and how likely each character is after four others: the corpus model.
+//! How many documents hold each word, and how often each character comes after four others: what the corpus model is made of.
 //!
 //! **What.** A document is a command line. [`DocumentFrequencies`] counts, for every word, the lines that hold it, and for
 //! every four bytes the byte that follows (`AnoMark`, order 4). It is partial state and model at once: partitions each
@@ -13,8 +13,8 @@
 //! **Normalisation.** Words hash as [`token_hash`] says. In n-grams a digit counts as `0`, so that numbers do not look
 //! rare. `AnoMark` reads the first hundred characters at most; here the first [`MAX_BYTES`] bytes count.
 //!
-//! **Cost.** 7 MiB of tables, allocated with the first line; a look-up of a word reads two cells, an n-gram two. Merging
-//! takes 1 ms. As bytes: only counters that are not 0, delta-coded, so an empty state is a few bytes and a full one
+//! **Cost.** 7 MiB of tables, allocated with the first line; a look-up of a word reads two cells. Merging takes 1 ms. Lines
+//! are scored by a [`CorpusModel`], whose tables of n-grams are a quarter as large. As bytes: only counters that are not 0, delta-coded, so an empty state is a few bytes and a full one
 //! at most some 8 MB.
 
 #![expect(
@@ -25,6 +25,10 @@
 
 use crate::text::tokens::{token_hash, words};
 use prost::Message;
+
+mod model;
+
+pub use model::CorpusModel;
 
 /// N-grams beyond this many bytes of a line are neither counted nor scored: a bound on the cost of one line.
 pub const MAX_BYTES: usize = 16 * 1024;
@@ -40,8 +44,6 @@ const TRANSITION_BITS: u32 = 20;
 /// that share a cell do not share those of their transitions too.
 const CONTEXT_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 const TRANSITION_FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
-/// The prior: an unseen byte in an unseen context has probability 1/256.
-const PRIOR: f64 = 1.0 / 256.0;
 /// Changes with the layout or the meaning of the tables.
 const VERSION: u32 = 1;
 
@@ -88,7 +90,7 @@ struct StateMessage {
     checksum: Vec<u8>,
 }
 
-/// The corpus model, and a part of it.
+/// What is counted, and a part of it.
 #[derive(Debug, Clone, Default)]
 pub struct DocumentFrequencies {
     documents: u64,
@@ -176,31 +178,6 @@ impl DocumentFrequencies {
     pub fn idf(&self, document_frequency: u32) -> f32 {
         let ratio = (self.documents as f64 + 1.0) / (f64::from(document_frequency) + 1.0);
         ((ratio as f32).ln() + 1.0).max(1.0)
-    }
-
-    /// Mean log2 probability of a line's bytes, each given the four before it, with a prior of 1/256: from -40 (all
-    /// surprising) to 0; 0 for an empty line. At most [`MAX_BYTES`] bytes are read.
-    #[must_use]
-    pub fn transition_log2(&self, line: &str) -> f32 {
-        let (mut above, mut below, mut sum, mut count) = (1.0_f64, 1.0_f64, 0.0_f64, 0_u32);
-        for (context, transition) in transitions(line) {
-            let seen = f64::from(at(&self.contexts, context));
-            let followed = f64::from(at(&self.transitions, transition));
-            // Cells are shared, so a transition may count more than its context.
-            above *= (followed + PRIOR).min(seen + 1.0);
-            below *= seen + 1.0;
-            count += 1;
-            // One division and one logarithm for 16 bytes: (2^32)^16 is far from the greatest number.
-            if count.is_multiple_of(16) {
-                sum += (above / below).log2();
-                (above, below) = (1.0, 1.0);
-            }
-        }
-        if count == 0 {
-            0.0
-        } else {
-            ((sum + (above / below).log2()) / f64::from(count)) as f32
-        }
     }
 
     /// The state as bytes: equal states, equal bytes.

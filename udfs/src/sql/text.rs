@@ -13,7 +13,7 @@ use super::arguments::Args;
 use super::function::Kind::{Bool, Int, Text, Vector};
 use super::function::{Doc, Scalar, failed, texts_type, vector_type};
 use crate::model_cache;
-use crate::sketch::document_frequency::DocumentFrequencies;
+use crate::sketch::document_frequency::{CorpusModel, DocumentFrequencies};
 use crate::text::canonical;
 use crate::text::catalog::{CATALOG, N_FEATURES};
 use crate::text::features::{self, Context, Featurizer};
@@ -372,7 +372,10 @@ fn compute_features(args: &Args<'_>) -> Result<ArrayRef> {
     let frequencies = frequencies
         .map(|uri| {
             model_cache::load(uri, |bytes| {
-                DocumentFrequencies::from_bytes(bytes).map_err(|e| e.to_string())
+                let frequencies = DocumentFrequencies::from_bytes(bytes);
+                frequencies
+                    .map(CorpusModel::from)
+                    .map_err(|e| e.to_string())
             })
             .map_err(|e| failed("cmd_features", e))
         })

@@ -21,7 +21,7 @@ use super::context::{self, PathClass};
 use super::scan::{self, Scan};
 use super::summary::Summary;
 use super::tokens::{self, DELIMITER, DIGIT, LETTER, SPACE};
-use crate::sketch::document_frequency::DocumentFrequencies;
+use crate::sketch::document_frequency::CorpusModel;
 
 pub use super::context::Context;
 
@@ -106,7 +106,7 @@ impl Featurizer {
         &mut self,
         line: &str,
         context: &Context<'_>,
-        frequencies: Option<&DocumentFrequencies>,
+        frequencies: Option<&CorpusModel>,
         out: &mut [f32],
     ) {
         let mut row = Row {
@@ -292,7 +292,7 @@ impl Featurizer {
         }
     }
 
-    fn corpus(&mut self, line: &str, frequencies: &DocumentFrequencies, row: &mut Row) {
+    fn corpus(&mut self, line: &str, frequencies: &CorpusModel, row: &mut Row) {
         let (mut distinct, mut unseen, mut rare) = (0_u32, 0, 0);
         let (mut lowest, mut sum, mut highest, mut squares) = (u32::MAX, 0.0_f64, 0.0_f32, 0.0_f64);
         // Most lines have a word of their own: its idf, or its share of the lines, would tell how many lines the day has, and

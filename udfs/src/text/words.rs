@@ -11,6 +11,9 @@
 //! key can hash it: a hostile line of 1 MiB costs bounded memory and still keeps its own key.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 
 /// More pieces than any honest line has; what follows comes back as [`Split::rest`].
 pub(crate) const MAX_PIECES: usize = 16_384;
@@ -290,6 +293,27 @@ const WINDOWS_PROGRAMS: &str = "\
     robocopy rundll32 sc schtasks setx systeminfo takeown taskkill tasklist vssadmin wevtutil \
     where whoami wmic wscript xcopy";
 
+/// What only a line for Windows holds. None only if the automaton could not be built, which a test excludes.
+static WINDOWS_MARKS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let marks = [
+        ".exe",
+        "$env:",
+        "hklm",
+        "hkcu",
+        "hkey_",
+        "%systemroot%",
+        "%temp%",
+        "%windir%",
+        "%comspec%",
+        "%appdata%",
+        "%userprofile%",
+    ];
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(marks)
+        .ok()
+});
+
 /// Does the line look as if Windows (where case means nothing) will read it?
 ///
 /// Looks at the first 4 KiB: a drive letter, `%VAR%` paths, an `.exe`, a cmdlet, a registry hive, or a first word that
@@ -310,23 +334,10 @@ pub(crate) fn looks_windows(line: &str) -> bool {
     if drive || head.starts_with("\\\\") {
         return true;
     }
-    let lower = head.to_ascii_lowercase();
-    let marks = [
-        ".exe",
-        "$env:",
-        "hklm",
-        "hkcu",
-        "hkey_",
-        "%systemroot%",
-        "%temp%",
-        "%windir%",
-        "%comspec%",
-        "%appdata%",
-        "%userprofile%",
-    ];
-    if marks.iter().any(|mark| lower.contains(mark)) {
+    if WINDOWS_MARKS.as_ref().is_some_and(|m| m.is_match(head)) {
         return true;
     }
+    let lower = head.to_ascii_lowercase();
     lower
         .split(|c: char| c.is_whitespace() || matches!(c, '|' | ';' | '(' | '{' | '&' | '"'))
         .filter(|word| !word.is_empty())
@@ -338,6 +349,15 @@ pub(crate) fn looks_windows(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_of_windows_are_found_in_any_case() {
+        assert!(WINDOWS_MARKS.is_some());
+        for line in ["x.EXE", "echo $Env:a", "x HKLM", "%ComSpec% /c x"] {
+            assert!(looks_windows(line), "{line}");
+        }
+        assert!(!looks_windows("ls executable temp"));
+    }
 
     fn shown(line: &str) -> Vec<String> {
         split(line)

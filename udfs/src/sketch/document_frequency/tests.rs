@@ -101,30 +101,6 @@ fn rare_words_have_a_high_idf() {
 }
 
 #[test]
-fn what_was_seen_often_is_likely() {
-    let state = of(&["net user bob"; 1000]);
-    assert!(state.transition_log2("net user bob") > -0.01);
-    assert!(state.transition_log2("qzxj") < -7.0);
-    assert!(state.transition_log2("net user bob qzxj") < state.transition_log2("net user bob"));
-    assert!((DocumentFrequencies::new().transition_log2("anything") + 8.0).abs() < 1e-6);
-    assert!(state.transition_log2("").abs() < f32::EPSILON);
-}
-
-#[test]
-fn the_mean_is_that_of_a_logarithm_for_every_byte() {
-    let state = of(&LINES);
-    let line = "net user bob; ls -la /tmp 77777 é and something longer";
-    let logs = transitions(line).map(|(context, transition)| {
-        let seen = f64::from(at(&state.contexts, context));
-        ((f64::from(at(&state.transitions, transition)) + PRIOR) / (seen + 1.0))
-            .min(1.0)
-            .log2()
-    });
-    let mean = logs.sum::<f64>() / line.len() as f64;
-    assert!((f64::from(state.transition_log2(line)) - mean).abs() < 1e-5);
-}
-
-#[test]
 fn counters_saturate() {
     let mut state = of(&["x"]);
     let hash = token_hash("x");

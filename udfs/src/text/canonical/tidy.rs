@@ -60,12 +60,12 @@ pub(super) fn tidied(line: &str) -> String {
             }
             at = close + 1;
         } else {
-            let c = line
-                .get(at..)
-                .and_then(|rest| rest.chars().next())
-                .unwrap_or(' ');
-            out.push(c);
-            at += c.len_utf8().max(1);
+            // A quote that opens nothing, then all up to the next byte that may mean something.
+            let plain = |b: &&u8| !(b.is_ascii_whitespace() || matches!(b, b'"' | b'\''));
+            let rest = bytes.get(at + 1..).unwrap_or_default();
+            let end = at + 1 + rest.iter().take_while(plain).count();
+            out.push_str(line.get(at..end).unwrap_or_default());
+            at = end;
         }
     }
     out

@@ -7,6 +7,8 @@
 //! The order is the meaning: URL, GUID, SID, `0x`, hash, hardware address, IP, time, e-mail, host, hex, version, number.
 //! A hash is tried before plain hex and hex before digits; the other way round a hash rule hardly ever fires.
 
+use std::sync::LazyLock;
+
 /// A volatile part: where it ends and what stands for it.
 pub(crate) type Match = (usize, &'static str);
 
@@ -235,9 +237,29 @@ fn email(bytes: &[u8], at: usize, remote_shell: bool) -> Option<Match> {
 }
 
 /// Endings of host names. Those that are also name-space words of .NET (`System.Net`, `System.IO`) need three labels.
-const ENDINGS: &str = "\
-    com org local lan internal corp intranet gov edu dev cloud de uk ru cn test example \
-    localdomain htb lab home onion xyz top info biz us eu ca fr azure arpa";
+static ENDINGS: LazyLock<Vec<&[u8]>> = LazyLock::new(|| {
+    sorted(
+        "com org local lan internal corp intranet gov edu dev cloud de uk ru cn test example \
+        localdomain htb lab home onion xyz top info biz us eu ca fr azure arpa",
+    )
+});
+
+fn sorted(list: &str) -> Vec<&[u8]> {
+    let mut words: Vec<&[u8]> = list.split_ascii_whitespace().map(str::as_bytes).collect();
+    words.sort_unstable();
+    words
+}
+
+/// Is the word, in any case, in a sorted list of lower-case words of at most 16 bytes?
+fn holds(words: &[&[u8]], word: &[u8]) -> bool {
+    let mut lower = [0; 16];
+    let Some(lower) = lower.get_mut(..word.len()) else {
+        return false;
+    };
+    lower.copy_from_slice(word);
+    lower.make_ascii_lowercase();
+    words.binary_search(&&*lower).is_ok()
+}
 
 fn host_name(bytes: &[u8], at: usize) -> Option<Match> {
     if at > 0 && (in_name(bytes[at - 1]) || matches!(bytes[at - 1], b'\\' | b'%' | b'$' | b'[')) {
@@ -255,10 +277,7 @@ fn host_name(bytes: &[u8], at: usize) -> Option<Match> {
     let text = text.get(..length)?;
     let labels = text.split(|b| *b == b'.').count();
     let last = text.rsplit(|b| *b == b'.').next()?;
-    let known = labels >= 2
-        && ENDINGS
-            .split_ascii_whitespace()
-            .any(|e| e.as_bytes().eq_ignore_ascii_case(last));
+    let known = labels >= 2 && holds(&ENDINGS, last);
     let name_space = labels >= 3
         && [b"net".as_slice(), b"io", b"co", b"ai"]
             .iter()
@@ -312,22 +331,21 @@ fn version_or_number(bytes: &[u8], at: usize) -> Option<Match> {
 }
 
 /// Names with digits in them that mean something: never normalised.
-const NAMED: &str = "\
+static NAMED: LazyLock<Vec<&[u8]>> = LazyLock::new(|| {
+    sorted(
+        "\
     advapi32 aes128 aes256 amd64 arm64 base32 base58 base64 bz2 bzip2 cp1252 crc32 des3 e2fsck \
     ec2 ext2 ext3 ext4 framework64 gdi32 h264 h265 http2 i386 i686 int16 int32 int64 ipv4 ipv6 \
     k8s kernel32 log4j lz4 md4 md5 mp3 mp4 net1 ntlmv1 ntlmv2 ole32 perl5 pkcs12 pkcs7 pkcs8 \
     python2 python3 regsvr32 rot13 rsa2048 rsa4096 rundll32 s3 sha1 sha224 sha256 sha3 sha384 \
     sha512 shell32 smb2 smbv1 socks4 socks5 system32 syswow64 tls12 tls13 uint32 uint64 user32 \
-    utf16 utf32 utf7 utf8 v4tov4 v4tov6 v6tov4 win32 win64 winx64 x11 x509 x64 x86";
+    utf16 utf32 utf7 utf8 v4tov4 v4tov6 v6tov4 win32 win64 winx64 x11 x509 x64 x86",
+    )
+});
 
 /// Is this run of letters and digits a name whose digits mean something?
 pub(crate) fn is_named(run: &[u8]) -> bool {
-    run.len() <= 16 && {
-        let lower = run.to_ascii_lowercase();
-        NAMED
-            .split_ascii_whitespace()
-            .any(|name| name.as_bytes() == lower)
-    }
+    holds(&NAMED, run)
 }
 
 #[cfg(test)]

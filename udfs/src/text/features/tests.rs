@@ -1,4 +1,5 @@
 use super::*;
+use crate::sketch::document_frequency::DocumentFrequencies;
 use crate::text::catalog::Family;
 
 const FULL: Context<'static> = Context {
@@ -11,7 +12,7 @@ const FULL: Context<'static> = Context {
     signer_trusted: Some(true),
 };
 
-fn model() -> DocumentFrequencies {
+fn model() -> CorpusModel {
     let mut model = DocumentFrequencies::new();
     for line in [
         "net user bob",
@@ -22,10 +23,10 @@ fn model() -> DocumentFrequencies {
     ] {
         model.add_line(line);
     }
-    model
+    model.into()
 }
 
-fn row(line: &str, context: &Context<'_>, model: Option<&DocumentFrequencies>) -> Vec<f32> {
+fn row(line: &str, context: &Context<'_>, model: Option<&CorpusModel>) -> Vec<f32> {
     let mut out = vec![0.0; N_FEATURES];
     Featurizer::new().compute(line, context, model, &mut out);
     out
@@ -248,7 +249,7 @@ fn a_line_leaves_no_trace_in_the_next() {
     }
 }
 
-fn row_of_new(line: &str, model: &DocumentFrequencies) -> Vec<f32> {
+fn row_of_new(line: &str, model: &CorpusModel) -> Vec<f32> {
     row(line, &FULL, Some(model))
 }
 
