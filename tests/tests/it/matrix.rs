@@ -9,7 +9,42 @@ const SLOTS: [usize; 5] = [1, 2, 4, 8, 16];
 
 /// The digests of all stages; each is the sum over the stage's tables.
 fn digests(warehouse: &str) -> Vec<Value> {
-    query(warehouse, "SELECT stage, digest FROM runs ORDER BY stage")
+    query(
+        warehouse,
+        "SELECT day, stage, digest FROM runs ORDER BY day, stage",
+    )
+}
+
+#[test]
+#[ignore = "long: two days on six clusters"]
+fn days_that_reuse_models_have_the_same_digests_on_one_two_and_three_executors() {
+    let dir = Dir::new();
+    let size = ["--lines", "40000", "--rows-per-file", "8000", "--days", "2"];
+    let telemetry = dir.synth("telemetry", &size);
+    for policy in ["reuse", "refit-if-drifted"] {
+        let days = ["--to", "2025-01-02", "--models", policy];
+        let here = dir.join(&format!("here-{policy}"));
+        run(&telemetry, &here, &days);
+        let expected = digests(&here);
+        let used = "SELECT count(DISTINCT sha256) AS n FROM models WHERE kind = 'pca'";
+        assert_eq!(query(&here, used)[0]["n"], 1, "the second day reuses them");
+        for executors in 1..=3 {
+            let dir = Dir::new();
+            let setup = Setup {
+                executors,
+                ..Setup::default()
+            };
+            let cluster = Cluster::start(&dir, setup);
+            let there = dir.join("there");
+            run(
+                &telemetry,
+                &there,
+                &[&days[..], &["--cluster", &cluster.url]].concat(),
+            );
+            assert_eq!(digests(&there), expected, "{policy}, {executors} executors");
+            println!("{policy}, {executors} executors: the same");
+        }
+    }
 }
 
 /// `cargo test -p gleaner-tests --test it matrix:: -- --ignored --nocapture`
