@@ -189,6 +189,21 @@ pub const CANDIDATES: Table = Table {
     },
 };
 
+/// What near-dedup compared.
+pub const SIMILARITIES: Table = Table {
+    name: "similarities",
+    doc: "a line that stood for its template, and one of up to 16 most similar lines before it (of the day or of an earlier one)",
+    columns: || {
+        vec![
+            ("day", Date32),
+            ("hash", Utf8),
+            ("similar_to", Utf8),
+            ("similar_day", Date32),
+            ("cosine", Float32),
+        ]
+    },
+};
+
 /// Labels.
 pub const LABELS: Table = Table {
     name: "labels",
@@ -257,7 +272,17 @@ pub const RUNS: Table = Table {
 
 /// All tables, in the order of the data path.
 pub const TABLES: &[Table] = &[
-    TELEMETRY, QUARANTINE, COMMANDS, MODELS, DRIFT, ANOMALIES, CANDIDATES, LABELS, BENIGN, RUNS,
+    TELEMETRY,
+    QUARANTINE,
+    COMMANDS,
+    MODELS,
+    DRIFT,
+    ANOMALIES,
+    CANDIDATES,
+    SIMILARITIES,
+    LABELS,
+    BENIGN,
+    RUNS,
 ];
 
 /// The table of that name.

@@ -25,6 +25,7 @@ mod faults;
 mod functions;
 mod laws;
 mod matrix;
+mod near_dup;
 mod nodes;
 #[cfg(unix)]
 mod peers;
