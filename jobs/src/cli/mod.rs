@@ -4,6 +4,7 @@
 pub mod candidates;
 pub mod demo;
 pub mod doctor;
+pub mod embedder;
 pub mod evaluate;
 pub mod functions;
 pub mod output;
@@ -44,6 +45,8 @@ enum Command {
     Synth(synth::Args),
     /// Try whether the places of telemetry and warehouse can be read and written, and say what to do.
     Doctor(doctor::Args),
+    /// Get a sentence encoder's files from the Hugging Face hub.
+    Embedder(embedder::Args),
     /// Make three days of telemetry, run them, and show what was found.
     Demo(demo::Args),
 }
@@ -64,6 +67,7 @@ pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + 
         Command::Functions(args) => functions::main(&args),
         Command::Synth(args) => synth::main(&args),
         Command::Doctor(args) => doctor::main(args).await,
+        Command::Embedder(args) => embedder::main(&args).await,
         Command::Demo(args) => demo::main(args).await,
     };
     match result {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 
+use super::embedder::EmbedderArgs;
 use super::{output, progress};
 use crate::driver;
 use crate::engine::{ClusterOptions, Engine};
@@ -36,9 +37,11 @@ pub struct Args {
     /// Lines each detector may choose, of the day's unique lines: 0.5%, 1000, or iforest=1%,pca=500,kmeans=0.5%.
     #[arg(long, default_value = "1%")]
     quota: Quotas,
-    /// Cosine from which a line covers another of its guard key.
-    #[arg(long, default_value_t = RunOptions::default().cosine)]
-    cosine: f32,
+    /// Cosine from which a line covers another of its guard key; default: the embedder's, 0.75 of the lexical one, 0.85 of others.
+    #[arg(long)]
+    cosine: Option<f32>,
+    #[command(flatten)]
+    embedder: EmbedderArgs,
     /// Rule labeller: hosts that a benign line's template was seen on.
     #[arg(long, default_value_t = PrevalenceOptions::default().min_hosts)]
     min_hosts: u32,
@@ -144,6 +147,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         };
         name.parse::<SchemaKind>().map_err(unknown)
     });
+    let embedder = args.embedder.resolve().await?;
     let options = RunOptions {
         telemetry: args.telemetry,
         schema: schema.transpose()?,
@@ -153,7 +157,8 @@ pub async fn main(args: Args) -> Result<(), JobError> {
             Undated::Quarantine
         },
         quotas: args.quota,
-        cosine: args.cosine,
+        cosine: args.cosine.unwrap_or(embedder.threshold),
+        embedder,
         prevalence: PrevalenceOptions {
             min_hosts: args.min_hosts,
             min_users: args.min_users,

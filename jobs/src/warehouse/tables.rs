@@ -170,6 +170,22 @@ pub const ANOMALIES: Table = Table {
     columns: chosen,
 };
 
+/// Vectors of canonical texts, by embedder: a cache that only grows, and no part of a day's publication.
+pub const EMBEDDINGS: Table = Table {
+    name: "embeddings",
+    doc: "the vector of a canonical text by an embedder other than the lexical one, under the day that first wanted it; \
+          text_hash is the lines' template",
+    columns: || {
+        let item = Field::new("item", Float32, true);
+        vec![
+            ("day", Date32),
+            ("embedder", Utf8),
+            ("text_hash", Utf8),
+            ("vector", DataType::List(Arc::new(item))),
+        ]
+    },
+};
+
 /// Near-dedup.
 pub const CANDIDATES: Table = Table {
     name: "candidates",
@@ -278,6 +294,7 @@ pub const TABLES: &[Table] = &[
     MODELS,
     DRIFT,
     ANOMALIES,
+    EMBEDDINGS,
     CANDIDATES,
     SIMILARITIES,
     LABELS,

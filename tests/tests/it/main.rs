@@ -20,6 +20,8 @@ mod cluster;
 mod day;
 mod detectors;
 mod drift;
+mod embedders;
+mod embedders_remote;
 #[cfg(unix)]
 mod faults;
 mod functions;

@@ -104,7 +104,7 @@ impl Args<'_> {
         self.arrays
             .get(i)
             .and_then(|a| Vectors::new(a.as_ref()))
-            .ok_or_else(|| self.not(i, "a vector (fixed-size list of float)"))
+            .ok_or_else(|| self.not(i, "a vector (list of float, all rows of one length)"))
     }
 
     /// A text argument that is the same for all rows: a model's URI.
@@ -119,10 +119,12 @@ impl Args<'_> {
     }
 }
 
-/// Rows of a `FixedSizeList<Float32>`; missing values read as NaN.
+/// Rows of a `FixedSizeList<Float32>`, or of a `List<Float32>` whose rows have one length; missing values read as NaN.
 pub struct Vectors<'a> {
-    list: &'a FixedSizeListArray,
+    list: &'a dyn Array,
     values: &'a Float32Array,
+    /// Where each row begins in `values`; rows of a fixed-size list follow each other.
+    starts: Option<&'a [i32]>,
     width: usize,
 }
 
@@ -130,11 +132,23 @@ impl<'a> Vectors<'a> {
     /// `None` when `array` is of another type.
     #[must_use]
     pub fn new(array: &'a dyn Array) -> Option<Self> {
-        let list = array.as_fixed_size_list_opt()?;
-        let values = list.values().as_primitive_opt::<Float32Type>()?;
+        if let Some(list) = array.as_list_opt::<i32>() {
+            let values = list.values().as_primitive_opt::<Float32Type>()?;
+            let length = |row: usize| usize::try_from(list.value_length(row)).ok();
+            let mut rows = (0..list.len()).filter(|row| list.is_valid(*row));
+            let width = rows.next().map_or(Some(0), length)?;
+            return rows.all(|row| length(row) == Some(width)).then_some(Self {
+                list: array,
+                values,
+                starts: Some(list.value_offsets()),
+                width,
+            });
+        }
+        let list: &FixedSizeListArray = array.as_fixed_size_list_opt()?;
         Some(Self {
-            list,
-            values,
+            list: array,
+            values: list.values().as_primitive_opt::<Float32Type>()?,
+            starts: None,
             width: usize::try_from(list.value_length()).ok()?,
         })
     }
@@ -153,7 +167,11 @@ impl<'a> Vectors<'a> {
 
     /// Copies row `row` to `out`, which is `width` long.
     pub fn copy(&self, row: usize, out: &mut [f32]) {
-        let start = usize::try_from(self.list.value_offset(row)).unwrap_or_default();
+        let start = match self.starts {
+            Some(starts) => usize::try_from(starts[row]).unwrap_or_default(),
+            // An array's child is sliced with it.
+            None => row * self.width,
+        };
         out.copy_from_slice(&self.values.values()[start..start + self.width]);
         if self.values.null_count() > 0 {
             for (i, value) in out.iter_mut().enumerate() {

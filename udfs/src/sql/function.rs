@@ -29,7 +29,7 @@ pub enum Kind {
     Bool,
     /// `Binary`: a state of one of our aggregates.
     State,
-    /// `FixedSizeList<Float32>` of any width.
+    /// `FixedSizeList<Float32>` of any width, or `List<Float32>`.
     Vector,
     /// `Date32`.
     Date,
@@ -39,7 +39,7 @@ impl Kind {
     fn accepts(self, kind: &DataType) -> bool {
         match self {
             Self::Vector => {
-                matches!(kind, DataType::FixedSizeList(item, _) if item.data_type() == &DataType::Float32)
+                matches!(kind, DataType::FixedSizeList(item, _) | DataType::List(item) if item.data_type() == &DataType::Float32)
             }
             other => kind == &other.data_type() || kind == &DataType::Null,
         }
@@ -64,7 +64,7 @@ impl Kind {
             Self::Float => "float",
             Self::Bool => "boolean",
             Self::State => "state (binary)",
-            Self::Vector => "vector (fixed-size list of float)",
+            Self::Vector => "vector (list of float)",
             Self::Date => "date",
         }
     }
