@@ -12,10 +12,10 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::sql::{Value, fill};
 use super::telemetry::counts;
-use super::{DayRun, StageRecord, rows_of, tables};
+use super::{DayRun, StageRecord, embeddings, rows_of, tables};
 use crate::engine::{Source, Task, Written};
 use crate::error::JobError;
-use crate::warehouse::tables::{ANOMALIES, CANDIDATES, SIMILARITIES};
+use crate::warehouse::tables::{ANOMALIES, CANDIDATES, EMBEDDINGS, SIMILARITIES, Table};
 
 /// Anomalies a task, about. Every task looks at all of their guard keys: few and large ones read less.
 const PART_LINES: u64 = 131_072;
@@ -33,7 +33,11 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
         .map(|f| format!("{}|{}", f.day, f.fingerprint().unwrap_or_default()))
         .collect();
     parts.dedup();
-    parts.extend([anomalies.digest.clone(), day.options.cosine.to_string()]);
+    parts.extend([
+        anomalies.digest.clone(),
+        day.options.cosine.to_string(),
+        day.options.embedder.name.clone(),
+    ]);
     let fingerprint = day.fingerprint(
         "candidates",
         &parts.iter().map(String::as_str).collect::<Vec<_>>(),
@@ -41,24 +45,25 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
     if let Some(record) = day.up_to_date("candidates", &fingerprint).await? {
         return Ok(record);
     }
-    let schema: SchemaRef = CANDIDATES.schema();
-    let mut urls: Vec<_> = earlier
-        .iter()
-        .map(|f| {
-            day.warehouse
-                .url(&format!("{}/{}", CANDIDATES.name, f.path))
-        })
-        .collect();
-    if urls.is_empty() {
-        urls.push(empty(day, &schema).await?);
-    }
-    let history = Source::Parquet { urls, schema };
+    let history = match day.warehouse.source(&CANDIDATES, earlier) {
+        Some(history) => history,
+        None => empty(day, &CANDIDATES).await?,
+    };
+    let vectors = if day.options.embedder.is_lexical() {
+        None
+    } else {
+        embeddings::ensure(day, &day.whole(&ANOMALIES, anomalies), &history).await?
+    };
+    let vectors = match vectors {
+        Some(vectors) => vectors,
+        None => empty(day, &EMBEDDINGS).await?,
+    };
     let parts = anomalies
         .rows_kept
         .div_ceil(PART_LINES)
         .max(1)
         .next_power_of_two();
-    let decisions = decide(day, anomalies, history, parts).await?;
+    let decisions = decide(day, anomalies, [history, vectors], parts).await?;
     let written = write_candidates(day, anomalies, &decisions, &fingerprint).await?;
     let similar = write_similarities(day, &decisions, &fingerprint).await?;
     let kept = count_kept(day, &written).await?;
@@ -90,7 +95,7 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
 async fn decide(
     day: &DayRun<'_>,
     anomalies: &StageRecord,
-    history: Source,
+    [history, vectors]: [Source; 2],
     parts: u64,
 ) -> Result<Vec<Written>, JobError> {
     let whole = day.whole(&ANOMALIES, anomalies);
@@ -99,9 +104,14 @@ async fn decide(
             ("part", Value::Int(part)),
             ("parts", Value::Int(parts)),
             ("cosine", Value::Float(day.options.cosine)),
+            ("embedder", Value::Text(day.options.embedder.name.clone())),
         ];
         let sql = fill(include_str!("near.sql"), &values);
-        let sources = tables([("anomalies", whole.clone()), ("history", history.clone())]);
+        let sources = tables([
+            ("anomalies", whole.clone()),
+            ("history", history.clone()),
+            ("embeddings", vectors.clone()),
+        ]);
         let part = usize::try_from(part).unwrap_or(usize::MAX);
         day.staging_task("decisions", part, "hash", sql, sources)
     });
@@ -218,16 +228,18 @@ fn remark_later_days(day: &DayRun<'_>, later: &BTreeSet<NaiveDate>) {
     }
 }
 
-/// A file without rows, for the first day's history.
-async fn empty(day: &DayRun<'_>, schema: &SchemaRef) -> Result<String, JobError> {
-    let path = format!("_staging/{}/empty.parquet", day.run);
+/// A file without rows, for a table that has none yet.
+pub(super) async fn empty(day: &DayRun<'_>, table: &Table) -> Result<Source, JobError> {
+    let path = format!("_staging/{}/empty-{}.parquet", day.run, table.name);
+    let schema = table.schema();
     let mut bytes = vec![];
     let failed = |e: parquet::errors::ParquetError| JobError::Internal(e.to_string());
-    let writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, SchemaRef::clone(schema), None)
+    let writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, SchemaRef::clone(&schema), None)
         .map_err(failed)?;
     writer.close().map_err(failed)?;
     day.warehouse.put(&path, bytes).await?;
-    Ok(day.warehouse.url(&path))
+    let urls = vec![day.warehouse.url(&path)];
+    Ok(Source::Parquet { urls, schema })
 }
 
 #[cfg(test)]

@@ -8,6 +8,12 @@ WITH lines AS (
     SELECT guard, hash, command_line, template, events, day, TRUE AS earlier, kept FROM history
     WHERE (kept OR covered_how = 'cosine')
       AND guard IN (SELECT guard FROM anomalies WHERE cmd_bucket(guard, {parts}) = {part})
+),
+-- The built-in embedder has no stored vectors: the function makes its own where there is none.
+vectors AS (
+    SELECT text_hash, first_value(vector ORDER BY day) AS vector FROM embeddings
+    WHERE embedder = {embedder} AND text_hash IN (SELECT template FROM lines)
+    GROUP BY text_hash
 )
 SELECT decision['hash'] AS hash,
        decision['covered_by'] AS covered_by,
@@ -19,8 +25,8 @@ SELECT decision['hash'] AS hash,
 FROM (
     SELECT unnest(decided) AS decision
     FROM (
-        SELECT cmd_near_duplicates(hash, command_line, template, events, day, earlier, {cosine}, kept) AS decided
-        FROM lines
+        SELECT cmd_near_duplicates(hash, command_line, template, events, day, earlier, {cosine}, kept, vector) AS decided
+        FROM lines LEFT JOIN vectors ON template = text_hash
         GROUP BY guard
     )
 )
