@@ -94,32 +94,36 @@ impl Resolved {
 /// # Errors
 /// What is missing, in one sentence, with what gets it.
 pub fn resolve(spec: &Location, process: &Process) -> Result<Resolved, EmbedError> {
-    let address = match spec {
+    let (address, embedder) = match spec {
         Location::Lexical => return Ok(Resolved::lexical()),
         Location::Directory { url, max_tokens } => {
             let found = directory::Directory::read(url, *max_tokens, &process.reader)?;
-            Address {
+            let address = Address {
                 kind: found.kind.name().to_owned(),
                 identity: found.identity(),
                 location: spec.clone(),
-            }
+            };
+            (address, embedder(found, &process.reader)?)
         }
-        Location::Endpoint { .. } => Address {
-            kind: "endpoint".to_owned(),
-            identity: String::new(),
-            location: spec.clone(),
-        },
+        Location::Endpoint { url, model } => {
+            let address = Address {
+                kind: "endpoint".to_owned(),
+                identity: String::new(),
+                location: spec.clone(),
+            };
+            (address, asked(url, model, process)?)
+        }
     };
-    let text = address.to_string();
-    // In the cache of the process, where the first query finds it.
-    let embedder = gleaner_udfs::embedder::load(&text).map_err(EmbedError::Load)?;
     embedder.embed(&["whoami"]).map_err(EmbedError::Load)?;
-    Ok(Resolved {
-        address: text,
+    let resolved = Resolved {
+        address: address.to_string(),
         name: address.name(),
         dimension: embedder.dimension(),
         threshold: THRESHOLD,
-    })
+    };
+    // The first query finds it there.
+    gleaner_udfs::embedder::keep(&resolved.address, embedder);
+    Ok(resolved)
 }
 
 /// Loads what an address names, and verifies that it is that.
@@ -135,19 +139,25 @@ pub fn load(address: &str, process: &Process) -> Result<Arc<dyn Embedder>, Embed
             if found.identity() != address.identity || found.kind.name() != address.kind {
                 return Err(EmbedError::Changed { url: url.clone() });
             }
-            match found.kind {
-                directory::Kind::Onnx => Ok(Arc::new(onnx::Encoder::new(
-                    found,
-                    Arc::clone(&process.reader),
-                )?)),
-                directory::Kind::Static => Ok(Arc::new(static_model::StaticModel::new(&found)?)),
-            }
+            embedder(found, &process.reader)
         }
-        Location::Endpoint { url, model } => {
-            process.endpoints.allow(url)?;
-            Ok(Arc::new(endpoint::Endpoint::new(url, model)?))
-        }
+        Location::Endpoint { url, model } => asked(url, model, process),
     }
+}
+
+fn embedder(
+    directory: directory::Directory,
+    reader: &Reader,
+) -> Result<Arc<dyn Embedder>, EmbedError> {
+    Ok(match directory.kind {
+        directory::Kind::Onnx => Arc::new(onnx::Encoder::new(directory, Arc::clone(reader))?),
+        directory::Kind::Static => Arc::new(static_model::StaticModel::new(&directory)?),
+    })
+}
+
+fn asked(url: &str, model: &str, process: &Process) -> Result<Arc<dyn Embedder>, EmbedError> {
+    process.endpoints.allow(url)?;
+    Ok(Arc::new(endpoint::Endpoint::new(url, model)?))
 }
 
 /// Lets the functions of this process load embedders.

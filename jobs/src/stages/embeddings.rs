@@ -13,8 +13,9 @@ use crate::error::JobError;
 use crate::warehouse::delta::DataFile;
 use crate::warehouse::tables::EMBEDDINGS;
 
-/// Texts a task, about: with an encoder that does 200 a second, ten seconds, by which the time left is told.
-const TASK_TEXTS: u64 = 2048;
+/// Texts a task, about: as many as leave [`COMMIT_TASKS`] tasks, by which the time left is told, but no fewer than fill batches of one
+/// length, and no more than an encoder that does ten a second embeds within a task's deadline.
+const TASK_TEXTS: std::ops::RangeInclusive<u64> = 512..=4096;
 /// Buckets of the staged texts.
 const BUCKETS: u64 = 4096;
 /// Tasks after which what they wrote is committed.
@@ -59,7 +60,8 @@ pub async fn ensure(
         "embedding {texts} texts that no day had yet, with {}",
         embedder.name
     ));
-    let parts = texts.div_ceil(TASK_TEXTS).next_power_of_two().min(BUCKETS);
+    let task_texts = (texts / COMMIT_TASKS as u64).clamp(*TASK_TEXTS.start(), *TASK_TEXTS.end());
+    let parts = texts.div_ceil(task_texts).next_power_of_two().min(BUCKETS);
     let width = BUCKETS / parts;
     let missing = day.staged(&staged, texts_schema());
     let fingerprint = day.fingerprint("embeddings", &[&embedder.name]);

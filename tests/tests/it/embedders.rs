@@ -283,7 +283,7 @@ fn a_static_model_gives_the_hand_computed_vectors() {
     // Without a flag the same from the environment; NULL stays NULL; the address names the model.
     let sql = "SELECT round(vec_cosine(embed('git'), embed('git push')), 3) AS v, embed(NULL) IS NULL AS n";
     let out = with_env(&[("GLEANER_EMBEDDER", &model)], &["sql", "--json", sql]);
-    assert_eq!(text_of(&out, true).trim(), r#"{"n":true,"v":0.6}"#);
+    assert_eq!(text_of(&out, true).trim(), r#"{"v":0.6,"n":true}"#);
     let said = text_of(&with_env(&[], &["doctor", "--embedder", &model]), true);
     let address = said
         .split("address: ")
