@@ -10,6 +10,7 @@ use super::sql::{Value, fill};
 use super::{DayRun, tables};
 use crate::engine::Source;
 use crate::error::JobError;
+use crate::faults;
 use crate::warehouse::delta::DataFile;
 use crate::warehouse::tables::EMBEDDINGS;
 
@@ -92,9 +93,11 @@ pub async fn ensure(
             .filter(|file| file.rows > 0)
             .map(|file| DataFile::written(day.day, file))
             .collect();
+        faults::reach("embeddings.written", &day.run);
         if !new.is_empty() {
             day.warehouse.append(&EMBEDDINGS, &new).await?;
         }
+        faults::reach("embeddings.appended", &day.run);
         files.extend(new);
     }
     Ok(day.warehouse.source(&EMBEDDINGS, &files))

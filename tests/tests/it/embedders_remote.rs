@@ -8,8 +8,9 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::embedders::{text_of, with_env};
+use crate::embedders::{static_model, text_of, with_env};
 use crate::processes::{Cluster, Setup};
+use crate::s3;
 use crate::support::{Dir, number, query};
 
 /// What was asked: path, headers by lower-case name, body.
@@ -238,6 +239,63 @@ fn executors_ask_only_endpoints_that_they_were_given() {
         [json!({ "embedder": format!("endpoint:{embedder}") })]
     );
     assert!(number(&warehouse, "SELECT count(*) FROM embeddings") > 20);
+}
+
+#[test]
+fn a_model_in_a_bucket_is_the_model_on_disk() {
+    let Some(server) = s3::server() else { return };
+    let (dir, env) = (Dir::new(), s3::env(&server));
+    let model = static_model(&dir, "model");
+    server.upload(model.as_ref(), "models/static");
+    let bucket = "s3://gleaner/models/static";
+    let name = |embedder: &str| {
+        let said = s3::well(&env, &["doctor", "--embedder", embedder]);
+        said.split("address: ")
+            .nth(1)
+            .unwrap()
+            .split('@')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(name(bucket), name(&model));
+    let (good, out, _) = s3::gleaner(&env, &["doctor", "--embedder", "s3://gleaner/models/none"]);
+    assert!(!good && out.contains("no model.onnx"), "{out}");
+    // The cache of a warehouse in a bucket: appended to, and used by the next run.
+    let telemetry = dir.synth("telemetry", &["--lines", "1500"]);
+    let run = |embedder: &str, cosine: &str| {
+        let common = [
+            "run",
+            "--date",
+            s3::DAY,
+            "--telemetry",
+            &telemetry,
+            "--warehouse",
+            "s3://gleaner/warehouse",
+            "--quota",
+            "5%",
+        ];
+        let (good, _, err) = s3::gleaner(
+            &env,
+            &[&common[..], &["--embedder", embedder, "--cosine", cosine]].concat(),
+        );
+        assert!(good, "{err}");
+        err
+    };
+    assert!(run(bucket, "0.85").contains("texts that no day had yet"));
+    assert!(!run(&model, "0.9").contains("no day had yet"));
+    let sql = "SELECT count(*) - count(DISTINCT text_hash) AS n FROM embeddings";
+    let out = s3::well(
+        &env,
+        &[
+            "sql",
+            "--json",
+            "--warehouse",
+            "s3://gleaner/warehouse",
+            sql,
+        ],
+    );
+    assert_eq!(out.trim(), r#"{"n":0}"#);
 }
 
 #[test]

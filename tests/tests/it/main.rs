@@ -21,6 +21,8 @@ mod day;
 mod detectors;
 mod drift;
 mod embedders;
+mod embedders_day;
+#[cfg(unix)]
 mod embedders_remote;
 #[cfg(unix)]
 mod faults;
