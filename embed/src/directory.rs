@@ -147,7 +147,7 @@ fn hub_hint(url: &str) -> String {
         .trim_end_matches('/');
     format!(
         "get a model's files with `gleaner embedder jinaai/jina-embeddings-v2-base-code {place}`, or copy a downloaded \
-         repository there"
+         repository there; the built-in embedder, lexical, needs none"
     )
 }
 

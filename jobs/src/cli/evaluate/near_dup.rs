@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::prelude::DataFrame;
+use gleaner_embed::EmbedError;
+use gleaner_udfs::embedder::{self, Embedder};
 use gleaner_udfs::metrics::{Agreement, Edit, Judged, Texts};
-use gleaner_udfs::text::lexical::{DIM, Lexical};
 use gleaner_udfs::vector::cosine::cosine;
-use gleaner_udfs::vector::near_duplicates::LEXICAL_THRESHOLD;
 use serde_json::{Value, json};
 
+use crate::cli::embedder::EmbedderArgs;
 use crate::cli::{output, progress};
 use crate::engine::Engine;
 use crate::error::JobError;
@@ -29,9 +30,8 @@ pub(super) struct Args {
     /// there is one, `kind`; or with a column `command_line`, whose lines are edited by rule.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// What turns canonical texts into vectors: lexical.
-    #[arg(long, default_value = "lexical")]
-    embedder: String,
+    #[command(flatten)]
+    embedder: EmbedderArgs,
     /// Cosine from which two lines of one guard key merge; default: the embedder's own.
     #[arg(long)]
     threshold: Option<f32>,
@@ -43,37 +43,6 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Unit vectors of one width, one a canonical text, in order.
-type Embed = fn(&[&str]) -> Result<Vec<Vec<f32>>, JobError>;
-
-/// What turns canonical texts into vectors.
-struct Embedder {
-    name: &'static str,
-    /// Its own default threshold.
-    threshold: f32,
-    embed: Embed,
-}
-
-/// The embedder of a name. One that needs a model takes its place here.
-fn embedder(name: &str) -> Result<Embedder, JobError> {
-    match name {
-        "lexical" => Ok(Embedder {
-            name: "lexical",
-            threshold: LEXICAL_THRESHOLD,
-            embed: |texts| Ok(texts.iter().map(|text| lexical(text)).collect()),
-        }),
-        other => Err(JobError::Usage(format!(
-            "--embedder {other:?}: expected lexical"
-        ))),
-    }
-}
-
-fn lexical(text: &str) -> Vec<f32> {
-    let mut vector = Box::new([0.0; DIM]);
-    Lexical::default().embed(text, &mut vector);
-    vector.to_vec()
-}
-
 struct Labelled {
     texts: Texts,
     same: bool,
@@ -83,15 +52,16 @@ struct Labelled {
 /// # Errors
 /// When the file is not as expected, or the embedder cannot be had.
 pub(super) async fn main(args: &Args) -> Result<(), JobError> {
-    let embedder = embedder(&args.embedder)?;
-    let threshold = args.threshold.unwrap_or(embedder.threshold);
+    let resolved = args.embedder.resolve().await?;
+    let embedder = embedder::load(&resolved.address).map_err(EmbedError::Load)?;
+    let threshold = args.threshold.unwrap_or(resolved.threshold);
     if !threshold.is_finite() {
         return Err(JobError::Usage(format!(
             "--threshold {threshold}: expected a number, as 0.75"
         )));
     }
     let pairs = pairs(args).await?;
-    let judged = judge(&pairs, &embedder, threshold)?;
+    let judged = judge(&pairs, embedder.as_ref(), threshold)?;
     let mut by_kind: BTreeMap<&str, Vec<Judged>> = BTreeMap::new();
     for (pair, judged) in pairs.iter().zip(&judged) {
         if let Some(kind) = &pair.kind {
@@ -104,7 +74,7 @@ pub(super) async fn main(args: &Args) -> Result<(), JobError> {
         .map(|(kind, judged)| (*kind, Agreement::of(judged)));
     if args.json {
         let mut report = object(&all);
-        report["embedder"] = json!(embedder.name);
+        report["embedder"] = json!(resolved.name);
         report["threshold"] = json!(short(threshold));
         let by_kind: serde_json::Map<String, Value> = kinds
             .map(|(kind, rates)| (kind.to_owned(), object(&rates)))
@@ -115,7 +85,7 @@ pub(super) async fn main(args: &Args) -> Result<(), JobError> {
     output::line(&format!(
         "{} pairs, embedder {}, threshold {threshold}",
         progress::thousands(all.pairs as u64),
-        embedder.name
+        resolved.name
     ))?;
     output::line(&format!(
         "{:<28} {:>8} {:>8} {:>8} {:>12} {:>13}",
@@ -275,16 +245,24 @@ fn malformed(file: &Path, why: &str) -> JobError {
     ))
 }
 
-fn judge(pairs: &[Labelled], embedder: &Embedder, threshold: f32) -> Result<Vec<Judged>, JobError> {
+fn judge(
+    pairs: &[Labelled],
+    embedder: &dyn Embedder,
+    threshold: f32,
+) -> Result<Vec<Judged>, JobError> {
     let mut judged = Vec::with_capacity(pairs.len());
     for some in pairs.chunks(BATCH) {
         let texts: Vec<&str> = some
             .iter()
             .flat_map(|pair| [pair.texts.a.as_str(), pair.texts.b.as_str()])
             .collect();
-        let vectors = (embedder.embed)(&texts)?;
-        for (pair, two) in some.iter().zip(vectors.chunks_exact(2)) {
-            let cosine = cosine(&two[0], &two[1]);
+        let vectors = embedder.embed(&texts).map_err(EmbedError::Load)?;
+        for (pair, two) in some
+            .iter()
+            .zip(vectors.chunks_exact(2 * embedder.dimension()))
+        {
+            let (a, b) = two.split_at(embedder.dimension());
+            let cosine = cosine(a, b);
             judged.push(Judged {
                 same: pair.same,
                 score: pair.texts.score(cosine),
