@@ -103,7 +103,7 @@ pub fn resolve(spec: &Location, process: &Process) -> Result<Resolved, EmbedErro
                 identity: found.identity(),
                 location: spec.clone(),
             };
-            (address, embedder(found, &process.reader)?)
+            (address, embedder(&found, &process.reader)?)
         }
         Location::Endpoint { url, model } => {
             let address = Address {
@@ -139,19 +139,19 @@ pub fn load(address: &str, process: &Process) -> Result<Arc<dyn Embedder>, Embed
             if found.identity() != address.identity || found.kind.name() != address.kind {
                 return Err(EmbedError::Changed { url: url.clone() });
             }
-            embedder(found, &process.reader)
+            embedder(&found, &process.reader)
         }
         Location::Endpoint { url, model } => asked(url, model, process),
     }
 }
 
 fn embedder(
-    directory: directory::Directory,
+    directory: &directory::Directory,
     reader: &Reader,
 ) -> Result<Arc<dyn Embedder>, EmbedError> {
     Ok(match directory.kind {
         directory::Kind::Onnx => Arc::new(onnx::Encoder::new(directory, Arc::clone(reader))?),
-        directory::Kind::Static => Arc::new(static_model::StaticModel::new(&directory)?),
+        directory::Kind::Static => Arc::new(static_model::StaticModel::new(directory)?),
     })
 }
 

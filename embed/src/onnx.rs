@@ -81,10 +81,10 @@ enum Input {
 }
 
 impl Encoder {
-    pub(crate) fn new(directory: Directory, reader: Reader) -> Result<Self, EmbedError> {
+    pub(crate) fn new(directory: &Directory, reader: Reader) -> Result<Self, EmbedError> {
         let device = Device::configured()?;
         runtime::check(device)?;
-        let texts = Texts::new(&directory)?;
+        let texts = Texts::new(directory)?;
         let source = Source {
             url: format!("{}{}", directory.url, directory.model_file),
             sha256: directory.model_sha256.clone(),
@@ -181,7 +181,7 @@ impl Encoder {
                     .flat_map(|t| t.types.iter().map(|id| i64::from(*id)))
                     .collect(),
                 Input::Mask => vec![1; rows * length],
-                Input::Positions => (0..rows).flat_map(|_| 0..length as i64).collect(),
+                Input::Positions => (0..rows).flat_map(|_| (0_i64..).take(length)).collect(),
             };
             let tensor = Tensor::from_array(([rows, length], values)).map_err(failed)?;
             inputs.push((name, tensor.into()));

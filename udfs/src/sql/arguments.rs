@@ -269,3 +269,37 @@ fn column<'a, A>(
         || DataFusionError::Plan(format!("{function}: argument {} must be {expected}", i + 1));
     values.get(i).and_then(|a| cast(a.as_ref())).ok_or_else(bad)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::array::ListArray;
+
+    #[test]
+    fn a_list_is_a_vector_column_where_its_rows_have_one_length() {
+        let rows = vec![
+            Some(vec![Some(9.0), Some(9.0)]),
+            None,
+            Some(vec![Some(1.0), None]),
+            Some(vec![Some(3.0), Some(4.0)]),
+        ];
+        let list = ListArray::from_iter_primitive::<Float32Type, _, _>(rows);
+        // A slice: its rows do not begin where its values do.
+        let sliced = list.slice(1, 3);
+        let vectors = Vectors::new(&sliced).unwrap();
+        assert_eq!(vectors.width(), 2);
+        assert!(vectors.is_null(0) && !vectors.is_null(1));
+        let mut row = [0.0; 2];
+        vectors.copy(1, &mut row);
+        assert!(row[0].to_bits() == 1.0_f32.to_bits() && row[1].is_nan());
+        vectors.copy(2, &mut row);
+        assert_eq!(row.map(f32::to_bits), [3.0_f32, 4.0].map(f32::to_bits));
+        assert_eq!(vectors.dense().len(), 6);
+
+        let uneven = vec![Some(vec![Some(1.0)]), Some(vec![Some(1.0), Some(2.0)])];
+        let uneven = ListArray::from_iter_primitive::<Float32Type, _, _>(uneven);
+        assert!(Vectors::new(&uneven).is_none());
+        let empty = ListArray::from_iter_primitive::<Float32Type, _, Vec<Option<f32>>>(vec![None]);
+        assert_eq!(Vectors::new(&empty).unwrap().width(), 0);
+    }
+}
