@@ -16,7 +16,8 @@ use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_
 use deadline::Deadlines;
 use gleaner::plan::codec::{LogicalCodec, PhysicalCodec, Planner};
 use gleaner::storage::{self, Buckets};
-use gleaner::{driver, session};
+use gleaner::{driver, embedding, session};
+use gleaner_embed::{ENDPOINTS, Endpoints};
 
 /// Flags of `gleaner-executor`.
 #[derive(Debug, clap::Parser)]
@@ -44,6 +45,9 @@ pub struct Args {
     /// Buckets whose objects tasks may read and write, with commas between them; * for every one. None by default.
     #[arg(long, env = "GLEANER_BUCKETS", default_value = "")]
     buckets: Buckets,
+    /// Endpoints that tasks may send texts to for their vectors, with commas between them; * for every one. None by default.
+    #[arg(long, env = ENDPOINTS, default_value = "")]
+    embed_endpoints: Endpoints,
     /// Seconds that one task may take.
     #[arg(long, default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..))]
     task_timeout: u64,
@@ -71,6 +75,7 @@ pub async fn main(args: Args) -> u8 {
 
 async fn run(args: Args) -> anyhow::Result<()> {
     storage::limit(args.buckets);
+    embedding::install(args.embed_endpoints);
     driver::install_model_loader();
     let (work_dir, _temporary) = if let Some(dir) = args.work_dir {
         std::fs::create_dir_all(&dir).with_context(|| format!("--work-dir {}", dir.display()))?;

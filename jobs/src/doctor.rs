@@ -3,6 +3,7 @@
 //! What a trial makes is named by chance below `_doctor/` of the place, and removed again. Nothing here prints a secret.
 
 mod client;
+mod embedder;
 mod s3;
 
 use std::fmt;
@@ -10,6 +11,8 @@ use std::io;
 use std::path::Path;
 
 use crate::storage::{Location, Place, Storage};
+
+pub use embedder::check as embedder;
 
 /// Below this much free space a warehouse is warned about.
 const LITTLE_SPACE_BYTES: u64 = 1 << 30;

@@ -4,7 +4,9 @@ use std::sync::Once;
 use std::time::Instant;
 
 use chrono::NaiveDate;
+use gleaner_embed::Endpoints;
 
+use crate::embedding;
 use crate::engine::Engine;
 use crate::error::JobError;
 use crate::options::RunOptions;
@@ -37,13 +39,15 @@ impl DayReport {
     }
 }
 
-/// Lets this process's functions load models from where the warehouse keeps them.
+/// Lets this process's functions load models from where the warehouse keeps them, and embedders.
 pub fn install_model_loader() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         gleaner_udfs::model_cache::install_loader(Box::new(|uri| {
             storage::process().read_blocking(uri)
         }));
+        // Without effect in a process that has limited the endpoints before.
+        embedding::install(Endpoints::Any);
     });
 }
 

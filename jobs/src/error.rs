@@ -94,6 +94,9 @@ pub enum JobError {
     /// Where data is.
     #[error("{0}")]
     Storage(#[from] StorageError),
+    /// Embedders.
+    #[error(transparent)]
+    Embed(#[from] gleaner_embed::EmbedError),
     /// Delta Lake.
     #[error("Delta table: {0}")]
     Delta(#[from] deltalake_core::DeltaTableError),

@@ -3,6 +3,7 @@
 //! ```text
 //! stages/     the data path in reading order, each stage SQL and the glue around it
 //! driver      a day: each stage, when what it reads has changed
+//! embedding   embedders, as this process finds and loads them
 //! engine      tasks, in this process or on a Ballista cluster
 //! plan/       the two plan nodes of our own: defensive reading, distributed writing
 //! telemetry/  formats, schemas, quarantine
@@ -15,6 +16,7 @@
 pub mod cli;
 pub mod doctor;
 pub mod driver;
+pub mod embedding;
 pub mod engine;
 pub mod error;
 pub mod faults;

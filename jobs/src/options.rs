@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use gleaner_embed::Resolved;
+
 use crate::error::JobError;
 use crate::telemetry::{SchemaKind, Undated};
 
@@ -175,6 +177,8 @@ pub struct RunOptions {
     pub quotas: Quotas,
     /// Cosine from which a line covers another of its guard key.
     pub cosine: f32,
+    /// What makes vectors of lines.
+    pub embedder: Resolved,
     /// For the rule labeller.
     pub prevalence: PrevalenceOptions,
     /// Lines the models are fitted on.
@@ -192,7 +196,8 @@ impl Default for RunOptions {
             schema: None,
             undated: Undated::Quarantine,
             quotas: Quotas::default(),
-            cosine: 0.75,
+            cosine: Resolved::lexical().threshold,
+            embedder: Resolved::lexical(),
             prevalence: PrevalenceOptions::default(),
             fit_rows: 65_536,
             models: ModelPolicy::default(),

@@ -7,6 +7,7 @@
 
 pub mod detector;
 pub mod drift;
+pub mod embedder;
 pub mod iforest;
 pub mod kmeans;
 pub mod learner;

@@ -14,6 +14,9 @@ pub struct Args {
     /// The warehouse's directory or bucket prefix; what is written for the trial is removed again.
     #[arg(long, value_name = "PATH|s3://…", env = "GLEANER_WAREHOUSE")]
     warehouse: Option<String>,
+    /// An embedder: a model's directory (a path, s3://…), or an endpoint with its model (https://host/v1#model).
+    #[arg(long, value_name = "PATH|s3://…|URL#MODEL", env = "GLEANER_EMBEDDER")]
+    embedder: Option<String>,
 }
 
 /// # Errors
@@ -22,9 +25,9 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     let telemetry = args.telemetry.iter().map(|path| (path, Access::Read));
     let warehouse = args.warehouse.iter().map(|path| (path, Access::Write));
     let places: Vec<_> = telemetry.chain(warehouse).collect();
-    if places.is_empty() {
+    if places.is_empty() && args.embedder.is_none() {
         return Err(JobError::Usage(
-            "nothing to look at: give --telemetry, --warehouse or both".to_owned(),
+            "nothing to look at: give --telemetry, --warehouse or --embedder".to_owned(),
         ));
     }
     let mut failed = 0;
@@ -33,6 +36,13 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         for check in doctor::check(&path.parse()?, storage::process(), access).await {
             failed += usize::from(check.outcome == Outcome::Failed);
             output::line(&format!("  {}", check.to_string().replace('\n', "\n  ")))?;
+        }
+    }
+    if let Some(embedder) = &args.embedder {
+        output::line(embedder)?;
+        for check in doctor::embedder(embedder).await {
+            failed += usize::from(check.outcome == Outcome::Failed);
+            output::line(&format!("  {check}"))?;
         }
     }
     match failed {

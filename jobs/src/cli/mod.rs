@@ -1,8 +1,10 @@
 //! The `gleaner` command: flags, and what a person or a machine is shown. Everything it does is a call into the
 //! library.
 
+pub mod candidates;
 pub mod demo;
 pub mod doctor;
+pub mod embedder;
 pub mod evaluate;
 pub mod functions;
 pub mod output;
@@ -33,7 +35,9 @@ enum Command {
     Sql(sql::Args),
     /// What each day of a warehouse took in and gave out.
     Status(status::Args),
-    /// Measure the detectors on labelled sets of your own.
+    /// What near-dedup would keep at another threshold, and the pairs nearest to it. Nothing is written.
+    Candidates(candidates::Args),
+    /// Measure the detectors, or near-dedup, on labelled sets of your own.
     Evaluate(evaluate::Args),
     /// List the SQL functions, the features or the behaviours.
     Functions(functions::Args),
@@ -41,6 +45,8 @@ enum Command {
     Synth(synth::Args),
     /// Try whether the places of telemetry and warehouse can be read and written, and say what to do.
     Doctor(doctor::Args),
+    /// Get a sentence encoder's files from the Hugging Face hub.
+    Embedder(embedder::Args),
     /// Make three days of telemetry, run them, and show what was found.
     Demo(demo::Args),
 }
@@ -56,10 +62,12 @@ pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + 
         Command::Run(args) => run::main(args).await,
         Command::Sql(args) => sql::main(args).await,
         Command::Status(args) => status::main(args).await,
-        Command::Evaluate(args) => evaluate::main(&args),
+        Command::Candidates(args) => candidates::main(args).await,
+        Command::Evaluate(args) => evaluate::main(args).await,
         Command::Functions(args) => functions::main(&args),
         Command::Synth(args) => synth::main(&args),
         Command::Doctor(args) => doctor::main(args).await,
+        Command::Embedder(args) => embedder::main(&args).await,
         Command::Demo(args) => demo::main(args).await,
     };
     match result {

@@ -1,16 +1,20 @@
 //! `gleaner run`.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use chrono::NaiveDate;
 
+use super::embedder::EmbedderArgs;
 use super::{output, progress};
 use crate::driver;
 use crate::engine::{ClusterOptions, Engine};
 use crate::error::JobError;
 use crate::options::{ModelPolicy, PrevalenceOptions, Quotas, RunOptions};
 use crate::telemetry::{SchemaKind, Undated};
+use crate::warehouse::Warehouse;
+use crate::warehouse::tables::CANDIDATES;
 
 /// Flags of `gleaner run`.
 #[derive(Debug, clap::Args)]
@@ -33,9 +37,11 @@ pub struct Args {
     /// Lines each detector may choose, of the day's unique lines: 0.5%, 1000, or iforest=1%,pca=500,kmeans=0.5%.
     #[arg(long, default_value = "1%")]
     quota: Quotas,
-    /// Cosine from which a line covers another of its guard key.
-    #[arg(long, default_value_t = RunOptions::default().cosine)]
-    cosine: f32,
+    /// Cosine from which a line covers another of its guard key; default: the embedder's, 0.75 of the lexical one, 0.85 of others.
+    #[arg(long)]
+    cosine: Option<f32>,
+    #[command(flatten)]
+    embedder: EmbedderArgs,
     /// Rule labeller: hosts that a benign line's template was seen on.
     #[arg(long, default_value_t = PrevalenceOptions::default().min_hosts)]
     min_hosts: u32,
@@ -55,6 +61,10 @@ pub struct Args {
     /// unless the day's scores or features have drifted from them (refit-if-drifted).
     #[arg(long, value_enum, default_value_t)]
     models: ModelPolicy,
+    /// Afterwards run the later days of the warehouse too, with these flags and this telemetry: near-dedup held them against
+    /// what these days were. Where nothing changes for them, nothing is computed.
+    #[arg(long)]
+    later: bool,
     /// Stop after this stage.
     #[arg(long, default_value = "benign", value_name = "STAGE")]
     through: String,
@@ -137,6 +147,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         };
         name.parse::<SchemaKind>().map_err(unknown)
     });
+    let embedder = args.embedder.resolve().await?;
     let options = RunOptions {
         telemetry: args.telemetry,
         schema: schema.transpose()?,
@@ -146,7 +157,8 @@ pub async fn main(args: Args) -> Result<(), JobError> {
             Undated::Quarantine
         },
         quotas: args.quota,
-        cosine: args.cosine,
+        cosine: args.cosine.unwrap_or(embedder.threshold),
+        embedder,
         prevalence: PrevalenceOptions {
             min_hosts: args.min_hosts,
             min_users: args.min_users,
@@ -163,9 +175,10 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         ));
     }
     let engine = args.engine.engine()?;
-    let several = last != args.date;
+    let several = last != args.date || args.later;
     let (mut ran, mut skipped) = (0, None);
-    for day in args.date.iter_days().take_while(|d| *d <= last) {
+    let mut days: VecDeque<NaiveDate> = args.date.iter_days().take_while(|d| *d <= last).collect();
+    while let Some(day) = days.pop_front() {
         let shown = progress::Shown::new(&day.to_string(), args.json);
         match driver::run_day(&engine, &args.warehouse, day, &options, &shown).await {
             Ok(report) => {
@@ -184,12 +197,28 @@ pub async fn main(args: Args) -> Result<(), JobError> {
             }
             Err(e) => return Err(e),
         }
+        if day == last && args.later {
+            days.extend(later_days(&args.warehouse, last).await?);
+        }
     }
     // Days without events among others are nothing special; nothing but such days is an error.
     match skipped {
         Some(error) if ran == 0 => Err(error),
         _ => Ok(()),
     }
+}
+
+/// The days of a warehouse after `day`.
+async fn later_days(warehouse: &str, day: NaiveDate) -> Result<BTreeSet<NaiveDate>, JobError> {
+    if !Warehouse::exists(warehouse).await? {
+        return Ok(BTreeSet::new());
+    }
+    let snapshot = Warehouse::open(warehouse)
+        .await?
+        .snapshot(&[CANDIDATES])
+        .await?;
+    let files = snapshot.files(&CANDIDATES).iter();
+    Ok(files.map(|file| file.day).filter(|d| *d > day).collect())
 }
 
 /// A path that does not exist is wrong for every day.

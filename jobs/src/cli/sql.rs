@@ -15,6 +15,7 @@ use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Editor, Helper, Highlighter, Hinter};
 
+use super::embedder::EmbedderArgs;
 use super::output;
 use super::run::EngineArgs;
 use crate::driver::install_model_loader;
@@ -32,6 +33,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR", env = "GLEANER_WAREHOUSE")]
     warehouse: Option<String>,
     #[command(flatten)]
+    embedder: EmbedderArgs,
+    #[command(flatten)]
     engine: EngineArgs,
     /// One JSON object a row.
     #[arg(long)]
@@ -43,6 +46,7 @@ pub struct Args {
 pub async fn main(args: Args) -> Result<(), JobError> {
     let engine = args.engine.engine()?;
     install_model_loader();
+    gleaner_udfs::embedder::configure(&args.embedder.resolve().await?.address);
     // A file's path in quotes is a table, as in `SELECT … FROM 'events.parquet'`.
     let ctx = engine.session().clone().enable_url_table();
     let mut names = vec![];

@@ -10,6 +10,7 @@ pub mod benign;
 pub mod candidates;
 pub mod commands;
 pub mod drift;
+pub mod embeddings;
 pub mod inputs;
 pub mod labels;
 pub mod models;

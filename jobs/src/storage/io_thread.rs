@@ -24,9 +24,12 @@ pub(super) struct IoThread {
     requests: Mutex<Option<UnboundedSender<Request>>>,
 }
 
+/// The object, `None` when there is none.
+type Answer = Result<Option<Vec<u8>>, String>;
+
 struct Request {
     url: Url,
-    answer: SyncSender<Result<Vec<u8>, String>>,
+    answer: SyncSender<Answer>,
 }
 
 impl IoThread {
@@ -38,7 +41,7 @@ impl IoThread {
         }
     }
 
-    pub(super) fn read(&self, url: Url) -> Result<Vec<u8>, String> {
+    pub(super) fn read(&self, url: Url) -> Answer {
         let (answer, answered) = sync_channel(1);
         let gone = |url: &Url| format!("{url}: the thread that reads it has stopped");
         let lost = gone(&url);
@@ -98,13 +101,16 @@ async fn sibling(parent: &Registry) -> Result<Registry, StorageError> {
     Ok(Registry::with(parent.buckets().clone(), Some(s3)))
 }
 
-async fn read(registry: &Registry, url: &Url) -> Result<Vec<u8>, String> {
+async fn read(registry: &Registry, url: &Url) -> Answer {
     let store = registry.get_store(url).map_err(|e| match e {
         datafusion::common::DataFusionError::Configuration(sentence) => sentence,
         other => other.to_string(),
     })?;
     let path = Path::from_url_path(url.path()).map_err(|e| e.to_string())?;
-    let found = store.get(&path).await.map_err(|e| e.to_string())?;
+    let found = match store.get(&path).await {
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        found => found.map_err(|e| e.to_string())?,
+    };
     let bytes = found.bytes().await.map_err(|e| e.to_string())?;
-    Ok(bytes.to_vec())
+    Ok(Some(bytes.to_vec()))
 }

@@ -151,12 +151,25 @@ impl Storage {
     /// # Errors
     /// A sentence: the bucket is not allowed, or the object is not there or cannot be read.
     pub fn read_blocking(&self, url: &str) -> Result<Vec<u8>, String> {
+        self.find_blocking(url)?
+            .ok_or_else(|| format!("{url}: there is no such object"))
+    }
+
+    /// The same, `None` where there is no such object.
+    ///
+    /// # Errors
+    /// A sentence: the bucket is not allowed, or the object cannot be read.
+    pub fn find_blocking(&self, url: &str) -> Result<Option<Vec<u8>>, String> {
         let parsed = Url::parse(url).map_err(|e| format!("{url:?} is not a URL: {e}"))?;
         if parsed.scheme() == "file" {
             let path = parsed.to_file_path().map_err(|()| {
                 format!("{url:?} is not a file URL: expected file:///absolute/path")
             })?;
-            return std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()));
+            return match std::fs::read(&path) {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(format!("{}: {e}", path.display())),
+            };
         }
         self.io.read(parsed)
     }

@@ -149,10 +149,7 @@ impl Warehouse {
                 break;
             }
             if attempt > 0 {
-                // Others are at it, or the store has trouble: about 10 seconds in all, spread.
-                let spread = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
-                let pause = (20 << attempt.min(5)) + spread;
-                tokio::time::sleep(Duration::from_millis(pause)).await;
+                tokio::time::sleep(pause(attempt)).await;
             }
             let loaded = match self.load(table).await? {
                 Some(loaded) => loaded,
@@ -186,6 +183,50 @@ impl Warehouse {
                 Ok(()) => return Ok(Outcome::Committed),
                 Err(DeltaTableError::Transaction { source }) if lost_the_race(&source) => {}
                 // Whether it was committed is unknown when its answer was lost: the table tells, when it is read again.
+                Err(e) => (failed, failures) = (Some(e.into()), failures + 1),
+            }
+        }
+        Err(failed.unwrap_or(JobError::Contended {
+            table: table.name.to_owned(),
+            tries: COMMIT_TRIES,
+        }))
+    }
+
+    /// Adds files to a table that only grows, in one commit; those that it holds already are left out.
+    ///
+    /// # Errors
+    /// When the commit fails, or keeps losing against other runs.
+    pub async fn append(&self, table: &Table, files: &[DataFile]) -> Result<(), JobError> {
+        let (mut failed, mut failures) = (None, 0);
+        for attempt in 0..COMMIT_TRIES {
+            if failures == FAILURES {
+                break;
+            }
+            if attempt > 0 {
+                tokio::time::sleep(pause(attempt)).await;
+            }
+            let loaded = match self.load(table).await? {
+                Some(loaded) => loaded,
+                None => match self.create_table(table).await {
+                    Ok(Some(loaded)) => loaded,
+                    Ok(None) => continue,
+                    Err(e) => {
+                        (failed, failures) = (Some(e), failures + 1);
+                        continue;
+                    }
+                },
+            };
+            let held = active(&loaded).await?;
+            let new: Vec<_> = files
+                .iter()
+                .filter(|file| held.binary_search(file).is_err())
+                .collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            match add(&loaded, new).await {
+                Ok(()) => return Ok(()),
+                Err(DeltaTableError::Transaction { source }) if lost_the_race(&source) => {}
                 Err(e) => (failed, failures) = (Some(e.into()), failures + 1),
             }
         }
@@ -241,6 +282,12 @@ impl Warehouse {
         let schema = table.schema();
         (!urls.is_empty()).then_some(Source::Parquet { urls, schema })
     }
+}
+
+/// Before another attempt: others are at it, or the store has trouble. About 10 seconds in all, spread.
+fn pause(attempt: usize) -> Duration {
+    let spread = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    Duration::from_millis((20 << attempt.min(5)) + spread)
 }
 
 /// The fingerprint that all files carry, if they do.
@@ -302,35 +349,58 @@ async fn commit(table: &DeltaTable, day: NaiveDate, made: &Made) -> Result<(), D
     let mut actions: Vec<Action> = old
         .map(|view| Action::Remove(view.remove_action(true)))
         .collect();
-    let now = chrono::Utc::now().timestamp_millis();
-    actions.extend(made.files.iter().map(|file| {
-        Action::Add(Add {
-            path: file.path.clone(),
-            partition_values: HashMap::from([("day".to_owned(), Some(day.to_string()))]),
-            size: i64::try_from(file.bytes).unwrap_or(i64::MAX),
-            modification_time: now,
-            data_change: true,
-            stats: Some(serde_json::json!({ "numRecords": file.rows }).to_string()),
-            ..Add::default()
-        })
-    }));
-    let snapshot = table.snapshot()?;
-    let properties = CommitProperties::default()
-        .with_max_retries(0)
-        .with_cleanup_expired_logs(Some(false));
+    actions.extend(made.files.iter().map(added));
     let operation = DeltaOperation::Write {
         mode: SaveMode::Overwrite,
         partition_by: Some(vec!["day".to_owned()]),
         predicate: Some(format!("day = '{day}'")),
     };
+    let metadata = HashMap::from([(
+        "gleaner.fingerprint".to_owned(),
+        made.fingerprint.clone().into(),
+    )]);
+    transact(table, actions, operation, metadata).await
+}
+
+async fn add(
+    table: &DeltaTable,
+    files: impl IntoIterator<Item = &DataFile>,
+) -> Result<(), DeltaTableError> {
+    let operation = DeltaOperation::Write {
+        mode: SaveMode::Append,
+        partition_by: Some(vec!["day".to_owned()]),
+        predicate: None,
+    };
+    let actions = files.into_iter().map(added).collect();
+    transact(table, actions, operation, HashMap::new()).await
+}
+
+fn added(file: &DataFile) -> Action {
+    Action::Add(Add {
+        path: file.path.clone(),
+        partition_values: HashMap::from([("day".to_owned(), Some(file.day.to_string()))]),
+        size: i64::try_from(file.bytes).unwrap_or(i64::MAX),
+        modification_time: chrono::Utc::now().timestamp_millis(),
+        data_change: true,
+        stats: Some(serde_json::json!({ "numRecords": file.rows }).to_string()),
+        ..Add::default()
+    })
+}
+
+async fn transact(
+    table: &DeltaTable,
+    actions: Vec<Action>,
+    operation: DeltaOperation,
+    metadata: HashMap<String, serde_json::Value>,
+) -> Result<(), DeltaTableError> {
+    let properties = CommitProperties::default()
+        .with_max_retries(0)
+        .with_cleanup_expired_logs(Some(false));
     CommitBuilder::from(properties)
         .with_actions(actions)
-        .with_app_metadata(HashMap::from([(
-            "gleaner.fingerprint".to_owned(),
-            made.fingerprint.clone().into(),
-        )]))
+        .with_app_metadata(metadata)
         .build(
-            Some(snapshot as &dyn TableReference),
+            Some(table.snapshot()? as &dyn TableReference),
             table.log_store(),
             operation,
         )

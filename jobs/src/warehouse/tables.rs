@@ -170,6 +170,22 @@ pub const ANOMALIES: Table = Table {
     columns: chosen,
 };
 
+/// Vectors of canonical texts, by embedder: a cache that only grows, and no part of a day's publication.
+pub const EMBEDDINGS: Table = Table {
+    name: "embeddings",
+    doc: "the vector of a canonical text by an embedder other than the lexical one, under the day that first wanted it; \
+          text_hash is the lines' template",
+    columns: || {
+        let item = Field::new("item", Float32, true);
+        vec![
+            ("day", Date32),
+            ("embedder", Utf8),
+            ("text_hash", Utf8),
+            ("vector", DataType::List(Arc::new(item))),
+        ]
+    },
+};
+
 /// Near-dedup.
 pub const CANDIDATES: Table = Table {
     name: "candidates",
@@ -186,6 +202,21 @@ pub const CANDIDATES: Table = Table {
                 ("covers", Int64),
             ],
         )
+    },
+};
+
+/// What near-dedup compared.
+pub const SIMILARITIES: Table = Table {
+    name: "similarities",
+    doc: "a line that stood for its template, and one of up to 16 most similar lines before it (of the day or of an earlier one)",
+    columns: || {
+        vec![
+            ("day", Date32),
+            ("hash", Utf8),
+            ("similar_to", Utf8),
+            ("similar_day", Date32),
+            ("cosine", Float32),
+        ]
     },
 };
 
@@ -257,7 +288,18 @@ pub const RUNS: Table = Table {
 
 /// All tables, in the order of the data path.
 pub const TABLES: &[Table] = &[
-    TELEMETRY, QUARANTINE, COMMANDS, MODELS, DRIFT, ANOMALIES, CANDIDATES, LABELS, BENIGN, RUNS,
+    TELEMETRY,
+    QUARANTINE,
+    COMMANDS,
+    MODELS,
+    DRIFT,
+    ANOMALIES,
+    EMBEDDINGS,
+    CANDIDATES,
+    SIMILARITIES,
+    LABELS,
+    BENIGN,
+    RUNS,
 ];
 
 /// The table of that name.

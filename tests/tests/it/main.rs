@@ -20,11 +20,16 @@ mod cluster;
 mod day;
 mod detectors;
 mod drift;
+mod embedders;
+mod embedders_day;
+#[cfg(unix)]
+mod embedders_remote;
 #[cfg(unix)]
 mod faults;
 mod functions;
 mod laws;
 mod matrix;
+mod near_dup;
 mod nodes;
 #[cfg(unix)]
 mod peers;

@@ -1,11 +1,11 @@
 //! Which centroid is nearest.
 
 use pulp::bytemuck::cast_slice;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::KIND;
 use crate::learner::{LearnerError, row_count, to_u32, to_usize};
-use crate::panel::{LANES, Line, VECTORS, fill};
+use crate::panel::{LANES, Line, VECTORS, arch, fill};
 
 /// Lanes of [`squared_distance`].
 const TILE: usize = 16;
@@ -78,7 +78,7 @@ impl Centroids {
     /// [`Centroids::nearest`] of each row (row-major), in order: `f(row, (cluster, squared distance))`. Faster for many
     /// rows together.
     pub fn each_nearest(&self, rows: &[f32], mut f: impl FnMut(usize, (usize, f32))) {
-        let arch = Arch::new();
+        let arch = arch();
         let mut panel = vec![[0.0; LANES]; self.d];
         for (block, rows) in rows.chunks(LANES * self.d).enumerate() {
             fill(&mut panel, rows);
@@ -181,8 +181,8 @@ mod tests {
                 centroids: &centroids,
                 panel: &panel,
             };
-            let (clusters, squared) = Arch::new().dispatch(search());
-            let plain = Arch::Scalar.dispatch(search());
+            let (clusters, squared) = arch().dispatch(search());
+            let plain = pulp::Arch::Scalar.dispatch(search());
             assert_eq!(clusters, plain.0);
             assert_eq!(squared.map(f32::to_bits), plain.1.map(f32::to_bits));
         }

@@ -1,11 +1,11 @@
 //! The fitted PCA: fit, reconstruction error, residuals, bytes.
 
 use pulp::bytemuck::cast_slice;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::{Components, KIND, Moments, PcaParams, VERSION, symmetric_eigen};
 use crate::learner::{Checked, LearnerError, open, row_count, same_size, seal};
-use crate::panel::{LANES, Line, VECTORS, fill};
+use crate::panel::{LANES, Line, VECTORS, arch, fill};
 use gleaner_proto::learners as wire;
 
 /// A fitted PCA.
@@ -159,7 +159,7 @@ impl PcaModel {
     /// itself, and not `|c|² − |Wc|²`, in which a small error would drown.
     fn project(&self, rows: &[f32], scratch: &mut Scratch) -> Line {
         fill(&mut scratch.panel, rows);
-        Arch::new().dispatch(Projection {
+        arch().dispatch(Projection {
             model: self,
             scratch,
         })
@@ -315,7 +315,7 @@ mod tests {
                 explained_variance: vec![1.0; kept],
                 components: rough(kept * d),
             };
-            let errors = |arch: Arch| {
+            let errors = |arch: pulp::Arch| {
                 let mut scratch = model.scratch();
                 fill(&mut scratch.panel, &rough(LANES * d));
                 let errors = arch.dispatch(Projection {
@@ -324,7 +324,7 @@ mod tests {
                 });
                 errors.map(f32::to_bits)
             };
-            assert_eq!(errors(Arch::new()), errors(Arch::Scalar));
+            assert_eq!(errors(arch()), errors(pulp::Arch::Scalar));
         }
     }
 }

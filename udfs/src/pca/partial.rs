@@ -1,10 +1,11 @@
 //! Count, mean and co-moments: the mergeable half of PCA.
 
 use pulp::bytemuck::cast_slice;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::{KIND, VERSION};
 use crate::learner::{LearnerError, open, row_count, same_size, seal, to_u32, to_usize};
+use crate::panel::arch;
 use gleaner_proto::learners as wire;
 
 /// Rows summed at once. A fixed number, counted from the state's first row, so that the batch size of the engine is no
@@ -132,7 +133,7 @@ impl Moments {
                 *out = f64::from(*value) - mean;
             }
         }
-        Arch::new().dispatch(OuterProducts {
+        arch().dispatch(OuterProducts {
             rows: &centred,
             width,
             d,
@@ -321,7 +322,7 @@ mod tests {
         for d in [1_usize, 3, 8, 13, 100] {
             let width = d.next_multiple_of(COLUMNS);
             let rows: Vec<f64> = rough(50 * width).into_iter().map(f64::from).collect();
-            let sums = |arch: Arch| {
+            let sums = |arch: pulp::Arch| {
                 let mut packed = vec![0.0; d * (d + 1) / 2];
                 arch.dispatch(OuterProducts {
                     rows: &rows,
@@ -331,9 +332,9 @@ mod tests {
                 });
                 packed
             };
-            let fast = sums(Arch::new());
+            let fast = sums(arch());
             let bits = |sums: &[f64]| sums.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(&fast), bits(&sums(Arch::Scalar)));
+            assert_eq!(bits(&fast), bits(&sums(pulp::Arch::Scalar)));
             let last: f64 = rows
                 .chunks_exact(width)
                 .map(|row| row[d - 1] * row[d - 1])

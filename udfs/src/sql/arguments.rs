@@ -104,7 +104,7 @@ impl Args<'_> {
         self.arrays
             .get(i)
             .and_then(|a| Vectors::new(a.as_ref()))
-            .ok_or_else(|| self.not(i, "a vector (fixed-size list of float)"))
+            .ok_or_else(|| self.not(i, "a vector (list of float, all rows of one length)"))
     }
 
     /// A text argument that is the same for all rows: a model's URI.
@@ -119,10 +119,12 @@ impl Args<'_> {
     }
 }
 
-/// Rows of a `FixedSizeList<Float32>`; missing values read as NaN.
+/// Rows of a `FixedSizeList<Float32>`, or of a `List<Float32>` whose rows have one length; missing values read as NaN.
 pub struct Vectors<'a> {
-    list: &'a FixedSizeListArray,
+    list: &'a dyn Array,
     values: &'a Float32Array,
+    /// Where each row begins in `values`; rows of a fixed-size list follow each other.
+    starts: Option<&'a [i32]>,
     width: usize,
 }
 
@@ -130,11 +132,23 @@ impl<'a> Vectors<'a> {
     /// `None` when `array` is of another type.
     #[must_use]
     pub fn new(array: &'a dyn Array) -> Option<Self> {
-        let list = array.as_fixed_size_list_opt()?;
-        let values = list.values().as_primitive_opt::<Float32Type>()?;
+        if let Some(list) = array.as_list_opt::<i32>() {
+            let values = list.values().as_primitive_opt::<Float32Type>()?;
+            let length = |row: usize| usize::try_from(list.value_length(row)).ok();
+            let mut rows = (0..list.len()).filter(|row| list.is_valid(*row));
+            let width = rows.next().map_or(Some(0), length)?;
+            return rows.all(|row| length(row) == Some(width)).then_some(Self {
+                list: array,
+                values,
+                starts: Some(list.value_offsets()),
+                width,
+            });
+        }
+        let list: &FixedSizeListArray = array.as_fixed_size_list_opt()?;
         Some(Self {
-            list,
-            values,
+            list: array,
+            values: list.values().as_primitive_opt::<Float32Type>()?,
+            starts: None,
             width: usize::try_from(list.value_length()).ok()?,
         })
     }
@@ -153,7 +167,11 @@ impl<'a> Vectors<'a> {
 
     /// Copies row `row` to `out`, which is `width` long.
     pub fn copy(&self, row: usize, out: &mut [f32]) {
-        let start = usize::try_from(self.list.value_offset(row)).unwrap_or_default();
+        let start = match self.starts {
+            Some(starts) => usize::try_from(starts[row]).unwrap_or_default(),
+            // An array's child is sliced with it.
+            None => row * self.width,
+        };
         out.copy_from_slice(&self.values.values()[start..start + self.width]);
         if self.values.null_count() > 0 {
             for (i, value) in out.iter_mut().enumerate() {
@@ -250,4 +268,38 @@ fn column<'a, A>(
     let bad =
         || DataFusionError::Plan(format!("{function}: argument {} must be {expected}", i + 1));
     values.get(i).and_then(|a| cast(a.as_ref())).ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::array::ListArray;
+
+    #[test]
+    fn a_list_is_a_vector_column_where_its_rows_have_one_length() {
+        let rows = vec![
+            Some(vec![Some(9.0), Some(9.0)]),
+            None,
+            Some(vec![Some(1.0), None]),
+            Some(vec![Some(3.0), Some(4.0)]),
+        ];
+        let list = ListArray::from_iter_primitive::<Float32Type, _, _>(rows);
+        // A slice: its rows do not begin where its values do.
+        let sliced = list.slice(1, 3);
+        let vectors = Vectors::new(&sliced).unwrap();
+        assert_eq!(vectors.width(), 2);
+        assert!(vectors.is_null(0) && !vectors.is_null(1));
+        let mut row = [0.0; 2];
+        vectors.copy(1, &mut row);
+        assert!(row[0].to_bits() == 1.0_f32.to_bits() && row[1].is_nan());
+        vectors.copy(2, &mut row);
+        assert_eq!(row.map(f32::to_bits), [3.0_f32, 4.0].map(f32::to_bits));
+        assert_eq!(vectors.dense().len(), 6);
+
+        let uneven = vec![Some(vec![Some(1.0)]), Some(vec![Some(1.0), Some(2.0)])];
+        let uneven = ListArray::from_iter_primitive::<Float32Type, _, _>(uneven);
+        assert!(Vectors::new(&uneven).is_none());
+        let empty = ListArray::from_iter_primitive::<Float32Type, _, Vec<Option<f32>>>(vec![None]);
+        assert_eq!(Vectors::new(&empty).unwrap().width(), 0);
+    }
 }

@@ -14,7 +14,7 @@ const FREQUENCIES: &str = "cmd_frequencies";
 /// The functions of this file.
 pub static AGGREGATES: &[Aggregate] = &[Aggregate {
     name: FREQUENCIES,
-    arguments: &[("line", Text)],
+    forms: &[&[("line", Text)]],
     returns: || DataType::Binary,
     state: || {
         Box::new(Frequencies {

@@ -21,7 +21,7 @@ const REASONS: usize = 3;
 /// The aggregates of this file.
 pub static AGGREGATES: &[Aggregate] = &[Aggregate {
     name: SAMPLE,
-    arguments: &[("hash", Text), ("features", Vector), ("rows", Int)],
+    forms: &[&[("hash", Text), ("features", Vector), ("rows", Int)]],
     returns: || DataType::Binary,
     state: || {
         Box::new(Sample {

@@ -17,7 +17,7 @@ use crate::sketch::distinct::{Kmv, text_hash};
 pub static AGGREGATES: &[Aggregate] = &[
     Aggregate {
         name: "distinct_state",
-        arguments: &[("value", Text)],
+        forms: &[&[("value", Text)]],
         returns: || DataType::Binary,
         state: || {
             Box::new(Distinct {
@@ -33,7 +33,7 @@ pub static AGGREGATES: &[Aggregate] = &[
     },
     Aggregate {
         name: "distinct_count",
-        arguments: &[("value", Text)],
+        forms: &[&[("value", Text)]],
         returns: || DataType::Int64,
         state: || Box::new(Exact::default()),
         doc: Doc {
@@ -45,7 +45,7 @@ pub static AGGREGATES: &[Aggregate] = &[
     },
     Aggregate {
         name: "distinct_merge",
-        arguments: &[("state", StateKind)],
+        forms: &[&[("state", StateKind)]],
         returns: || DataType::Binary,
         state: || {
             Box::new(Distinct {

@@ -29,7 +29,7 @@ pub enum Kind {
     Bool,
     /// `Binary`: a state of one of our aggregates.
     State,
-    /// `FixedSizeList<Float32>` of any width.
+    /// `FixedSizeList<Float32>` of any width, or `List<Float32>`.
     Vector,
     /// `Date32`.
     Date,
@@ -39,7 +39,7 @@ impl Kind {
     fn accepts(self, kind: &DataType) -> bool {
         match self {
             Self::Vector => {
-                matches!(kind, DataType::FixedSizeList(item, _) if item.data_type() == &DataType::Float32)
+                matches!(kind, DataType::FixedSizeList(item, _) | DataType::List(item) if item.data_type() == &DataType::Float32)
             }
             other => kind == &other.data_type() || kind == &DataType::Null,
         }
@@ -64,7 +64,7 @@ impl Kind {
             Self::Float => "float",
             Self::Bool => "boolean",
             Self::State => "state (binary)",
-            Self::Vector => "vector (fixed-size list of float)",
+            Self::Vector => "vector (list of float)",
             Self::Date => "date",
         }
     }
@@ -284,8 +284,8 @@ pub trait State: fmt::Debug + Send + Sync + 'static {
 pub struct Aggregate {
     /// SQL name.
     pub name: &'static str,
-    /// The accepted argument list.
-    pub arguments: &'static [Argument],
+    /// The accepted argument lists.
+    pub forms: &'static [&'static [Argument]],
     /// Type of the result.
     pub returns: fn() -> DataType,
     /// A new state; it learns literal arguments (sizes, quotas) from the first rows.
@@ -297,7 +297,6 @@ pub struct Aggregate {
 /// The glue between an [`Aggregate`] and `DataFusion`.
 pub struct AggregateGlue {
     function: &'static Aggregate,
-    forms: [&'static [Argument]; 1],
     signature: Signature,
 }
 
@@ -305,11 +304,9 @@ impl AggregateGlue {
     /// Wraps `function`.
     #[must_use]
     pub fn new(function: &'static Aggregate) -> Self {
-        let forms = [function.arguments];
         Self {
             function,
-            forms,
-            signature: signature(&forms),
+            signature: signature(function.forms),
         }
     }
 }
@@ -324,7 +321,7 @@ impl AggregateUDFImpl for AggregateGlue {
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        coerced(self.function.name, &self.forms, given)
+        coerced(self.function.name, self.function.forms, given)
     }
 
     fn return_type(&self, _given: &[DataType]) -> Result<DataType> {
@@ -431,7 +428,11 @@ impl Aggregate {
     /// For `gleaner functions`.
     #[must_use]
     pub fn describe(&self) -> Described {
-        let signatures = vec![call(self.name, self.arguments)];
+        let signatures = self
+            .forms
+            .iter()
+            .map(|form| call(self.name, form))
+            .collect();
         Described {
             name: self.name,
             kind: "aggregate",

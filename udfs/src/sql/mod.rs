@@ -6,6 +6,7 @@ pub mod arguments;
 pub mod corpus;
 pub mod detectors;
 pub mod distinct;
+pub mod embed;
 pub mod function;
 pub mod label;
 pub mod near;
@@ -37,6 +38,7 @@ pub fn scalar_functions() -> Vec<ScalarUDF> {
         .iter()
         .flat_map(|list| list.iter())
         .map(|f| ScalarUDF::new_from_impl(ScalarGlue::new(f)))
+        .chain([ScalarUDF::new_from_impl(embed::EmbedGlue::new())])
         .collect()
 }
 
@@ -53,6 +55,7 @@ pub fn aggregate_functions() -> Vec<AggregateUDF> {
 pub fn described() -> Vec<Described> {
     let scalars = SCALARS
         .iter()
+        .chain([&embed::SCALARS])
         .flat_map(|list| list.iter())
         .map(Scalar::describe);
     let aggregates = AGGREGATES

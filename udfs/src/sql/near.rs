@@ -1,73 +1,75 @@
 //! Near-dedup within one guard key, as an aggregate: `GROUP BY guard`.
 //!
 //! Lines with one template are one line; of each template the first (events descending, then hash) stands for it and
-//! goes through [`near_duplicates`] with its lexical embedding. What stands for nothing is covered by what covers its
-//! template's first. History is the kept lines of earlier days and is never reconsidered.
+//! goes through near-dedup ([`Leader`]) with its vector: the one given, else the lexical embedding. What stands for nothing is
+//! covered by what covers its template's first. History is the lines of earlier days and is never reconsidered; those that were not
+//! kept cover nothing, and are only told as similar.
 //!
-//! Cost: a group is held until its end, as text; vectors (2 kB a template) exist while it is evaluated.
+//! Cost: a group is held until its end, as text; the vectors of the day's templates exist while it is evaluated, those of history in
+//! pieces. Vectors that are given are held with their lines. A group of one line without history needs no vector.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, Date32Builder, Float32Builder, Int64Builder, ListArray, StringBuilder,
-    StructArray,
-};
-use datafusion::arrow::array::{AsArray, BooleanArray};
-use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::datatypes::{DataType, Date32Type, Field, Fields};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::datatypes::Date32Type;
 use datafusion::common::{Result, ScalarValue};
 use prost::Message;
 
-use super::arguments::{float_column, int_column, text_column};
-use super::function::Kind::{Bool, Date, Float, Int, Text};
+use super::arguments::{Vectors, float_column, int_column, text_column};
+use super::function::Kind::{Bool, Date, Float, Int, Text, Vector};
 use super::function::{Aggregate, Doc, State, failed};
-use crate::text::canonical::canonical;
+use crate::text::canonical::{canonical, comparable};
 use crate::text::lexical::{DIM, Lexical};
-use crate::vector::near_duplicates::{Candidate, Cover, Fate, near_duplicates};
+use crate::vector::near_duplicates::{Candidate, Cover, Fate, Leader, Verdict};
+
+mod decision;
+
+use self::decision::{Decision, Near, decisions, decisions_type};
 
 const NAME: &str = "cmd_near_duplicates";
+/// Lines of history that are embedded and compared together.
+const PIECE: usize = 1024;
+
+const HASH: super::function::Argument = ("hash", Text);
+const LINE: super::function::Argument = ("line", Text);
+const TEMPLATE: super::function::Argument = ("template", Text);
+const EVENTS: super::function::Argument = ("events", Int);
+const DAY: super::function::Argument = ("day", Date);
+const EARLIER: super::function::Argument = ("earlier", Bool);
+const COSINE: super::function::Argument = ("cosine", Float);
+const KEPT: super::function::Argument = ("kept", Bool);
 
 /// The functions of this file.
 pub static AGGREGATES: &[Aggregate] = &[Aggregate {
     name: NAME,
-    arguments: &[
-        ("hash", Text),
-        ("line", Text),
-        ("template", Text),
-        ("events", Int),
-        ("day", Date),
-        ("earlier", Bool),
-        ("cosine", Float),
+    forms: &[
+        &[HASH, LINE, TEMPLATE, EVENTS, DAY, EARLIER, COSINE],
+        &[HASH, LINE, TEMPLATE, EVENTS, DAY, EARLIER, COSINE, KEPT],
+        &[
+            HASH,
+            LINE,
+            TEMPLATE,
+            EVENTS,
+            DAY,
+            EARLIER,
+            COSINE,
+            KEPT,
+            ("vector", Vector),
+        ],
     ],
-    returns: || {
-        DataType::List(Arc::new(Field::new(
-            "item",
-            DataType::Struct(decision_fields()),
-            true,
-        )))
-    },
+    returns: decisions_type,
     state: || Box::new(Group::default()),
     doc: Doc {
         what: "Decides, for the lines of one guard key, which are kept and which are covered by a kept one (of an \
-               earlier day where `earlier`): one struct a line that is not of an earlier day.",
+               earlier day where `earlier`; there only where `kept`, if that is given): one struct a line that is not of an earlier \
+               day, with its most similar predecessors. `vector` has length 1; where it is NULL or not given, the lexical \
+               embedding is used.",
         example: "SELECT array_length(cmd_near_duplicates(cmd_hash(l), l, cmd_template(l), 1, DATE '2025-01-01', false, \
                   CAST(0.75 AS FLOAT))) FROM (VALUES ('ping -n 1 10.0.0.7'), ('ping -n 2 10.0.0.8')) AS t (l)",
         result: "2",
     },
 }];
-
-fn decision_fields() -> Fields {
-    Fields::from(vec![
-        Field::new("hash", DataType::Utf8, true),
-        Field::new("covered_by", DataType::Utf8, true),
-        Field::new("covered_day", DataType::Date32, true),
-        Field::new("covered_how", DataType::Utf8, true),
-        Field::new("cosine", DataType::Float32, true),
-        Field::new("covers", DataType::Int64, true),
-    ])
-}
 
 #[derive(Clone, PartialEq, Message)]
 struct Line {
@@ -83,6 +85,12 @@ struct Line {
     day: i32,
     #[prost(bool, tag = "6")]
     earlier: bool,
+    /// Of an earlier day, and not kept.
+    #[prost(bool, tag = "7")]
+    dropped: bool,
+    /// As given; empty where the lexical embedding is meant.
+    #[prost(float, repeated, tag = "8")]
+    vector: Vec<f32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -91,6 +99,9 @@ struct Group {
     lines: Vec<Line>,
     #[prost(float, tag = "2")]
     threshold: f32,
+    /// Bytes held: see [`State::size`].
+    #[prost(uint64, tag = "3")]
+    held: u64,
 }
 
 impl State for Group {
@@ -102,10 +113,17 @@ impl State for Group {
             .get(4)
             .and_then(|d| d.as_primitive_opt::<Date32Type>());
         let days = days.ok_or_else(|| failed(NAME, "argument 5 must be a date"))?;
-        let earlier: &BooleanArray = values
-            .get(5)
-            .and_then(|e| e.as_boolean_opt())
-            .ok_or_else(|| failed(NAME, "argument 6 must be a boolean"))?;
+        let boolean = |i: usize| {
+            let column = values.get(i).and_then(|e| e.as_boolean_opt());
+            column.ok_or_else(|| failed(NAME, format!("argument {} must be a boolean", i + 1)))
+        };
+        let earlier = boolean(5)?;
+        let kept = if values.len() > 7 {
+            Some(boolean(7)?)
+        } else {
+            None
+        };
+        let vectors = values.get(8).and_then(|v| Vectors::new(v.as_ref()));
         for row in 0..hashes.len() {
             let texts = [hashes, lines, templates];
             let missing = texts.iter().any(|column| column.is_null(row))
@@ -116,14 +134,22 @@ impl State for Group {
             if missing {
                 return Err(failed(NAME, "no argument may be NULL"));
             }
+            let vector = vectors.as_ref().filter(|v| !v.is_null(row)).map(|vectors| {
+                let mut vector = vec![0.0; vectors.width()];
+                vectors.copy(row, &mut vector);
+                vector
+            });
             self.threshold = thresholds.value(row);
-            self.lines.push(Line {
+            self.add(Line {
                 hash: hashes.value(row).to_owned(),
                 text: lines.value(row).to_owned(),
                 template: templates.value(row).to_owned(),
                 events: events.value(row),
                 day: days.value(row),
                 earlier: earlier.value(row),
+                dropped: earlier.value(row)
+                    && kept.is_some_and(|k| k.is_null(row) || !k.value(row)),
+                vector: vector.unwrap_or_default(),
             });
         }
         Ok(())
@@ -133,7 +159,9 @@ impl State for Group {
         let other = Self::decode(bytes).map_err(|e| failed(NAME, e))?;
         if !other.lines.is_empty() {
             self.threshold = other.threshold;
-            self.lines.extend(other.lines);
+            for line in other.lines {
+                self.add(line);
+            }
         }
         Ok(())
     }
@@ -143,29 +171,25 @@ impl State for Group {
     }
 
     fn evaluate(&self) -> Result<ScalarValue> {
-        decisions(self.decide())
+        decisions(self.decide()?)
     }
 
     fn size(&self) -> usize {
-        self.lines
-            .iter()
-            .map(|l| size_of::<Line>() + l.hash.len() + l.text.len() + l.template.len())
-            .sum()
+        usize::try_from(self.held).unwrap_or(usize::MAX)
     }
 }
 
 /// The line that covers, how, and the cosine.
 type Covered<'a> = (&'a Line, &'static str, f32);
 
-#[derive(Debug, Clone, PartialEq)]
-struct Decision {
-    hash: String,
-    cover: Option<(String, i32, &'static str, f32)>,
-    covers: i64,
-}
-
 impl Group {
-    fn decide(&self) -> Vec<Decision> {
+    fn add(&mut self, line: Line) {
+        let texts = line.hash.len() + line.text.len() + line.template.len();
+        self.held += (size_of::<Line>() + texts + size_of_val(line.vector.as_slice())) as u64;
+        self.lines.push(line);
+    }
+
+    fn decide(&self) -> Result<Vec<Decision>> {
         let mut lines: Vec<&Line> = self.lines.iter().collect();
         // The order of near-dedup; earlier days first, in the order of days.
         lines.sort_by(|a, b| {
@@ -174,7 +198,7 @@ impl Group {
         });
         let (earlier, today): (Vec<&Line>, Vec<&Line>) = lines.into_iter().partition(|l| l.earlier);
         let mut known: BTreeMap<&str, &Line> = BTreeMap::new();
-        for line in &earlier {
+        for line in earlier.iter().filter(|line| !line.dropped) {
             known.entry(&line.template).or_insert(line);
         }
         let mut first: BTreeMap<&str, usize> = BTreeMap::new();
@@ -187,33 +211,10 @@ impl Group {
                 });
             }
         }
-        let history: Vec<Box<[f32; DIM]>> = if leaders.is_empty() {
-            vec![]
-        } else {
-            earlier.iter().map(|l| embedding(&l.text)).collect()
-        };
-        let vectors: Vec<Box<[f32; DIM]>> = leaders.iter().map(|l| embedding(&l.text)).collect();
-        let candidates: Vec<Candidate<'_>> = leaders
-            .iter()
-            .zip(&vectors)
-            .map(|(l, vector)| Candidate {
-                events: u64::try_from(l.events).unwrap_or_default(),
-                hash: l.hash.as_bytes(),
-                vector: vector.as_slice(),
-            })
-            .collect();
-        let history: Vec<&[f32]> = history.iter().map(|v| v.as_slice()).collect();
-        let fates = near_duplicates(&candidates, &history, self.threshold);
-        let near = |leader: usize| match fates[leader] {
-            Fate::Kept => None,
-            Fate::Covered {
-                by: Cover::History(i),
-                cosine,
-            } => Some((earlier[i], cosine)),
-            Fate::Covered {
-                by: Cover::Candidate(i),
-                cosine,
-            } => Some((leaders[i], cosine)),
+        let verdicts = judge(&leaders, &earlier, self.threshold)?;
+        let place = |by: Cover| match by {
+            Cover::History(i) => earlier[i],
+            Cover::Candidate(i) => leaders[i],
         };
         let decided: Vec<(&Line, Option<Covered<'_>>)> = today
             .iter()
@@ -223,10 +224,10 @@ impl Group {
                     first.get(line.template.as_str()),
                 ) {
                     (Some(&by), _) => Some((by, "template", 1.0)),
-                    (None, Some(&leader)) => match near(leader) {
-                        Some((by, cosine)) => Some((by, "cosine", cosine)),
-                        None if leaders[leader].hash == line.hash => None,
-                        None => Some((leaders[leader], "template", 1.0)),
+                    (None, Some(&leader)) => match verdicts[leader].fate {
+                        Fate::Covered { by, cosine } => Some((place(by), "cosine", cosine)),
+                        Fate::Kept if leaders[leader].hash == line.hash => None,
+                        Fate::Kept => Some((leaders[leader], "template", 1.0)),
                     },
                     (None, None) => None,
                 };
@@ -239,71 +240,87 @@ impl Group {
                 *covers.entry(by.hash.as_str()).or_default() += 1;
             }
         }
-        decided
-            .into_iter()
-            .map(|(line, cover)| Decision {
-                hash: line.hash.clone(),
-                covers: if cover.is_none() {
-                    covers.get(line.hash.as_str()).copied().unwrap_or_default()
-                } else {
-                    0
-                },
-                cover: cover.map(|(by, how, cosine)| (by.hash.clone(), by.day, how, cosine)),
-            })
-            .collect()
+        let near = |line: &Line| {
+            let leader = first
+                .get(line.template.as_str())
+                .filter(|leader| leaders[**leader].hash == line.hash);
+            let nearest = leader.map_or(&[][..], |leader| &verdicts[*leader].nearest);
+            let near = |(by, cosine): &(Cover, f32)| Near {
+                hash: place(*by).hash.clone(),
+                day: place(*by).day,
+                cosine: cosine.min(1.0),
+            };
+            nearest.iter().map(near).collect()
+        };
+        let decided = decided.into_iter().map(|(line, cover)| Decision {
+            hash: line.hash.clone(),
+            covers: if cover.is_none() {
+                covers.get(line.hash.as_str()).copied().unwrap_or_default()
+            } else {
+                0
+            },
+            cover: cover.map(|(by, how, cosine)| (by.hash.clone(), by.day, how, cosine.min(1.0))),
+            near: near(line),
+        });
+        Ok(decided.collect())
     }
 }
 
-fn embedding(line: &str) -> Box<[f32; DIM]> {
-    let mut text = String::new();
-    canonical(line, &mut text);
-    let mut vector = Box::new([0.0; DIM]);
-    Lexical::default().embed(&text, &mut vector);
-    vector
+/// Near-dedup of the lines that stand for a template.
+fn judge(leaders: &[&Line], earlier: &[&Line], threshold: f32) -> Result<Vec<Verdict>> {
+    let kept = Verdict {
+        fate: Fate::Kept,
+        nearest: vec![],
+    };
+    if leaders.is_empty() || (leaders.len() == 1 && earlier.is_empty()) {
+        return Ok(vec![kept; leaders.len()]);
+    }
+    let given = leaders[0].vector.len();
+    if leaders
+        .iter()
+        .chain(earlier)
+        .any(|l| l.vector.len() != given)
+    {
+        let why = "the vectors of a guard key are of different widths, or some are NULL: embed all lines, those of earlier \
+                   days too, with one embedder";
+        return Err(failed(NAME, why));
+    }
+    let vectors = embedded(leaders);
+    let d = if given > 0 { given } else { DIM };
+    let candidates: Vec<Candidate<'_>> = leaders
+        .iter()
+        .zip(vectors.chunks_exact(d))
+        .map(|(l, vector)| Candidate {
+            events: u64::try_from(l.events).unwrap_or_default(),
+            hash: l.hash.as_bytes(),
+            vector,
+        })
+        .collect();
+    let mut leader = Leader::new(&candidates, threshold);
+    drop(candidates);
+    drop(vectors);
+    for (piece, first) in earlier.chunks(PIECE).zip((0..).step_by(PIECE)) {
+        let kept: Vec<bool> = piece.iter().map(|line| !line.dropped).collect();
+        leader.history(first, &embedded(piece), &kept);
+    }
+    Ok(leader.finish())
 }
 
-fn decisions(decided: Vec<Decision>) -> Result<ScalarValue> {
-    let rows = decided.len();
-    let (mut hash, mut by, mut how) = (
-        StringBuilder::new(),
-        StringBuilder::new(),
-        StringBuilder::new(),
-    );
-    let (mut day, mut cosine, mut covers) = (
-        Date32Builder::new(),
-        Float32Builder::new(),
-        Int64Builder::new(),
-    );
-    for decision in decided {
-        hash.append_value(&decision.hash);
-        covers.append_value(decision.covers);
-        let cover = decision.cover.as_ref();
-        by.append_option(cover.map(|c| c.0.as_str()));
-        day.append_option(cover.map(|c| c.1));
-        how.append_option(cover.map(|c| c.2));
-        cosine.append_option(cover.map(|c| c.3));
+/// The vectors of lines, row-major: those given, else of the lexical embedding.
+fn embedded(lines: &[&Line]) -> Vec<f32> {
+    let lexical = Lexical::default();
+    let (mut text, mut vector) = (String::new(), Box::new([0.0; DIM]));
+    let mut vectors = vec![];
+    for line in lines {
+        if line.vector.is_empty() {
+            canonical(&line.text, &mut text);
+            lexical.embed(&comparable(&text), &mut vector);
+            vectors.extend_from_slice(vector.as_slice());
+        } else {
+            vectors.extend_from_slice(&line.vector);
+        }
     }
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(hash.finish()),
-        Arc::new(by.finish()),
-        Arc::new(day.finish()),
-        Arc::new(how.finish()),
-        Arc::new(cosine.finish()),
-        Arc::new(covers.finish()),
-    ];
-    let structs = StructArray::try_new(decision_fields(), columns, None)?;
-    let item = Arc::new(Field::new(
-        "item",
-        DataType::Struct(decision_fields()),
-        true,
-    ));
-    let list = ListArray::try_new(
-        item,
-        OffsetBuffer::from_lengths([rows]),
-        Arc::new(structs),
-        None,
-    )?;
-    Ok(ScalarValue::List(Arc::new(list)))
+    vectors
 }
 
 #[cfg(test)]
@@ -321,6 +338,7 @@ mod tests {
             events,
             day: if earlier { 1 } else { 2 },
             earlier,
+            ..Line::default()
         }
     }
 
@@ -328,8 +346,10 @@ mod tests {
         let decided = Group {
             lines,
             threshold: 0.75,
+            held: 0,
         }
-        .decide();
+        .decide()
+        .unwrap();
         decided.into_iter().map(|d| (d.hash.clone(), d)).collect()
     }
 
@@ -366,8 +386,8 @@ mod tests {
     fn what_covers_is_kept_itself() {
         let texts = [
             "robocopy c:\\data\\alpha d:\\backup\\alpha /mir",
-            "robocopy c:\\data\\alpha d:\\backup\\alpha2 /mir",
-            "robocopy c:\\data\\alphabet d:\\backup\\alpha /mir",
+            "robocopy c:\\data2\\alpha d:\\backup\\alpha /mir",
+            "robocopy c:\\database\\alpha d:\\backup\\alpha /mir",
             "robocopy x:\\other\\thing y:\\elsewhere\\entirely /mir",
         ];
         let decided = decide(texts.iter().map(|t| line(t, 1, false)).collect());
@@ -383,10 +403,58 @@ mod tests {
         let group = Group {
             lines: vec![line("a b", 1, false)],
             threshold: 0.5,
+            held: 0,
         };
         let bytes = group.bytes().ok().flatten().unwrap_or_default();
         let mut other = Group::default();
         assert!(State::merge(&mut other, &bytes).is_ok());
-        assert_eq!(other.decide(), group.decide());
+        assert_eq!(other.decide().unwrap(), group.decide().unwrap());
+        assert!(other.size() > 0);
+    }
+
+    #[test]
+    fn a_line_tells_what_is_similar_to_it_kept_or_not() {
+        let mut old = line("type C:\\data\\app\\a.txt", 1, true);
+        old.dropped = true;
+        let new = line("type C:\\data\\applications\\a.txt", 1, false);
+        let decided = decide(vec![old.clone(), new.clone()]);
+        let decision = &decided[&new.hash];
+        assert_eq!(decision.cover, None);
+        assert_eq!(decision.near.len(), 1);
+        assert_eq!(
+            (&decision.near[0].hash, decision.near[0].day),
+            (&old.hash, 1)
+        );
+        assert!(decision.near[0].cosine > 0.6, "{:?}", decision.near);
+    }
+
+    #[test]
+    fn vectors_that_are_given_decide_and_must_be_of_one_width() {
+        let with = |text: &str, vector: &[f32]| Line {
+            vector: vector.to_vec(),
+            ..line(text, 1, false)
+        };
+        let (a, b) = (with("type a", &[1.0, 0.0]), with("copy b c", &[0.6, 0.8]));
+        assert!(
+            decide(vec![a.clone(), b.clone()])
+                .values()
+                .all(|d| d.cover.is_none())
+        );
+        let b = with("copy b c", &[0.8, 0.6]);
+        let covered = |d: &&Decision| d.cover.is_some();
+        assert_eq!(
+            decide(vec![a.clone(), b]).values().filter(covered).count(),
+            1
+        );
+        let group = Group {
+            lines: vec![a, line("copy b c", 1, false)],
+            threshold: 0.75,
+            held: 0,
+        };
+        let error = group.decide().map(|_| ()).unwrap_err().to_string();
+        assert!(
+            error.contains("different widths") && !error.contains("copy b"),
+            "{error}"
+        );
     }
 }

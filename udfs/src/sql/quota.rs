@@ -17,7 +17,7 @@ const STATE: &str = "quota_state";
 /// The aggregates of this file.
 pub static AGGREGATES: &[Aggregate] = &[Aggregate {
     name: STATE,
-    arguments: &[("score", Float), ("hash", Text), ("n", Int)],
+    forms: &[&[("score", Float), ("hash", Text), ("n", Int)]],
     returns: || DataType::Binary,
     state: || {
         Box::new(Highest {

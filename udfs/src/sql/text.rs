@@ -322,7 +322,7 @@ fn embed(args: &Args<'_>) -> Result<ArrayRef> {
     for line in args.text(0)? {
         valid.push(line.is_some());
         canonical::canonical(line.unwrap_or_default(), &mut text);
-        lexical.embed(&text, &mut vector);
+        lexical.embed(&canonical::comparable(&text), &mut vector);
         values.append_slice(vector.as_slice());
     }
     list(EMBEDDING, values.finish(), valid)

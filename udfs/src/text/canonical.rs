@@ -8,10 +8,13 @@
 //! Decisions:
 //! * Quotes round white space or an operator stay: `rm "a b"` is not `rm a b`.
 //! * Every run of digits is a number, but for names whose digits mean something (`sha256`, `system32`, see
-//!   `volatile`), the program's own name, names of flags (`-ps2`), descriptors (`2>&1`) and the mode of `chmod`.
+//!   `volatile`), the program's own name, names of flags (`-ps2`), descriptors (`2>&1`), the mode of `chmod` and the signal of
+//!   `kill`.
 //! * A base64 blob that decodes to text becomes `<enc:…>` with the hash of *its own* canonical text: two encoded commands
 //!   that differ in a number are one template, two that differ in a verb are not. An unreadable one that is executed keeps its own
 //!   hash; other blobs (certificates, GPU preferences) are `<b64>`.
+//! * A bare name is a host or a user where its place says so: after `--host`, `ping`, `net user` (see `slots`).
+//! * What is decoded out of a Windows line is read as one: case folded, PowerShell's escapes inside words dropped.
 //! * A path in a temporary directory keeps only its extension, unless it is the program or names something sensitive (`lsass.dmp`).
 //! * Linux keeps its case: `-R` is not `-r`. Windows lines are folded whole.
 //!
@@ -21,24 +24,38 @@
 
 mod blobs;
 mod paths;
+mod slots;
 mod tidy;
 mod volatile;
 
+use self::slots::{Slot, value_placeholder};
 use self::tidy::tidied;
 use self::volatile::{ipv4, is_named, match_at, run_end};
 use super::words::{looks_windows, operator_end};
+use std::borrow::Cow;
 
 /// Writes the canonical text of `line` to `out` (cleared first).
 pub fn canonical(line: &str, out: &mut String) {
-    canonical_at_depth(line, out, 0);
+    canonical_at_depth(line, out, 0, false);
 }
 
-/// 128 bits of the hash of the canonical text, in hexadecimal: the key of the template.
+/// 128 bits of the hash of the [`comparable`] canonical text, in hexadecimal: the key of the template.
 #[must_use]
 pub fn template_hash(line: &str) -> String {
     let mut text = String::new();
     canonical(line, &mut text);
-    hash_hex(&text)
+    hash_hex(&comparable(&text))
+}
+
+/// A canonical text as lines are compared by it: a host is a host, by name or by address. Templates, guard keys and the
+/// lexical embedding are of this text.
+#[must_use]
+pub fn comparable(canonical: &str) -> Cow<'_, str> {
+    if canonical.contains("<ip>") {
+        Cow::Owned(canonical.replace("<ip>", "<host>"))
+    } else {
+        Cow::Borrowed(canonical)
+    }
 }
 
 /// 128 bits of a text's BLAKE3 hash, in hexadecimal.
@@ -47,7 +64,8 @@ pub(crate) fn hash_hex(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
 }
 
-fn canonical_at_depth(line: &str, out: &mut String, depth: usize) {
+/// `windows`: the line was decoded out of one that Windows reads.
+fn canonical_at_depth(line: &str, out: &mut String, depth: usize, windows: bool) {
     out.clear();
     let tidy = tidied(line);
     let lower = tidy
@@ -57,7 +75,7 @@ fn canonical_at_depth(line: &str, out: &mut String, depth: usize) {
     let mut scan = Scan {
         text: &tidy,
         bytes: tidy.as_bytes(),
-        windows: looks_windows(line),
+        windows: windows || looks_windows(line),
         remote_shell: ["ssh ", "scp ", "sftp ", "rsync ", "mosh ", "ssh-copy-id"]
             .iter()
             .any(|p| lower.contains(p)),
@@ -73,6 +91,9 @@ fn canonical_at_depth(line: &str, out: &mut String, depth: usize) {
         quoted: false,
         url_end: 0,
         tmp_checked: 0,
+        name: String::new(),
+        slot: Slot::Any,
+        value: false,
     };
     scan.run();
 }
@@ -109,20 +130,13 @@ struct Scan<'a, 'o> {
     url_end: usize,
     /// Up to here no temporary directory starts.
     tmp_checked: usize,
+    /// Name of the present command's program, as it is written.
+    name: String,
+    /// What the command's next plain word is.
+    slot: Slot,
+    /// The present word is the value of a flag that was before the program's name (`sudo -u bob`).
+    value: bool,
 }
-
-/// Flags whose value is a machine or an account.
-const HOST_FLAGS: &[&str] = &[
-    "--host",
-    "--hostname",
-    "-computername",
-    "-cn",
-    "/node",
-    "--server",
-    "-server",
-    "-hostname",
-];
-const USER_FLAGS: &[&str] = &["--user", "--username", "-username", "/user", "--login"];
 
 impl Scan<'_, '_> {
     fn run(&mut self) {
@@ -144,6 +158,7 @@ impl Scan<'_, '_> {
                 if !self.quoted && !matches!(byte, b'<' | b'>' | b'0'..=b'9') {
                     self.program = true;
                     self.chmod = false;
+                    self.slot = Slot::Any;
                 }
             } else if byte == b'?' && self.at < self.url_end {
                 self.out.push_str("?<query>");
@@ -200,7 +215,8 @@ impl Scan<'_, '_> {
 
     fn space(&mut self) {
         let word = self.text.get(self.word_start..self.at).unwrap_or_default();
-        if self.program && !word.is_empty() && !self.quoted {
+        let value = std::mem::take(&mut self.value);
+        if self.program && !value && !word.is_empty() && !self.quoted {
             let name = super::words::base_name(word);
             self.chmod = matches!(name, "chmod" | "umask");
             // what follows a wrapper, its flags or an assignment is a program again
@@ -211,8 +227,16 @@ impl Scan<'_, '_> {
                     "sudo" | "nohup" | "env" | "exec" | "time" | "call" | "start" | "xargs"
                 )
                 || (word.contains('=') && !word.starts_with('-'));
+            if !word.starts_with('-') {
+                self.named(word);
+            }
+        } else if !self.quoted
+            && matches!(word, "/c" | "/C" | "/k" | "/K")
+            && self.name.eq_ignore_ascii_case("cmd")
+        {
+            self.program = true;
         }
-        let placeholder = value_placeholder(word);
+        let placeholder = value_placeholder(&self.name, word);
         self.out.push(' ');
         self.at += 1;
         self.word_start = self.at;
@@ -228,6 +252,11 @@ impl Scan<'_, '_> {
                     .iter()
                     .take_while(|b| **b != b' ')
                     .count();
+            self.value = self.program;
+            self.emit(end, placeholder);
+        } else if !self.quoted
+            && let Some((end, placeholder)) = self.slot_value(word)
+        {
             self.emit(end, placeholder);
         }
     }
@@ -235,7 +264,7 @@ impl Scan<'_, '_> {
     /// `--host=x`, `/node:x`, `/user:x`: the value gives way.
     fn flag_value(&mut self) -> bool {
         let name = self.text.get(self.word_start..self.at).unwrap_or_default();
-        let Some(placeholder) = value_placeholder(name) else {
+        let Some(placeholder) = value_placeholder(&self.name, name) else {
             return false;
         };
         let start = self.at + 1;
@@ -273,10 +302,26 @@ impl Scan<'_, '_> {
             return self.copy_to(end);
         }
         let word = &self.bytes[self.word_start..at];
-        let mode =
-            self.chmod && word.is_empty() && run.len() <= 4 && run.iter().all(u8::is_ascii_digit);
-        if mode {
+        let mode = self.chmod
+            && word.is_empty()
+            && run.len() <= 4
+            && run.iter().all(u8::is_ascii_digit)
+            && self.bytes.get(end).is_none_or(|b| *b != b'.');
+        // `kill -9` is another thing than `kill -2`
+        let signal = word == b"-"
+            && run.len() <= 2
+            && run.iter().all(u8::is_ascii_digit)
+            && matches!(self.name.as_str(), "kill" | "pkill" | "killall");
+        if mode || signal {
             return self.copy_to(end);
+        }
+        // a variable named at random
+        if before == b'$'
+            && (3..=8).contains(&run.len())
+            && run.iter().all(u8::is_ascii_hexdigit)
+            && run.iter().any(u8::is_ascii_digit)
+        {
+            return self.emit(end, "<hex>");
         }
         if run.len() <= 3
             && run[0].eq_ignore_ascii_case(&b'v')
@@ -298,10 +343,12 @@ impl Scan<'_, '_> {
                 return self.emit(end + tail, "v<ver>");
             }
         }
-        if let Some((end, placeholder)) = match_at(self.bytes, at, end, self.remote_shell) {
-            let named_tail = run[0].is_ascii_digit() && placeholder == "<num>" && self.program;
+        if let Some((matched, placeholder)) = match_at(self.bytes, at, end, self.remote_shell) {
+            // `7z` is a name
+            let named_tail =
+                matched < end && run[0].is_ascii_digit() && placeholder == "<num>" && self.program;
             if !named_tail {
-                return self.emit(end, placeholder);
+                return self.emit(matched, placeholder);
             }
         }
         let flag = word.first() == Some(&b'-') && !word.iter().any(|b| matches!(b, b'=' | b':'));
@@ -381,18 +428,6 @@ impl Scan<'_, '_> {
             }
         }
         self.at = path;
-    }
-}
-
-fn value_placeholder(flag: &str) -> Option<&'static str> {
-    if !flag.starts_with(['-', '/']) || flag.len() > 16 {
-        return None;
-    }
-    let any = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(flag));
-    if any(HOST_FLAGS) {
-        Some("<host>")
-    } else {
-        any(USER_FLAGS).then_some("<user>")
     }
 }
 

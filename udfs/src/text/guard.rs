@@ -1,21 +1,23 @@
 //! The guard key: what must be equal before two command lines may be called near-duplicates.
 //!
-//! What: the programs in order, the set of flags, the verbs (sub-commands, cmdlets, names of called functions), the operators
-//! in order, the number of plain arguments, sensitive targets (registry hives, `lsass`, `ntds.dit`, security services…) and the hashes of decoded payloads.
+//! What: the programs in order, the flags with how often each is given, the verbs (sub-commands, cmdlets, names of called functions), the operators
+//! in order, the plain arguments by their last path component, the values of flags likewise, sensitive targets (registry
+//! hives, `lsass`, `ntds.dit`, security services…) and the hashes of decoded payloads.
 //!
 //! Why: measured, cosine alone cannot tell a changed parameter from a changed verb (`net user x /add` and `net user x
-//! /delete` are close in every embedding). Within one guard key cosine only has to judge *targets*, which it does well.
-//! A label is never carried from one guard key to another.
+//! /delete` are close in every embedding), nor from a changed target: with one argument replaced by another word, 60% of lines
+//! stayed above the threshold, because the rest of a line outweighs a word. Within one guard key cosine judges
+//! what is left: directories, the order of flags, longer texts in quotes. A label is never carried from one guard key to another.
 //!
 //! How: the key is a function of the canonical text alone, so equal templates always have equal keys. In doubt it is
 //! too fine: an unknown program's first bare words count as verbs, and a key too fine only keeps one duplicate more.
 //!
 //! Cost: linear; about 4 µs for 100 bytes of canonical text.
 
-use super::canonical::{canonical, hash_hex};
+use super::canonical::{canonical, comparable, hash_hex};
 use super::words::{Piece, base_name, is_cmdlet, listed, looks_windows, split};
 use aho_corasick::AhoCorasick;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// Targets that keep two lines apart whatever the cosine says; lower case, matched at the start of a word part.
@@ -141,6 +143,7 @@ pub fn guard_key(line: &str) -> Guard {
 /// The guard key of a text that is canonical already.
 #[must_use]
 pub fn guard_of_canonical(canonical: &str) -> Guard {
+    let canonical = &*comparable(canonical);
     let windows = looks_windows(canonical);
     let mut parts = Parts {
         windows,
@@ -151,13 +154,22 @@ pub fn guard_of_canonical(canonical: &str) -> Guard {
     parts.targets(canonical);
     let join =
         |set: &BTreeSet<String>| set.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+    let flags: Vec<String> = parts
+        .flags
+        .iter()
+        .map(|(flag, times)| match times {
+            1 => flag.clone(),
+            _ => format!("{flag}*{times}"),
+        })
+        .collect();
     let mut text = format!(
-        "p={}|f={}|v={}|o={}|n={}|t={}|e={}",
+        "p={}|f={}|v={}|o={}|n={}|w={}|t={}|e={}",
         parts.programs.join(","),
-        join(&parts.flags),
+        flags.join(","),
         parts.verbs.join(" "),
         parts.operators.join(" "),
         parts.arguments.min(MOST_ARGUMENTS),
+        short(&parts.words.join(",")),
         join(&parts.targets),
         parts.encoded.join(",")
     );
@@ -168,16 +180,32 @@ pub fn guard_of_canonical(canonical: &str) -> Guard {
     Guard { text }
 }
 
+/// Bytes of the arguments that stay readable in a key; longer ones are hashed.
+const READABLE: usize = 120;
+/// Words of a quoted text from which it is prose or a script of its own, which the cosine judges.
+const PROSE: usize = 6;
+
+fn short(words: &str) -> String {
+    if words.len() <= READABLE {
+        words.to_owned()
+    } else {
+        format!("#{}", hash_hex(words))
+    }
+}
+
 #[derive(Default)]
 struct Parts {
     windows: bool,
     programs: Vec<String>,
-    flags: BTreeSet<String>,
+    /// How often each was given.
+    flags: BTreeMap<String, usize>,
     verbs: Vec<String>,
     operators: Vec<String>,
     targets: BTreeSet<String>,
     encoded: Vec<String>,
     arguments: usize,
+    /// Last components of the plain arguments and of flags' values, in order.
+    words: Vec<String>,
     rest: String,
 }
 
@@ -289,9 +317,12 @@ impl Parts {
             }
             let text = word.text.as_ref();
             if let Some(flag) = self.flag(text) {
+                if let Some((_, value)) = text.split_once(['=', ':']) {
+                    self.argument(value);
+                }
                 let script = matches!(flag.as_str(), "/c" | "/k" | "/r") && program == "cmd"
                     || (matches!(flag.as_str(), "-exec" | "-execdir" | "-ok") && program == "find");
-                self.flags.insert(flag);
+                self.add_flag(flag);
                 wants_program |= script;
                 verbs_left = verbs_left.min(if listed(COMMAND_FIRST, program.as_str()) {
                     verbs_left
@@ -307,7 +338,7 @@ impl Parts {
             if word.script
                 && depth < 3
                 && (listed(INTERPRETERS, program.as_str()) || wants_program)
-                && (!wants_program || !is_path(text))
+                && (!wants_program || !is_path(text) || has_flag(text))
             {
                 self.operators.push("'".to_owned());
                 self.read(text, depth + 1);
@@ -317,8 +348,7 @@ impl Parts {
             if wants_program {
                 if text.contains('=') && !text.starts_with('=') && program != "env" && !self.windows
                 {
-                    self.flags
-                        .insert(text.split('=').next().unwrap_or(text).to_owned() + "=");
+                    self.add_flag(text.split('=').next().unwrap_or(text).to_owned() + "=");
                     continue;
                 }
                 let name = base_name(text)
@@ -361,14 +391,34 @@ impl Parts {
                     && key.len() <= 24
                     && key.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')
                 {
-                    self.flags.insert(format!("{key}="));
+                    self.add_flag(format!("{key}="));
+                    self.argument(text.split_once('=').unwrap_or_default().1);
                     continue;
                 }
                 self.arguments += 1;
+                self.argument(text);
                 if program == "chmod" && self.verbs.len() < 64 && text.len() <= 12 {
                     self.verbs.push(text.to_owned());
                 }
             }
+        }
+    }
+
+    fn add_flag(&mut self, flag: String) {
+        *self.flags.entry(flag).or_default() += 1;
+    }
+
+    /// Notes the last component of an argument; prose is left to the cosine.
+    fn argument(&mut self, text: &str) {
+        if text.split_ascii_whitespace().nth(PROSE).is_some() {
+            return;
+        }
+        let text = text.trim_matches(|c: char| {
+            c.is_whitespace() || matches!(c, '"' | '\'' | '\\' | '/' | ',' | ')' | '(' | '}' | '{')
+        });
+        let last = text.rsplit(['\\', '/']).next().unwrap_or(text);
+        if last.bytes().any(|b| b.is_ascii_alphanumeric()) {
+            self.words.push(last.to_owned());
         }
     }
 
@@ -472,6 +522,14 @@ fn is_verb(word: &str) -> bool {
         && word
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
+/// A quoted path with a flag in it is a command line: `"c:\tools\x.exe -q"`.
+fn has_flag(text: &str) -> bool {
+    text.split_ascii_whitespace().skip(1).any(|word| {
+        let name = word.trim_start_matches(['-', '/']);
+        name.len() < word.len() && name.starts_with(|c: char| c.is_ascii_alphabetic())
+    })
 }
 
 fn is_path(word: &str) -> bool {

@@ -42,7 +42,12 @@ impl Scan<'_, '_> {
         let placeholder = match decode_blob(blob) {
             Some(Blob::Text(inner)) if self.depth < MAX_DEPTH => {
                 let mut nested = String::new();
-                canonical_at_depth(&inner, &mut nested, self.depth + 1);
+                let inner = if self.windows {
+                    unescaped(&inner)
+                } else {
+                    inner
+                };
+                canonical_at_depth(&inner, &mut nested, self.depth + 1, self.windows);
                 format!("<enc:{}>", hash_hex(&nested))
             }
             Some(Blob::Binary(_)) if !executed => "<b64>".to_owned(),
@@ -69,4 +74,20 @@ impl Scan<'_, '_> {
                 tail.len() < before.len() && is_encoded_flag(word) && self.windows
             })
     }
+}
+
+/// `PowerShell` without the escapes that do nothing inside a word: ``Ge`t`` is `Get`.
+fn unescaped(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let inside = |at: usize| {
+        let near = |at: Option<usize>| {
+            at.and_then(|at| bytes.get(at))
+                .is_some_and(u8::is_ascii_alphanumeric)
+        };
+        near(at.checked_sub(1)) && near(Some(at + 1))
+    };
+    text.char_indices()
+        .filter(|(at, c)| *c != '`' || !inside(*at))
+        .map(|(_, c)| c)
+        .collect()
 }

@@ -40,6 +40,18 @@ fn a_changed_verb_flag_or_operator_is_another_key() {
         ("git notes show x", "git notes remove x"),
         ("ddrescue a1 b1", "ddrescue a1 b1 c1"),
         ("flyctl auth login", "flyctl apps destroy"),
+        ("del a.txt", "del b.txt"),
+        ("msedge.exe --type=renderer", "msedge.exe --type=gpu"),
+        ("tgutil -m edit x y", "tgutil -m editall x y"),
+        ("kill -2 99", "kill -19 99"),
+        ("cp a b", "cp b a"),
+        ("systemctl --user enable x", "systemctl --user disable x"),
+        ("ssh -v -v h", "ssh -v h"),
+        (
+            "\"c:\\tools\\dump.exe -q c:\\a.txt\"",
+            "\"c:\\tools\\dump.exe -v c:\\a.txt\"",
+        ),
+        ("dd if=/dev/one of=x", "dd if=/dev/two of=x"),
     ];
     for (a, b) in pairs {
         assert!(!same(a, b), "{a} / {b}: {}", guard_key(a).text);
@@ -61,11 +73,8 @@ fn a_changed_volatile_part_is_the_same_key() {
             "curl https://b.example.org/x",
         ),
         ("git show 1a2b3c4d5e6f", "git show f00dfeed1234"),
-        ("del a.txt", "del b.txt"),
-        (
-            "msedge.exe --type=renderer --id=5",
-            "msedge.exe --type=gpu --id=9",
-        ),
+        ("type C:\\app\\a.txt", "type D:\\data\\app\\a.txt"),
+        ("ping fileserver", "ping 10.0.0.7"),
     ];
     for (a, b) in pairs {
         assert!(
@@ -81,22 +90,22 @@ fn a_changed_volatile_part_is_the_same_key() {
 fn the_key_reads_as_what_it_compares() {
     assert_eq!(
         guard_key("sudo systemctl restart nginx | tee log").text,
-        "p=sudo,systemctl,tee|f=|v=restart|o=||n=2|t=|e="
+        "p=sudo,systemctl,tee|f=|v=restart|o=||n=2|w=nginx,log|t=|e="
     );
     assert_eq!(
         guard_key("cmd.exe /c net user bob /add").text,
-        "p=cmd,net|f=/add,/c|v=user|o=|n=1|t=|e="
+        "p=cmd,net|f=/add,/c|v=user|o=|n=1|w=<user>|t=|e="
     );
     assert_eq!(
         guard_key("git -C /src/x commit -m 'a b'").text,
-        "p=git|f=-C,-m|v=commit|o=|n=2|t=|e="
+        "p=git|f=-C,-m|v=commit|o=|n=2|w=x,a b|t=|e="
     );
 }
 
 #[test]
 fn a_script_in_quotes_is_read_like_a_line() {
     let key = guard_key("bash -c 'cat x | sort -u'");
-    assert_eq!(key.text, "p=bash,cat,sort|f=-c,-u|v=|o=' '||n=1|t=|e=");
+    assert_eq!(key.text, "p=bash,cat,sort|f=-c,-u|v=|o=' '||n=1|w=x|t=|e=");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `gleaner evaluate`: how well the detectors do on labelled sets.
+//! `gleaner evaluate outliers`: how well the detectors do on labelled sets.
 
 use std::fs::File;
 use std::num::NonZeroUsize;
@@ -10,24 +10,12 @@ use datafusion::arrow::datatypes::{DataType, Float32Type, Schema};
 use gleaner_udfs::metrics::{Evaluated, Ranking, rank_outliers};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{output, progress};
+use crate::cli::{output, progress};
 use crate::error::JobError;
 
-/// Flags of `gleaner evaluate`.
+/// Flags of `gleaner evaluate outliers`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum What {
-    /// Score every Parquet file of a folder with every detector, and compare the scores with its labels.
-    Outliers(OutlierArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct OutlierArgs {
+pub(super) struct Args {
     /// A folder of Parquet files with numeric feature columns f0, f1, … and a boolean column `is_outlier`.
     #[arg(value_name = "DIR")]
     directory: PathBuf,
@@ -41,8 +29,7 @@ struct OutlierArgs {
 
 /// # Errors
 /// When the folder or one of its files is not as expected.
-pub fn main(args: &Args) -> Result<(), JobError> {
-    let What::Outliers(args) = &args.what;
+pub(super) fn main(args: &Args) -> Result<(), JobError> {
     let files = parquet_files(&args.directory)?;
     // All of them are looked at before the first is scored.
     for file in &files {

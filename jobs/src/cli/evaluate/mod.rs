@@ -1,0 +1,30 @@
+//! `gleaner evaluate`: how well a part of the path does on labelled sets of its user's.
+
+mod near_dup;
+mod outliers;
+
+use crate::error::JobError;
+
+/// Flags of `gleaner evaluate`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Score every Parquet file of a folder with every detector, and compare the scores with its labels.
+    Outliers(outliers::Args),
+    /// Say which pairs of command lines near-dedup would merge, and compare that with their labels.
+    NearDup(near_dup::Args),
+}
+
+/// # Errors
+/// When a file is not as expected.
+pub async fn main(args: Args) -> Result<(), JobError> {
+    match args.what {
+        What::Outliers(args) => outliers::main(&args),
+        What::NearDup(args) => near_dup::main(&args).await,
+    }
+}
