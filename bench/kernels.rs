@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p gleaner-udfs --profile production --bench kernels -- [LINES.txt]`
 //!
+//! `--rows FILE` writes the rows to a file of little-endian f32 (for `bench/forest.py`) and ends.
+//!
 //! The rows are draws from a mixture of clusters with a few far ones, 100 features; `LINES.txt` has a command line a line
 //! (`gleaner synth` makes telemetry, `gleaner sql "COPY …"` such a file).
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark")]
@@ -59,6 +61,12 @@ fn measure(name: &str, rows: usize, flops: f64, mut run: impl FnMut()) {
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
 fn main() {
     let rows = rows();
+    let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
+    let file = args.next();
+    if file.as_deref() == Some("--rows") {
+        let bytes: Vec<u8> = rows.iter().flat_map(|value| value.to_le_bytes()).collect();
+        return std::fs::write(args.next().unwrap(), bytes).unwrap();
+    }
     let keys: Vec<u64> = (0..ROWS as u64).collect();
     let mut out = vec![0.0; ROWS];
     let d = D as f64;
@@ -115,7 +123,6 @@ fn main() {
         model.score(black_box(&rows), D, &mut out).unwrap();
     });
 
-    let file = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
     if let Some(file) = file {
         let text = std::fs::read_to_string(file).unwrap();
         let lines: Vec<&str> = text.lines().collect();
