@@ -42,10 +42,10 @@ else:
     lims, cosines, places = index.range_search(today, cosine)
     covered = places_sum = 0
     for row in range(len(today)):
-        low, high = lims[row], lims[row + 1]
+        low, high = int(lims[row]), int(lims[row + 1])
         if high > low:
             covered += 1
-            places_sum += int(places[low + np.argmax(cosines[low:high])])
+            places_sum += int(places[low + int(np.argmax(cosines[low:high]))])
     print(json.dumps({
         "peer": "faiss-flat", "version": faiss.__version__, "today": len(today), "earlier": len(earlier), "width": width,
         "covered": covered, "sum_of_places": places_sum, "pairs": int(lims[-1]), "secs": round(time.perf_counter() - started, 2),

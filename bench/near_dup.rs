@@ -1,5 +1,5 @@
-//! Exact search of near-duplicates: today's vectors against those of earlier days, in pieces, as a day does it. Prints one
-//! JSON object. `bench/near_dup.sh` makes the vectors and runs faiss's flat index beside it.
+//! Exact search of near-duplicates: today's vectors against those of earlier days, in pieces, as a day does it; then today's
+//! among themselves. Prints JSON objects. `bench/near_dup.sh` makes the vectors and runs faiss's flat index beside it.
 //!
 //! `cargo bench -p gleaner-udfs --profile production --bench near_dup -- TODAY.f32 EARLIER.f32 WIDTH COSINE THREADS`
 //!
@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::Read;
 use std::time::Instant;
 
+use gleaner_udfs::vector::near_duplicates::{Candidate, Fate, Leader};
 use gleaner_udfs::vector::products::Queries;
 
 /// Earlier vectors read together.
@@ -43,7 +44,6 @@ fn main() {
     let mut file = File::open(earlier).unwrap();
     let started = Instant::now();
     let queries = Queries::new(&rows, d);
-    drop(rows);
     let mut best = vec![(f32::NEG_INFINITY, 0_usize); queries.len()];
     let (mut first, mut pairs) = (0, 0_u64);
     let share = queries.len().div_ceil(threads).next_multiple_of(12);
@@ -94,6 +94,26 @@ fn main() {
         "{{\"ours\":\"exact\",\"today\":{},\"earlier\":{first},\"width\":{d},\"covered\":{covered},\"sum_of_places\":{sum},\
          \"pairs\":{pairs},\"secs\":{secs:.2},\"gflops\":{gflops:.1},\"peak_mib\":{}}}",
         queries.len(),
+        peak_mib()
+    );
+    // The day among itself, as one guard key, on one core.
+    let hashes: Vec<[u8; 8]> = (0..queries.len() as u64).map(u64::to_be_bytes).collect();
+    let candidates: Vec<Candidate<'_>> = rows
+        .chunks_exact(d)
+        .zip(&hashes)
+        .map(|(vector, hash)| Candidate {
+            events: 1,
+            hash,
+            vector,
+        })
+        .collect();
+    let started = Instant::now();
+    let verdicts = Leader::new(&candidates, cosine).finish();
+    let kept = verdicts.iter().filter(|v| v.fate == Fate::Kept).count();
+    println!(
+        "{{\"leader\":\"one guard key\",\"rows\":{},\"kept\":{kept},\"secs\":{:.2},\"peak_mib\":{}}}",
+        queries.len(),
+        started.elapsed().as_secs_f64(),
         peak_mib()
     );
 }

@@ -19,7 +19,7 @@ done | tee "$work/out"
 import json, statistics, sys
 runs = [json.loads(line) for line in open(sys.argv[1])]
 ours, peers = [r for r in runs if "ours" in r], [r for r in runs if "peer" in r]
-same = {(r["covered"], r["sum_of_places"]) for r in runs}
+same = {(r["covered"], r["sum_of_places"]) for r in ours + peers}
 secs = lambda runs: statistics.median(r["secs"] for r in runs)
 print(json.dumps({"ratio": round(secs(ours) / secs(peers), 3), "same_answer": len(same) == 1}))
 PYTHON

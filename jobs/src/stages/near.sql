@@ -30,4 +30,3 @@ FROM (
         GROUP BY guard
     )
 )
-ORDER BY hash

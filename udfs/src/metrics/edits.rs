@@ -430,8 +430,11 @@ impl<'a> Words<'a> {
             ".internal",
             ".test",
         ];
+        let flag = before.trim_end().rsplit(' ').next().unwrap_or_default();
         if volatile.iter().any(|word| before.contains(word))
             || named.iter().any(|end| name.ends_with(end))
+            || name.starts_with("\\\\")
+            || ["/s", "/u", "/ru", "-u", "-h", "-l"].contains(&flag)
         {
             return None;
         }

@@ -173,7 +173,7 @@ impl<H: Hashes> GroupsAccumulator for Groups<H> {
         values: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let rows = values.first().map_or(0, |column| column.len());
+        let rows = values.first().map_or(0, Array::len);
         let mut each = Self {
             groups: vec![],
             held: 0,

@@ -47,12 +47,17 @@ pub fn template_hash(line: &str) -> String {
     hash_hex(&comparable(&text))
 }
 
-/// A canonical text as lines are compared by it: a host is a host, by name or by address. Templates, guard keys and the
-/// lexical embedding are of this text.
+/// A canonical text as lines are compared by it: a host is a host, by name or by address, and a number is a number, whether
+/// letters are among its hexadecimal digits or not (`000000c0`, `00000084`). Templates, guard keys and the lexical embedding
+/// are of this text.
 #[must_use]
 pub fn comparable(canonical: &str) -> Cow<'_, str> {
-    if canonical.contains("<ip>") {
-        Cow::Owned(canonical.replace("<ip>", "<host>"))
+    if canonical.contains("<ip>") || canonical.contains("<hex>") {
+        Cow::Owned(
+            canonical
+                .replace("<ip>", "<host>")
+                .replace("<hex>", "<num>"),
+        )
     } else {
         Cow::Borrowed(canonical)
     }

@@ -372,6 +372,13 @@ impl Parts {
                         .take(64)
                         .map(|c| format!("\"{c}")),
                 );
+                let flags = text
+                    .split_ascii_whitespace()
+                    .filter(|word| is_flag(word))
+                    .take(64);
+                for flag in flags {
+                    self.add_flag(format!("\"{}", flag.trim_end_matches(['"', '\''])));
+                }
             }
             if is_cmdlet(text) && self.windows {
                 self.verbs.push(text.to_owned());
@@ -526,10 +533,15 @@ fn is_verb(word: &str) -> bool {
 
 /// A quoted path with a flag in it is a command line: `"c:\tools\x.exe -q"`.
 fn has_flag(text: &str) -> bool {
-    text.split_ascii_whitespace().skip(1).any(|word| {
-        let name = word.trim_start_matches(['-', '/']);
-        name.len() < word.len() && name.starts_with(|c: char| c.is_ascii_alphabetic())
-    })
+    text.split_ascii_whitespace().skip(1).any(is_flag)
+}
+
+/// `-q`, `--quiet` or `/quiet`; no path.
+fn is_flag(word: &str) -> bool {
+    let name = word.trim_start_matches(['-', '/']);
+    name.len() < word.len()
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && !name.contains(['/', '\\'])
 }
 
 fn is_path(word: &str) -> bool {

@@ -113,6 +113,10 @@ impl Scan<'_, '_> {
             self.out.push('/');
             let name_at = end - name.len();
             self.at = name_at;
+            let stem = generated(&lower);
+            if stem > 0 && !sensitive {
+                self.emit(name_at + stem, "<hex>");
+            }
             while self.at < end {
                 let at = self.at;
                 if self.bytes[at].is_ascii_alphanumeric() {
@@ -140,6 +144,15 @@ impl Scan<'_, '_> {
             self.at = end;
         }
     }
+}
+
+/// Bytes of a name's stem that nobody chose: hexadecimal with a digit in it, after `tmp` or not (`tmpa3d8.exe`).
+fn generated(name: &str) -> usize {
+    let stem = name.split('.').next().unwrap_or_default();
+    let digits = stem.strip_prefix("tmp").unwrap_or(stem).as_bytes();
+    let hex = digits.iter().all(u8::is_ascii_hexdigit);
+    let made = digits.len() >= 4 && hex && digits.iter().any(u8::is_ascii_digit);
+    if made { stem.len() } else { 0 }
 }
 
 /// Directories for temporary files, as they begin a path, longest first; matched without regard to case.

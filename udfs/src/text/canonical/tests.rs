@@ -77,6 +77,8 @@ fn a_bare_name_is_a_host_or_a_user_where_its_place_says_so() {
         ("xcopy a b /s c", "xcopy a b /s c"),
         ("su - alice -c id", "su - <user> -c id"),
         ("dig example.com mx", "dig <host> mx"),
+        ("/tmp/tmpa3d8 -x", "<tmp>/<hex> -x"),
+        ("/tmp/payload7 -x", "<tmp>/payload7 -x"),
     ];
     for (line, expected) in cases {
         assert_eq!(c(line), expected, "{line}");
@@ -84,12 +86,16 @@ fn a_bare_name_is_a_host_or_a_user_where_its_place_says_so() {
 }
 
 #[test]
-fn a_host_is_a_host_by_name_or_by_address() {
+fn a_host_is_a_host_and_a_number_a_number_however_it_is_written() {
     assert_eq!(
         template_hash("ping 10.0.0.7"),
         template_hash("ping db01.corp.local")
     );
     assert_ne!(c("ping 10.0.0.7"), c("ping db01.corp.local"));
+    assert_eq!(
+        template_hash("smss.exe 000000c0 00000084"),
+        template_hash("smss.exe 00000114 000000cc")
+    );
 }
 
 #[test]

@@ -48,6 +48,10 @@ fn a_changed_verb_flag_or_operator_is_another_key() {
         ("systemctl --user enable x", "systemctl --user disable x"),
         ("ssh -v -v h", "ssh -v h"),
         (
+            "runas /user:a \"c:\\tools\\x y\\run.exe /build c:\\a b c d.sln\"",
+            "runas /user:a \"c:\\tools\\x y\\run.exe /purge c:\\a b c d.sln\"",
+        ),
+        (
             "\"c:\\tools\\dump.exe -q c:\\a.txt\"",
             "\"c:\\tools\\dump.exe -v c:\\a.txt\"",
         ),
