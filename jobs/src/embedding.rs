@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gleaner_embed::{EmbedError, Endpoints, Location, Process, Resolved};
+use gleaner_embed::{Endpoints, Location, Process, Resolved};
 
 use crate::error::JobError;
 use crate::storage;

@@ -156,7 +156,7 @@ fn a_run_that_dies_keeps_what_it_has_embedded_and_two_at_once_agree() {
     let both = dir.join("both");
     let args = [telemetry.as_str(), &both, &model];
     let started =
-        ["first", "second"].map(|name| faulty(&dir, args, "embeddings.written=sleep:4000", name));
+        ["first", "second"].map(|name| faulty(&dir, args, "embeddings.written=sleep:6000", name));
     for child in started {
         let output = child.wait_with_output().unwrap();
         assert!(
