@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{Days, NaiveDate};
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{Date32Type, Float32Type, Int64Type};
 use gleaner_udfs::vector::near_duplicates::{EXHAUSTIVE, SIMILAR};
 use gleaner_udfs::vector::rethreshold::{Line, Verdict, rethreshold};
