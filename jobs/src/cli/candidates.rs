@@ -40,6 +40,9 @@ pub struct Args {
     engine: EngineArgs,
 }
 
+/// What is similar to a line: hash, day, cosine.
+type Similar<'a> = Vec<(&'a str, i32, f32)>;
+
 /// The days' candidates and what was similar.
 struct Stored {
     candidates: Vec<RecordBatch>,
@@ -115,7 +118,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
 impl Stored {
     /// The lines, in the order of the batches' rows.
     fn lines(&self) -> Vec<Line<'_>> {
-        let mut similar: BTreeMap<(i32, &str), Vec<(&str, i32, f32)>> = BTreeMap::new();
+        let mut similar: BTreeMap<(i32, &str), Similar<'_>> = BTreeMap::new();
         for batch in &self.similarities {
             let (hashes, to) = (texts(batch, 1), texts(batch, 2));
             let (days, to_days) = (dates(batch, 0), dates(batch, 3));
