@@ -236,13 +236,11 @@ impl Files<'_> {
                 }
             }
         }
-        match modes.as_slice() {
-            [Some(pooling)] => Ok(*pooling),
-            _ => {
-                let why = "expected one pooling mode of mean, cls, max and lasttoken";
-                Err(self.malformed(FILE, why.to_owned()))
-            }
+        if let [Some(pooling)] = modes.as_slice() {
+            return Ok(*pooling);
         }
+        let why = "expected one pooling mode of mean, cls, max and lasttoken";
+        Err(self.malformed(FILE, why.to_owned()))
     }
 
     fn max_tokens(&self) -> Result<Option<usize>, EmbedError> {

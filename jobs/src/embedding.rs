@@ -32,8 +32,5 @@ pub async fn resolve(spec: &str) -> Result<Resolved, JobError> {
     // Reading, hashing and loading a model takes seconds.
     let resolved = tokio::task::spawn_blocking(move || gleaner_embed::resolve(&location, &process));
     let stopped = |_| JobError::Internal("the thread that loads an embedder stopped".to_owned());
-    Ok(resolved
-        .await
-        .map_err(stopped)?
-        .map_err(|e: EmbedError| e)?)
+    Ok(resolved.await.map_err(stopped)??)
 }

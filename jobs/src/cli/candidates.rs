@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{Days, NaiveDate};
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{Date32Type, Float32Type, Int64Type};
 use gleaner_udfs::vector::near_duplicates::{EXHAUSTIVE, SIMILAR};
 use gleaner_udfs::vector::rethreshold::{Line, Verdict, rethreshold};
@@ -39,6 +39,9 @@ pub struct Args {
     #[command(flatten)]
     engine: EngineArgs,
 }
+
+/// What is similar to a line: hash, day, cosine.
+type Similar<'a> = Vec<(&'a str, i32, f32)>;
 
 /// The days' candidates and what was similar.
 struct Stored {
@@ -115,7 +118,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
 impl Stored {
     /// The lines, in the order of the batches' rows.
     fn lines(&self) -> Vec<Line<'_>> {
-        let mut similar: BTreeMap<(i32, &str), Vec<(&str, i32, f32)>> = BTreeMap::new();
+        let mut similar: BTreeMap<(i32, &str), Similar<'_>> = BTreeMap::new();
         for batch in &self.similarities {
             let (hashes, to) = (texts(batch, 1), texts(batch, 2));
             let (days, to_days) = (dates(batch, 0), dates(batch, 3));

@@ -14,7 +14,7 @@ pub struct Args {
     /// The warehouse's directory or bucket prefix; what is written for the trial is removed again.
     #[arg(long, value_name = "PATH|s3://…", env = "GLEANER_WAREHOUSE")]
     warehouse: Option<String>,
-    /// An embedder: a model's directory (a path, s3://…), or an endpoint with its model (https://host/v1#model).
+    /// An embedder: a model's directory (a path, s3://…), or an endpoint with its model (`https://host/v1#model`).
     #[arg(long, value_name = "PATH|s3://…|URL#MODEL", env = "GLEANER_EMBEDDER")]
     embedder: Option<String>,
 }

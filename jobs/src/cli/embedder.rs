@@ -18,7 +18,7 @@ use crate::error::JobError;
 #[derive(Debug, Clone, clap::Args)]
 pub struct EmbedderArgs {
     /// What makes vectors of lines: lexical, a directory with an ONNX sentence encoder or a static model (a path, s3://…;
-    /// #max_tokens=N may follow), or an OpenAI-compatible endpoint with its model (https://host/v1#model).
+    /// `#max_tokens=N` may follow), or an OpenAI-compatible endpoint with its model (`https://host/v1#model`).
     #[arg(
         long,
         value_name = "EMBEDDER",

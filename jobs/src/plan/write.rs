@@ -365,9 +365,10 @@ async fn write(
         Arc::clone(&schema),
         Some(properties(&spec, sort.is_some())?),
     )?;
-    let hasher = match spec.staged {
-        true => None,
-        false => Some(RowHasher::new(&schema)?),
+    let hasher = if spec.staged {
+        None
+    } else {
+        Some(RowHasher::new(&schema)?)
     };
     let (mut digest, mut rows) = (Digest::default(), 0usize);
     let mut buffer = SortBuffer::new(&schema, sort);
@@ -463,9 +464,10 @@ fn manifest(name: &str, rows: usize, bytes: usize, digest: Digest) -> Result<Rec
 }
 
 fn properties(spec: &WriteSpec, sorted: bool) -> Result<WriterProperties> {
-    let compression = match spec.staged {
-        true => Compression::LZ4_RAW,
-        false => Compression::ZSTD(ZstdLevel::try_new(spec.zstd_level.max(1))?),
+    let compression = if spec.staged {
+        Compression::LZ4_RAW
+    } else {
+        Compression::ZSTD(ZstdLevel::try_new(spec.zstd_level.max(1))?)
     };
     let builder = WriterProperties::builder()
         .set_compression(compression)

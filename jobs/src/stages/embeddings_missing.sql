@@ -1,6 +1,6 @@
 -- Part of stage 6, candidates: the canonical texts of the day's anomalies and of the history, one a template, that have no
 -- vector by the embedder yet.
-SELECT cmd_bucket(l.template, 4096) AS bucket, l.template AS text_hash, cmd_normalize(min(l.command_line)) AS text
+SELECT cmd_bucket(l.template, 4096) AS bucket, l.template AS text_hash, cmd_comparable(min(l.command_line)) AS text
 FROM (
     SELECT template, command_line FROM anomalies
     UNION ALL

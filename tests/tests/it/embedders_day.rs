@@ -234,7 +234,7 @@ fn a_cluster_embeds_as_this_process_does() {
     assert!(found.len() > 50);
     assert_eq!(found, query(&here, vectors));
     // `embed` of a user's own query runs on the executors, by the client's choice.
-    let sql = "SELECT max(abs(vec_cosine(embed(cmd_normalize(a.command_line)), e.vector) - 1)) < 0.00001 AS same \
+    let sql = "SELECT max(abs(vec_cosine(embed(cmd_comparable(a.command_line)), e.vector) - 1)) < 0.00001 AS same \
                FROM anomalies a JOIN embeddings e ON e.text_hash = a.template";
     let embedder = ["--embedder", model.to_str().unwrap()];
     let args = [

@@ -299,7 +299,7 @@ mod tests {
         let uneven = vec![Some(vec![Some(1.0)]), Some(vec![Some(1.0), Some(2.0)])];
         let uneven = ListArray::from_iter_primitive::<Float32Type, _, _>(uneven);
         assert!(Vectors::new(&uneven).is_none());
-        let empty = ListArray::from_iter_primitive::<Float32Type, _, Vec<Option<f32>>>(vec![None]);
+        let empty = ListArray::from_iter_primitive::<Float32Type, Vec<Option<f32>>, _>(vec![None]);
         assert_eq!(Vectors::new(&empty).unwrap().width(), 0);
     }
 }

@@ -35,7 +35,7 @@ pub static SCALARS: &[Scalar] = &[Scalar {
     call: embed,
     doc: Doc {
         what: "The vector of a text, of length 1, by the configured embedder (`--embedder`; the built-in lexical one where none \
-               is), or by the one of that address. Texts are best canonical: `embed(cmd_normalize(line))`.",
+               is), or by the one of that address. Texts are best canonical: `embed(cmd_comparable(line))`.",
         example: "SELECT round(vec_cosine(embed('git push'), embed('git push', 'lexical')), 3)",
         result: "1.0",
     },

@@ -99,12 +99,30 @@ pub static SCALARS: &[Scalar] = &[
         },
     },
     Scalar {
+        name: "cmd_comparable",
+        forms: &[&[LINE]],
+        returns: || DataType::Utf8,
+        call: |args| {
+            map_text(args, |line| {
+                let mut out = String::new();
+                canonical::canonical(line, &mut out);
+                Some(canonical::comparable(&out).into_owned())
+            })
+        },
+        doc: Doc {
+            what: "The canonical text as lines are compared by it: a host is a host by name or by address, a number a number \
+                   with hexadecimal letters or without. Its hash is the template, its vector the line's.",
+            example: "SELECT cmd_comparable('ping -n 4 10.0.0.7') = cmd_comparable('ping -n 4 db1.corp.local')",
+            result: "true",
+        },
+    },
+    Scalar {
         name: "cmd_template",
         forms: &[&[LINE]],
         returns: || DataType::Utf8,
         call: |args| map_text(args, |line| Some(canonical::template_hash(line))),
         doc: Doc {
-            what: "Hash of the canonical text: equal for lines that differ only in volatile parts.",
+            what: "Hash of the comparable canonical text: equal for lines that differ only in volatile parts.",
             example: "SELECT cmd_template('ping -n 4 10.0.0.7') = cmd_template('ping -n 9 10.0.0.8')",
             result: "true",
         },

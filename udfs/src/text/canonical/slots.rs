@@ -74,7 +74,7 @@ const HOST_FIRST: &str = "\
 const USER_FIRST: &str = "\
     su id finger passwd useradd adduser userdel deluser chage get-localuser remove-localuser \
     new-localuser disable-localuser enable-localuser";
-/// Of those of [`HOST_FIRST`], one-letter flags that take a value of their own.
+/// Of those of [`HOST_FIRST`], one-letter flags that take a value of their own; longer ones are taken to.
 const VALUED: &[u8] = b"bcDeEFiIJlLmopRsStWw";
 /// Names that mean something.
 const KNOWN: &str = "\
@@ -137,8 +137,8 @@ impl Scan<'_, '_> {
         let word = &rest[..rest.iter().take_while(|b| **b != b' ').count()];
         let first = *word.first()?;
         let flagged = before.as_bytes();
-        let value_of_flag =
-            flagged.len() == 2 && flagged[0] == b'-' && VALUED.contains(&flagged[1]);
+        let value_of_flag = flagged.first() == Some(&b'-')
+            && (flagged.len() > 4 || flagged.len() == 2 && VALUED.contains(&flagged[1]));
         if matches!(first, b'-' | b'/' | b'+' | b'@')
             || value_of_flag
             || word.iter().all(u8::is_ascii_digit)

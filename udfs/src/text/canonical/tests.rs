@@ -77,6 +77,10 @@ fn a_bare_name_is_a_host_or_a_user_where_its_place_says_so() {
         ("xcopy a b /s c", "xcopy a b /s c"),
         ("su - alice -c id", "su - <user> -c id"),
         ("dig example.com mx", "dig <host> mx"),
+        (
+            "Test-NetConnection -Port SMB fs",
+            "test-netconnection -port smb <host>",
+        ),
         ("/tmp/tmpa3d8 -x", "<tmp>/<hex> -x"),
         ("/tmp/payload7 -x", "<tmp>/payload7 -x"),
     ];
