@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(load("a").err().as_deref(), Some("not there"));
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| assert_eq!(load("a").unwrap().embed(&["x"]).unwrap(), [1.0, 0.0]));
+                scope.spawn(|| assert_eq!(load("a").unwrap().embed(&["x", "y"]).unwrap().len(), 4));
             }
         });
         assert_eq!(LOADS.load(Ordering::SeqCst), 2);
