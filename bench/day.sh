@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Times a day of N made lines through the whole path, in this process, and prints one JSON object: seconds by stage,
-# total, peak memory. Build first: cargo build --profile production --bin gleaner
+# total, peak memory. Build first: cargo build --release --bin gleaner
 #   bench/day.sh 1000000 [more flags of gleaner run]
 set -euo pipefail
 lines="$1"
 shift
-gleaner="${GLEANER_BIN:-$(cd "$(dirname "$0")/.." && pwd)/target/production}/gleaner"
+gleaner="${GLEANER_BIN:-$(cd "$(dirname "$0")/.." && pwd)/target/release}/gleaner"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$gleaner" synth "$work/telemetry" --lines "$lines" --json >"$work/synth.json"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # One made day of N lines on one executor and on two, one core and one slot each, in turns; prints the medians of the
 # seconds by stage and their ratios as JSON. Build first:
-#   cargo build --profile production --bin gleaner --bin gleaner-scheduler --bin gleaner-executor
+#   cargo build --release --bin gleaner --bin gleaner-scheduler --bin gleaner-executor
 #   bench/executors.sh 1000000 [rounds]
 set -euo pipefail
 lines="$1"
 rounds="${2:-3}"
-bin="${GLEANER_BIN:-$(cd "$(dirname "$0")/.." && pwd)/target/production}"
+bin="${GLEANER_BIN:-$(cd "$(dirname "$0")/.." && pwd)/target/release}"
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 "$bin/gleaner" synth "$work/telemetry" --lines "$lines" --rows-per-file $((lines / 16)) >/dev/null

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # The anomaly part of a day (scan, exact dedup, features, fit, score, quota, write) beside pipelines that a user would
 # write instead, in turns on the same made telemetry; prints the seconds of every run, then medians and ratios, as JSON.
-# Build first: cargo build --profile production --bin gleaner
+# Build first: cargo build --release --bin gleaner
 #   bench/peers.sh LINES PEERS_DIR PYTHON [rounds]
 # PEERS_DIR holds python_pipeline.py (Polars with scikit-learn or isotree) and spark_pipeline.py; PYTHON is an
 # interpreter with what they need. Each prints one JSON line with `peer`, `rows`, `total` and `peak_mib`.
 set -euo pipefail
 lines="$1" peers="$2" python="$3" rounds="${4:-3}"
-gleaner="${GLEANER_BIN:-$(cd "$(dirname "$0")/.." && pwd)/target/production}/gleaner"
+gleaner="${GLEANER_BIN:-$(cd "$(dirname "$0")/.." && pwd)/target/release}/gleaner"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$gleaner" synth "$work/telemetry" --lines "$lines" --json >"$work/synth.json"

@@ -6,10 +6,10 @@
 set -euo pipefail
 executors="${1:-2}"
 port="${2:-50050}"
-bin="${GLEANER_BIN:-$(cd "$(dirname "$0")/.." && pwd)/target/production}"
+bin="${GLEANER_BIN:-$(cd "$(dirname "$0")/.." && pwd)/target/release}"
 for program in gleaner-scheduler gleaner-executor; do
     if ! [ -x "$bin/$program" ]; then
-        echo "$bin/$program is missing: cargo build --profile production, or set GLEANER_BIN" >&2
+        echo "$bin/$program is missing: cargo build --release, or set GLEANER_BIN" >&2
         exit 2
     fi
 done
