@@ -141,7 +141,9 @@ mod tests {
             .map(|i| format!("robocopy C:\\data\\{} D:\\backup /mir /r:{i}", i % 7))
             .collect();
         let mut frequencies = DocumentFrequencies::new();
-        lines.iter().for_each(|line| frequencies.add_line(line));
+        for line in &lines {
+            frequencies.add_line(line);
+        }
         let model = CorpusModel::from(frequencies);
         for line in [lines[3].as_str(), "robocopy D:\\backup", "xyzzy ~~", "r"] {
             let (ours, exact) = (f64::from(model.transition_log2(line)), naive(&lines, line));
