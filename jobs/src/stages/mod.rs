@@ -110,6 +110,8 @@ pub trait Progress: Sync {
     fn step(&self, stage: &str, step: &str, tasks: usize);
     /// A task of the step is done.
     fn task_done(&self);
+    /// What the step is at, beside its count of tasks.
+    fn message(&self, _text: &str) {}
     /// Something its user should know.
     fn remark(&self, text: &str);
     /// A stage is done.
