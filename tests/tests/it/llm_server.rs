@@ -124,7 +124,11 @@ pub struct Server {
 
 impl Server {
     pub fn start(script: Script) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -133,15 +137,25 @@ impl Server {
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             loop {
-                let Ok((stream, _)) = listener.accept().await else { continue };
+                let Ok((stream, _)) = listener.accept().await else {
+                    continue;
+                };
                 let (state, script) = (Arc::clone(&state), script.clone());
                 tokio::spawn(async move {
-                    let service = service_fn(move |request| answer(request, Arc::clone(&state), script.clone()));
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    let service = service_fn(move |request| {
+                        answer(request, Arc::clone(&state), script.clone())
+                    });
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });
-        Self { url: format!("http://{address}/v1"), seen, _runtime: runtime }
+        Self {
+            url: format!("http://{address}/v1"),
+            seen,
+            _runtime: runtime,
+        }
     }
 
     pub fn calls(&self) -> u64 {
@@ -159,8 +173,14 @@ impl Server {
 }
 
 fn full(status: u16, kind: &str, text: String) -> Response<Body> {
-    let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
-    Response::builder().status(status).header("content-type", kind).body(body).unwrap()
+    let body = Full::new(Bytes::from(text))
+        .map_err(|never| match never {})
+        .boxed_unsync();
+    Response::builder()
+        .status(status)
+        .header("content-type", kind)
+        .body(body)
+        .unwrap()
 }
 
 fn json_answer(status: u16, value: &Value) -> Response<Body> {
@@ -168,7 +188,10 @@ fn json_answer(status: u16, value: &Value) -> Response<Body> {
 }
 
 fn error(status: u16, code: &str) -> Response<Body> {
-    json_answer(status, &json!({"error": {"message": "no", "type": code, "code": code}}))
+    json_answer(
+        status,
+        &json!({"error": {"message": "no", "type": code, "code": code}}),
+    )
 }
 
 /// A body that says it is longer than it is, and breaks off.
@@ -183,18 +206,32 @@ fn broken(text: &str) -> Response<Body> {
         .unwrap()
 }
 
-async fn answer(request: Request<Incoming>, state: Arc<Mutex<Seen>>, script: Script) -> Result<Response<Body>, std::io::Error> {
+async fn answer(
+    request: Request<Incoming>,
+    state: Arc<Mutex<Seen>>,
+    script: Script,
+) -> Result<Response<Body>, std::io::Error> {
     let (parts, body) = request.into_parts();
-    let bytes = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+    let bytes = body
+        .collect()
+        .await
+        .map_err(std::io::Error::other)?
+        .to_bytes();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let path = parts.uri.path().to_owned();
     let segments: Vec<&str> = path.trim_start_matches("/v1/").split('/').collect();
     {
         let mut seen = state.lock().unwrap();
-        seen.bodies.push(format!("{} {}\n{:?}\n{text}", parts.method, parts.uri, parts.headers));
+        seen.bodies.push(format!(
+            "{} {}\n{:?}\n{text}",
+            parts.method, parts.uri, parts.headers
+        ));
     }
     match (&parts.method, segments.as_slice()) {
-        (&Method::GET, ["models"]) => Ok(json_answer(200, &json!({"data": [{"id": "fake-1"}, {"id": "other"}]}))),
+        (&Method::GET, ["models"]) => Ok(json_answer(
+            200,
+            &json!({"data": [{"id": "fake-1"}, {"id": "other"}]}),
+        )),
         (&Method::POST, ["chat", "completions"]) => chat(&text, &state, &script).await,
         (&Method::POST, ["files"]) => {
             let start = text.find("application/jsonl\r\n\r\n").unwrap() + 21;
@@ -225,7 +262,11 @@ async fn answer(request: Request<Incoming>, state: Arc<Mutex<Seen>>, script: Scr
     }
 }
 
-async fn chat(text: &str, state: &Mutex<Seen>, script: &Script) -> Result<Response<Body>, std::io::Error> {
+async fn chat(
+    text: &str,
+    state: &Mutex<Seen>,
+    script: &Script,
+) -> Result<Response<Body>, std::io::Error> {
     let request: Value = serde_json::from_str(text).unwrap();
     let fault = {
         let mut seen = state.lock().unwrap();
@@ -250,17 +291,27 @@ async fn chat(text: &str, state: &Mutex<Seen>, script: &Script) -> Result<Respon
     Ok(match fault {
         Some(Fault::RateLimit) => {
             let mut answer = error(429, "rate_limit_exceeded");
-            answer.headers_mut().insert("retry-after", "0".parse().unwrap());
+            answer
+                .headers_mut()
+                .insert("retry-after", "0".parse().unwrap());
             answer
         }
         Some(Fault::RateLimitDate) => {
             let mut answer = error(429, "rate_limit_exceeded");
-            let soon = chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-            answer.headers_mut().insert("retry-after", soon.parse().unwrap());
+            let soon = chrono::Utc::now()
+                .format("%a, %d %b %Y %H:%M:%S GMT")
+                .to_string();
+            answer
+                .headers_mut()
+                .insert("retry-after", soon.parse().unwrap());
             answer
         }
         Some(Fault::Quota) => error(429, "insufficient_quota"),
-        Some(Fault::ServerError(status)) => full(status, "text/html", "<html><h1>Bad gateway</h1></html>".into()),
+        Some(Fault::ServerError(status)) => full(
+            status,
+            "text/html",
+            "<html><h1>Bad gateway</h1></html>".into(),
+        ),
         Some(Fault::Hang) => {
             tokio::time::sleep(Duration::from_secs(30)).await;
             error(500, "late")
@@ -278,31 +329,56 @@ async fn chat(text: &str, state: &Mutex<Seen>, script: &Script) -> Result<Respon
 
 /// An answer piece by piece, cut anywhere.
 fn events(whole: &Value) -> Response<Body> {
-    let content = whole["choices"][0]["message"]["content"].as_str().unwrap_or_default();
+    let content = whole["choices"][0]["message"]["content"]
+        .as_str()
+        .unwrap_or_default();
     let mut text = String::new();
     let letters: Vec<char> = content.chars().collect();
     for piece in letters.chunks(7) {
         let piece: String = piece.iter().collect();
-        text += &format!("data: {}\n\n", json!({"model": "fake-1-2026", "choices": [{"delta": {"content": piece}, "finish_reason": null}]}));
+        text += &format!(
+            "data: {}\n\n",
+            json!({"model": "fake-1-2026", "choices": [{"delta": {"content": piece}, "finish_reason": null}]})
+        );
     }
-    text += &format!("data: {}\n\n", json!({"model": "fake-1-2026", "choices": [{"delta": {}, "finish_reason": whole["choices"][0]["finish_reason"]}]}));
-    text += &format!("data: {}\n\ndata: [DONE]\n\n", json!({"choices": [], "usage": whole["usage"]}));
-    let frames: Vec<_> = text.as_bytes().chunks(11).map(|c| Ok(Frame::data(Bytes::copy_from_slice(c)))).collect();
+    text += &format!(
+        "data: {}\n\n",
+        json!({"model": "fake-1-2026", "choices": [{"delta": {}, "finish_reason": whole["choices"][0]["finish_reason"]}]})
+    );
+    text += &format!(
+        "data: {}\n\ndata: [DONE]\n\n",
+        json!({"choices": [], "usage": whole["usage"]})
+    );
+    let frames: Vec<_> = text
+        .as_bytes()
+        .chunks(11)
+        .map(|c| Ok(Frame::data(Bytes::copy_from_slice(c))))
+        .collect();
     let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
-    Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
+    Response::builder()
+        .header("content-type", "text/event-stream")
+        .body(body)
+        .unwrap()
 }
 
 /// The items of a request, as it was sent: between the fences.
 pub fn items(request: &Value) -> Vec<Value> {
     let user = request["messages"][1]["content"].as_str().unwrap();
     let lines: Vec<&str> = user.lines().collect();
-    assert!(lines[0].starts_with("=== ") && lines[0] == lines[2], "two fences");
+    assert!(
+        lines[0].starts_with("=== ") && lines[0] == lines[2],
+        "two fences"
+    );
     serde_json::from_str(lines[1]).unwrap()
 }
 
 /// The beginning of a canary that does not depend on what was drawn.
 fn beginning(command: &str) -> String {
-    command.chars().take_while(|c| !c.is_ascii_digit()).take(18).collect()
+    command
+        .chars()
+        .take_while(|c| !c.is_ascii_digit())
+        .take(18)
+        .collect()
 }
 
 pub fn is_malicious_canary(command: &str) -> bool {
@@ -353,7 +429,9 @@ fn completion(request: &Value, mode: Mode, fault: Option<Fault>) -> Value {
     }
     let mut content = json!({"labels": labels}).to_string();
     match fault {
-        Some(Fault::Length) => content.truncate(content.len() / 2),
+        Some(Fault::Length) => {
+            content = content.chars().take(content.chars().count() / 2).collect()
+        }
         Some(Fault::Empty | Fault::Refusal | Fault::ContentFilter) => content.clear(),
         Some(Fault::NotJson) => content = "Sure! Here are the labels you asked for.".into(),
         _ => {}
@@ -364,7 +442,11 @@ fn completion(request: &Value, mode: Mode, fault: Option<Fault>) -> Value {
     })
 }
 
-fn submit(text: &str, state: &Mutex<Seen>, script: &Script) -> Result<Response<Body>, std::io::Error> {
+fn submit(
+    text: &str,
+    state: &Mutex<Seen>,
+    script: &Script,
+) -> Result<Response<Body>, std::io::Error> {
     let request: Value = serde_json::from_str(text).unwrap();
     let mut seen = state.lock().unwrap();
     seen.submits += 1;
@@ -389,7 +471,11 @@ fn poll(id: &str, state: &Mutex<Seen>, script: &Script) -> Response<Body> {
     let mut batch = seen.batches[id].clone();
     let first = id == "batch_0";
     let status = batch["status"].as_str().unwrap().to_owned();
-    let fault = if first { script.batch } else { BatchFault::None };
+    let fault = if first {
+        script.batch
+    } else {
+        BatchFault::None
+    };
     let next = match (status.as_str(), fault) {
         ("validating", BatchFault::Invalid) => "failed",
         ("validating", _) => "in_progress",
@@ -409,9 +495,20 @@ fn poll(id: &str, state: &Mutex<Seen>, script: &Script) -> Response<Body> {
             seen.calls += 1;
             let expired = matches!(next, "expired" | "cancelled") && n % 2 == 0;
             if expired || (fault == BatchFault::Errors && n % 3 == 0) {
-                let code = if expired { "batch_expired" } else { "server_error" };
-                let response = if expired { Value::Null } else { json!({"status_code": 500, "body": {"error": {"code": code}}}) };
-                errors.push(json!({"custom_id": custom_id, "response": response, "error": {"code": code}}).to_string());
+                let code = if expired {
+                    "batch_expired"
+                } else {
+                    "server_error"
+                };
+                let response = if expired {
+                    Value::Null
+                } else {
+                    json!({"status_code": 500, "body": {"error": {"code": code}}})
+                };
+                errors.push(
+                    json!({"custom_id": custom_id, "response": response, "error": {"code": code}})
+                        .to_string(),
+                );
                 *seen.fired.entry(code.into()).or_default() += 1;
                 continue;
             }

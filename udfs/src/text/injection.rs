@@ -42,10 +42,10 @@ pub fn addresses_labeller(line: &str, decoded: &[String]) -> Option<&'static str
         return Some("a hidden character");
     }
     for text in texts() {
-        if foreign(text) {
-            return Some("prose in a script that the rules do not read");
-        }
         for view in views::of(text) {
+            if foreign(&view) {
+                return Some("prose in a script that the rules do not read");
+            }
             if let Some(why) = speaks(&view) {
                 return Some(why);
             }

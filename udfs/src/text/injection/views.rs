@@ -198,32 +198,34 @@ fn hex(run: &str) -> Vec<u8> {
         .collect()
 }
 
-/// `%69%67`, `\u0069`: the text with its escapes read, where there are at least four.
+/// `%69%67`, `\u0069`: the text with its escapes read, where there are at least four. Two digits are a byte of UTF-8.
 fn escapes(text: &str, mark: &str, digits: usize, out: &mut Vec<String>) {
     if text.matches(mark).count() < 4 {
         return;
     }
-    let mut read = String::new();
+    let mut read: Vec<u8> = vec![];
     let mut rest = text;
     while let Some(at) = rest.find(mark) {
-        read.push_str(rest.get(..at).unwrap_or_default());
-        let code = rest.get(at + mark.len()..at + mark.len() + digits);
-        let c = code
-            .and_then(|code| u32::from_str_radix(code, 16).ok())
-            .and_then(char::from_u32);
-        let taken = if c.is_some() {
-            mark.len() + digits
-        } else {
-            mark.len()
-        };
-        read.extend(c);
+        read.extend(rest.as_bytes().get(..at).unwrap_or_default());
+        let code = rest
+            .get(at + mark.len()..at + mark.len() + digits)
+            .and_then(|code| u32::from_str_radix(code, 16).ok());
+        match code {
+            Some(code) if digits == 2 => read.extend(u8::try_from(code)),
+            Some(code) => {
+                let c = char::from_u32(code).unwrap_or('\u{fffd}');
+                read.extend(c.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            None => {}
+        }
+        let taken = mark.len() + if code.is_some() { digits } else { 0 };
         rest = rest.get(at + taken..).unwrap_or_default();
-        if c.is_some() {
+        if code.is_some() {
             rest = rest.strip_prefix([',', ';']).unwrap_or(rest);
         }
     }
-    read.push_str(rest);
-    out.push(read);
+    read.extend(rest.as_bytes());
+    out.push(String::from_utf8_lossy(&read).into_owned());
 }
 
 /// `73,103,110` or `73 103 110`: character codes in a row.
@@ -274,7 +276,9 @@ fn push_text(bytes: &[u8], out: &mut Vec<String>) {
             .chunks_exact(2)
             .filter(|pair| pair[1 - place] == 0)
             .count();
-        if bytes.len() >= 8 && zeros * 10 >= bytes.len() / 2 * 6 {
+        let latin = bytes.len() >= 8 && zeros * 10 >= bytes.len() / 2 * 6;
+        // Of other scripts no byte is zero; what is not text is seldom ten letters in a row.
+        if latin || bytes.len() >= 20 {
             let units = bytes.chunks_exact(2).map(|pair| {
                 if place == 0 {
                     u16::from_le_bytes([pair[0], pair[1]])
@@ -285,7 +289,10 @@ fn push_text(bytes: &[u8], out: &mut Vec<String>) {
             let wide: String = char::decode_utf16(units)
                 .map(|c| c.unwrap_or('\u{fffd}'))
                 .collect();
-            if readable(&wide) {
+            let whole = wide
+                .chars()
+                .all(|c| c.is_alphanumeric() || c.is_ascii_punctuation() || c.is_whitespace() || matches!(c, '\u{3000}'..='\u{303f}' | '\u{900}'..='\u{97f}' | '\u{600}'..='\u{6ff}' | '\u{ff00}'..='\u{ff0f}'));
+            if if latin { readable(&wide) } else { whole } {
                 out.push(wide);
             }
         }
