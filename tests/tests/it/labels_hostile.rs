@@ -7,11 +7,12 @@ use gleaner::labels::store::Store;
 use gleaner_udfs::rng::SplitMix64;
 use gleaner_udfs::text::decode::decode;
 use gleaner_udfs::text::injection::addresses_labeller;
+use gleaner_udfs::text::redact::{PseudonymKey, redact};
 use gleaner_udfs::text::rules::{Level, rules};
 
 use crate::labels::{label, options};
 use crate::llm_server::{Mode, Script, Server};
-use crate::support::{Dir, program};
+use crate::support::{Dir, program, skip};
 
 #[path = "../../../udfs/src/text/redact/seeds.rs"]
 mod seeds;
@@ -286,4 +287,76 @@ fn what_is_hidden_is_found_without_a_model() {
         lines.len()
     );
     assert!(missed.is_empty(), "{:?}", &missed[..missed.len().min(10)]);
+}
+
+#[test]
+fn few_recorded_lines_without_a_secret_are_altered_or_held_back() {
+    let beside = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let data = std::env::var_os("GLEANER_DATA").map_or(beside, std::path::PathBuf::from);
+    let file = data.join("commands_benign.parquet");
+    if !file.is_file() {
+        return skip("no labelled commands: set GLEANER_DATA");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let path = file.to_string_lossy();
+    let read = gleaner::labels::rows::read(&path, &["command_line"], &[]);
+    let lines: Vec<String> = runtime
+        .block_on(read)
+        .unwrap()
+        .into_iter()
+        .filter_map(|mut row| row.remove(0))
+        .collect();
+    let key = PseudonymKey::new([3; 32]);
+    // Documentation is full of made passwords: a line in which nothing is called a secret is taken as without one.
+    let words = [
+        "pass",
+        "pwd",
+        "token",
+        "key",
+        "secret",
+        "cred",
+        "auth",
+        "sig",
+        "connection",
+        "cookie",
+        "session",
+        "otp",
+        "psk",
+        " -p",
+        " -w",
+    ];
+    let free = |line: &str| {
+        let lower = line.to_lowercase();
+        !words.iter().any(|word| lower.contains(word))
+            && !(lower.contains("://") && lower.contains('@'))
+    };
+    let (mut without, mut cut, mut named, mut refused, mut spoken, mut altered) =
+        (0, 0, 0, 0, 0, 0);
+    for line in &lines {
+        let decoded = decode(line).texts;
+        spoken += usize::from(addresses_labeller(line, &decoded).is_some());
+        let out = redact(line, &decoded, &[], &key);
+        altered += usize::from(out.as_ref().map_or(true, |out| &out.text != line));
+        if !free(line) {
+            continue;
+        }
+        without += 1;
+        match out {
+            Ok(out) => {
+                cut += usize::from(out.secrets > 0);
+                named += usize::from(out.secrets == 0 && out.pseudonyms > 0);
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    println!(
+        "{} benign lines: {altered} altered or refused, {spoken} speak to a labeller; {without} without a word for a secret: {cut} cut, \
+         {named} with pseudonyms alone, {refused} refused",
+        lines.len()
+    );
+    assert!(without > 30_000 && (cut + named + refused) * 50 <= without);
+    assert!(spoken * 50 <= lines.len(), "{spoken}");
 }
