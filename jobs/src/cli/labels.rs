@@ -312,7 +312,8 @@ async fn import(args: ImportArgs) -> Result<(), JobError> {
     ))
 }
 
-async fn explain(args: ExplainArgs) -> Result<(), JobError> {
+/// What the tables hold of a line, by table.
+async fn known_of(args: &ExplainArgs) -> Result<Vec<(&'static str, Vec<Value>)>, JobError> {
     let hash = args.hash.to_lowercase();
     if hash.len() < 6 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(JobError::Usage(format!(
@@ -390,36 +391,56 @@ async fn explain(args: ExplainArgs) -> Result<(), JobError> {
         .filter(|a| labels.iter().any(|l| [&l["evidence"], &l["second_evidence"]].iter().any(|e| e.as_str() == Some(a.evidence.as_str()))))
         .map(|a| json!({"pass": a.pass, "verdict": a.verdict, "intent": a.intent, "evidence": a.evidence, "red_flags": a.red_flags, "confidence": a.confidence, "model": a.model, "asked_at": a.asked_at}))
         .collect();
-    let report = json!({"candidates": candidates, "covers": covered, "labels": labels, "passes": passes, "canaries": canaries, "reviews": reviews});
-    if args.place.json {
-        return output::line(&report.to_string());
+    Ok(vec![
+        ("candidates", candidates),
+        ("covers", covered),
+        ("labels", labels),
+        ("passes", passes),
+        ("canaries", canaries),
+        ("reviews", reviews),
+    ])
+}
+
+/// A value as a person reads it; nothing for what is empty.
+fn shown(value: &Value) -> Option<String> {
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    match value {
+        Value::Null => None,
+        Value::Array(list) if list.is_empty() => None,
+        Value::Array(list) => Some(list.iter().map(text).collect::<Vec<_>>().join("; ")),
+        other => Some(text(other)),
     }
-    for (name, rows) in [
-        ("line", &candidates),
-        ("covers", &covered),
-        ("label", &labels),
-        ("pass", &passes),
-        ("canary of its batches", &canaries),
-        ("review", &reviews),
-    ] {
+}
+
+async fn explain(args: ExplainArgs) -> Result<(), JobError> {
+    let known = known_of(&args).await?;
+    if args.place.json {
+        let report: serde_json::Map<String, Value> = known
+            .into_iter()
+            .map(|(name, rows)| (name.to_owned(), rows.into()))
+            .collect();
+        return output::line(&Value::Object(report).to_string());
+    }
+    for (name, rows) in known {
+        let title = match name {
+            "candidates" => "line",
+            "labels" => "label",
+            "passes" => "pass",
+            "canaries" => "canary of its batches",
+            "reviews" => "review",
+            other => other,
+        };
         for row in rows {
-            output::line(&format!("\n{name}"))?;
+            output::line(&format!("\n{title}"))?;
             for (field, value) in row.as_object().into_iter().flatten() {
-                let shown = match value {
-                    Value::Null => continue,
-                    Value::Array(list) if list.is_empty() => continue,
-                    Value::String(text) => text.clone(),
-                    Value::Array(list) => list
-                        .iter()
-                        .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
-                        .collect::<Vec<_>>()
-                        .join("; "),
-                    other => other.to_string(),
-                };
-                output::line(&format!(
-                    "  {field:<16} {}",
-                    output::printable(&shown).replace('\n', "\\n")
-                ))?;
+                if let Some(text) = shown(value) {
+                    let text = output::printable(&text).replace('\n', "\\n");
+                    output::line(&format!("  {field:<16} {text}"))?;
+                }
             }
         }
     }

@@ -32,7 +32,7 @@ pub struct LlmArgs {
     /// Who labels: rules, or llm (a language model; needs --llm-url and --llm-model; its key in GLEANER_LLM_KEY).
     #[arg(long, value_enum, default_value_t, env = "GLEANER_LABELLER")]
     pub labeller: LabellerKind,
-    /// An OpenAI-compatible endpoint, such as https://api.openai.com/v1.
+    /// An endpoint that speaks `OpenAI`'s API, such as https://api.openai.com/v1.
     #[arg(long, value_name = "URL", env = "GLEANER_LLM_URL")]
     pub llm_url: Option<url::Url>,
     /// The model's id. No default: each costs and answers otherwise.

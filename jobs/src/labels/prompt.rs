@@ -3,7 +3,7 @@
 //! Items travel as JSON in a data block between two fences that are drawn anew for each call, with spaces datamarked (Hines et al., "Defending
 //! against indirect prompt injection attacks with spotlighting", arXiv 2403.14720). Ids are nonces that mean nothing outside the call. The fields of
 //! an answer come in the order in which they should be thought of: intent, evidence, red flags, then the verdict. Several items in a call, and a second
-//! pass in another order: Lin et al., "BatchPrompt", arXiv 2309.00384.
+//! pass in another order: Lin et al., "`BatchPrompt`", arXiv 2309.00384.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;

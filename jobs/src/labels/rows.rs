@@ -29,11 +29,12 @@ pub async fn read(
         return Err(JobError::Usage(format!("{path}: no such file")));
     }
     let ctx = session::embedded(MEMORY_BYTES)?;
-    let lower = path.to_ascii_lowercase();
-    let frame = if lower.ends_with(".parquet") {
+    let extension = Path::new(path).extension();
+    let is = |name: &str| extension.is_some_and(|e| e.eq_ignore_ascii_case(name));
+    let frame = if is("parquet") {
         ctx.read_parquet(path, ParquetReadOptions::default())
             .await?
-    } else if lower.ends_with(".csv") {
+    } else if is("csv") {
         // Everything is text: a hash of digits is no number.
         let options = CsvReadOptions::new()
             .schema_infer_max_records(0)

@@ -1,4 +1,4 @@
-//! A real OpenAI-compatible server: llama.cpp's, with a model of 135 million parameters. What it says is worthless, so only the protocol is looked
+//! A real server of `OpenAI`'s API: llama.cpp's, with a model of 135 million parameters. What it says is worthless, so only the protocol is looked
 //! at. Needs the packages of `tests/readers/llama-requirements.txt` in the interpreter that `GLEANER_PYTHON` names.
 
 use std::io::{BufRead, BufReader};

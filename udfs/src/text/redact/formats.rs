@@ -1,6 +1,6 @@
 //! Token formats of known issuers: a prefix, the characters that follow, and how many of them at least.
 //!
-//! Sources: the issuers' own documentation of their token formats, and the public rule lists of GitHub secret scanning and
+//! Sources: the issuers' own documentation of their token formats, and the public rule lists of `GitHub` secret scanning and
 //! gitleaks. A format is matched wherever its prefix does not continue a word.
 
 use aho_corasick::{AhoCorasick, MatchKind};

@@ -259,9 +259,9 @@ fn machine(name: &str) -> bool {
                 | "fileserver"
                 | "wsl.localhost"
         )
-        && !lower.ends_with(".com")
-        && !lower.ends_with(".org")
-        && !lower.ends_with(".net")
+        && ![".com", ".org", ".net"]
+            .iter()
+            .any(|domain| lower.ends_with(domain))
 }
 
 /// Names below internal domains, and the names before their `@`.
