@@ -4,6 +4,7 @@
 //! stages/     the data path in reading order, each stage SQL and the glue around it
 //! driver      a day: each stage, when what it reads has changed
 //! embedding   embedders, as this process finds and loads them
+//! labels/     labels by a language model, analysts' lists and verdicts
 //! engine      tasks, in this process or on a Ballista cluster
 //! plan/       the two plan nodes of our own: defensive reading, distributed writing
 //! telemetry/  formats, schemas, quarantine
@@ -20,6 +21,7 @@ pub mod embedding;
 pub mod engine;
 pub mod error;
 pub mod faults;
+pub mod labels;
 pub mod logging;
 pub mod options;
 pub mod plan;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use gleaner_embed::Resolved;
 
 use crate::error::JobError;
+use crate::labels::LlmOptions;
 use crate::telemetry::{SchemaKind, Undated};
 
 /// The detectors, in the order of the data path.
@@ -185,6 +186,10 @@ pub struct RunOptions {
     pub fit_rows: u64,
     /// Which models the day is scored with.
     pub models: ModelPolicy,
+    /// The language model that labels; `None`: the rule labeller does.
+    pub llm: Option<LlmOptions>,
+    /// A file of analysts' allow- and deny-lists.
+    pub lists: Option<String>,
     /// The last stage to run.
     pub through: String,
 }
@@ -201,6 +206,8 @@ impl Default for RunOptions {
             prevalence: PrevalenceOptions::default(),
             fit_rows: 65_536,
             models: ModelPolicy::default(),
+            llm: None,
+            lists: None,
             through: "benign".to_owned(),
         }
     }
@@ -232,6 +239,9 @@ impl RunOptions {
                 "--through {}: unknown stage, expected one of {stages}",
                 self.through
             ));
+        }
+        if let Some(llm) = &self.llm {
+            llm.check()?;
         }
         let p = self.prevalence;
         if p.window_days == 0 || p.min_days > p.window_days {

@@ -1,8 +1,10 @@
 //! `gleaner doctor`.
 
+use super::llm::LlmArgs;
 use super::output;
 use crate::doctor::{self, Access, Outcome};
 use crate::error::JobError;
+use crate::labels::client::Client;
 use crate::storage;
 
 /// Flags of `gleaner doctor`.
@@ -17,6 +19,8 @@ pub struct Args {
     /// An embedder: a model's directory (a path, s3://…), or an endpoint with its model (`https://host/v1#model`).
     #[arg(long, value_name = "PATH|s3://…|URL#MODEL", env = "GLEANER_EMBEDDER")]
     embedder: Option<String>,
+    #[command(flatten)]
+    llm: LlmArgs,
 }
 
 /// # Errors
@@ -25,9 +29,11 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     let telemetry = args.telemetry.iter().map(|path| (path, Access::Read));
     let warehouse = args.warehouse.iter().map(|path| (path, Access::Write));
     let places: Vec<_> = telemetry.chain(warehouse).collect();
-    if places.is_empty() && args.embedder.is_none() {
+    let llm = args.llm.options()?;
+    if places.is_empty() && args.embedder.is_none() && llm.is_none() {
         return Err(JobError::Usage(
-            "nothing to look at: give --telemetry, --warehouse or --embedder".to_owned(),
+            "nothing to look at: give --telemetry, --warehouse, --embedder or --labeller llm"
+                .to_owned(),
         ));
     }
     let mut failed = 0;
@@ -43,6 +49,19 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         for check in doctor::embedder(embedder).await {
             failed += usize::from(check.outcome == Outcome::Failed);
             output::line(&format!("  {check}"))?;
+        }
+    }
+    if let Some(options) = llm {
+        output::line(options.url.as_str())?;
+        let model = options.model.clone();
+        match Client::new(options)?.check_model().await {
+            Ok(()) => output::line(&format!(
+                "  ok      it answers, and nothing is said against model {model}"
+            ))?,
+            Err(error) => {
+                failed += 1;
+                output::line(&format!("  failed  {error}"))?;
+            }
         }
     }
     match failed {

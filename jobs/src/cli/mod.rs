@@ -6,7 +6,10 @@ pub mod demo;
 pub mod doctor;
 pub mod embedder;
 pub mod evaluate;
+pub mod evaluate_labels;
 pub mod functions;
+pub mod labels;
+pub mod llm;
 pub mod output;
 pub mod progress;
 pub mod run;
@@ -30,21 +33,23 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a day, or several, from telemetry to the benign set.
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Query the warehouse: one statement, or a shell.
     Sql(sql::Args),
     /// What each day of a warehouse took in and gave out.
     Status(status::Args),
     /// What near-dedup would keep at another threshold, and the pairs nearest to it. Nothing is written.
     Candidates(candidates::Args),
-    /// Measure the detectors, or near-dedup, on labelled sets of your own.
+    /// Measure detectors, near-dedup and labellers on labelled sets of your own.
     Evaluate(evaluate::Args),
+    /// Labels: what they would cost, a sample for analysts, their verdicts, all that is known of one line.
+    Labels(labels::Args),
     /// List the SQL functions, the features or the behaviours.
     Functions(functions::Args),
     /// Make telemetry: realistic, of any size, seeded, with the truth beside it.
     Synth(synth::Args),
     /// Try whether the places of telemetry and warehouse can be read and written, and say what to do.
-    Doctor(doctor::Args),
+    Doctor(Box<doctor::Args>),
     /// Get a sentence encoder's files from the Hugging Face hub.
     Embedder(embedder::Args),
     /// Make three days of telemetry, run them, and show what was found.
@@ -59,14 +64,15 @@ pub async fn main() -> u8 {
 /// Runs a command line, the program's name first. Wrong flags end the process with code 2, as `clap` does.
 pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>) -> u8 {
     let result = match Cli::parse_from(args).command {
-        Command::Run(args) => run::main(args).await,
+        Command::Run(args) => run::main(*args).await,
         Command::Sql(args) => sql::main(args).await,
         Command::Status(args) => status::main(args).await,
         Command::Candidates(args) => candidates::main(args).await,
         Command::Evaluate(args) => evaluate::main(args).await,
+        Command::Labels(args) => labels::main(args).await,
         Command::Functions(args) => functions::main(&args),
         Command::Synth(args) => synth::main(&args),
-        Command::Doctor(args) => doctor::main(args).await,
+        Command::Doctor(args) => doctor::main(*args).await,
         Command::Embedder(args) => embedder::main(&args).await,
         Command::Demo(args) => demo::main(args).await,
     };

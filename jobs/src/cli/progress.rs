@@ -62,6 +62,10 @@ impl Progress for Shown {
         self.bar.inc(1);
     }
 
+    fn message(&self, text: &str) {
+        self.bar.set_message(text.to_owned());
+    }
+
     fn remark(&self, text: &str) {
         self.say(&format!("{} {text}", self.day));
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 
 use super::embedder::EmbedderArgs;
+use super::llm::LlmArgs;
 use super::{output, progress};
 use crate::driver;
 use crate::engine::{ClusterOptions, Engine};
@@ -65,6 +66,11 @@ pub struct Args {
     /// what these days were. Where nothing changes for them, nothing is computed.
     #[arg(long)]
     later: bool,
+    #[command(flatten)]
+    llm: LlmArgs,
+    /// A CSV of allow- and deny-lists (list,pattern,owner,reason,expires), applied before any label is paid for.
+    #[arg(long, value_name = "FILE")]
+    lists: Option<String>,
     /// Stop after this stage.
     #[arg(long, default_value = "benign", value_name = "STAGE")]
     through: String,
@@ -167,6 +173,8 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         },
         fit_rows: args.fit_rows,
         models: args.models,
+        llm: args.llm.options()?,
+        lists: args.lists,
         through: args.through,
     };
     if options.undated == Undated::AsDay && last != args.date {

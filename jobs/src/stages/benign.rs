@@ -1,10 +1,15 @@
-//! Stage 8: emits what was labelled benign, with its lineage.
+//! Stage 8: emits what was labelled benign, or what an analyst called benign, with its lineage.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use datafusion::arrow::array::RecordBatch;
+
 use super::{DayRun, StageRecord, rows_of, tables};
+use crate::engine::Source;
 use crate::error::JobError;
-use crate::warehouse::tables::{BENIGN, CANDIDATES, LABELS};
+use crate::labels::rows;
+use crate::warehouse::tables::{BENIGN, CANDIDATES, LABELS, REVIEWS};
 
 /// # Errors
 /// When a task or its accounts cannot be kept.
@@ -14,7 +19,11 @@ pub async fn run(
     labels: &StageRecord,
 ) -> Result<StageRecord, JobError> {
     let started = Instant::now();
-    let fingerprint = day.fingerprint("benign", &[&candidates.digest, &labels.digest]);
+    let snapshot = day.warehouse.snapshot(&[REVIEWS]).await?;
+    let reviews = snapshot.files(&REVIEWS);
+    let mut parts = vec![candidates.digest.as_str(), &labels.digest];
+    parts.extend(reviews.iter().map(|file| file.path.as_str()));
+    let fingerprint = day.fingerprint("benign", &parts);
     if let Some(record) = day.up_to_date("benign", &fingerprint).await? {
         return Ok(record);
     }
@@ -32,9 +41,17 @@ pub async fn run(
             what,
         });
     }
+    let reviews = match day.warehouse.source(&REVIEWS, reviews) {
+        Some(source) => source,
+        None => no_reviews(day).await?,
+    };
     let parts = lines.into_iter().zip(verdicts).enumerate();
     let tasks = parts.map(|(part, (candidates, labels))| {
-        let sources = tables([("candidates", candidates), ("labels", labels)]);
+        let sources = tables([
+            ("candidates", candidates),
+            ("labels", labels),
+            ("reviews", reviews.clone()),
+        ]);
         day.table_task(
             &BENIGN,
             part,
@@ -56,4 +73,16 @@ pub async fn run(
     };
     day.finish("benign", &[(BENIGN, &written)], started, record)
         .await
+}
+
+/// A file without rows.
+async fn no_reviews(day: &DayRun<'_>) -> Result<Source, JobError> {
+    let path = format!("_staging/{}/reviews.parquet", day.run);
+    let schema = REVIEWS.schema();
+    let empty = RecordBatch::new_empty(Arc::clone(&schema));
+    day.warehouse.put(&path, rows::parquet(&empty)?).await?;
+    Ok(Source::Parquet {
+        urls: vec![day.warehouse.url(&path)],
+        schema,
+    })
 }

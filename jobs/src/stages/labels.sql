@@ -1,4 +1,5 @@
--- Stage 7, labels: the rule labeller's verdict on each kept candidate.
+-- Stage 7, labels: the verdict on each kept candidate: what was decided of it by a list, a language model or before one (`decisions`),
+-- else the rule labeller's.
 WITH seen AS (
     SELECT template,
            CAST(sum(events) AS BIGINT) AS template_events,
@@ -17,9 +18,16 @@ labelled AS (
     JOIN seen AS s ON c.template = s.template
     WHERE c.kept
 )
-SELECT day, hash, command_line,
-       label['verdict'] AS verdict, label['reason'] AS reason, label['rules'] AS rules,
-       label['evidence'] AS evidence, label['confidence'] AS confidence, 'rules' AS labeller,
-       template_events, template_hosts, template_users, template_days
-FROM labelled
-ORDER BY hash
+SELECT l.day, l.hash, l.command_line,
+       coalesce(d.verdict, label['verdict']) AS verdict,
+       coalesce(d.reason, label['reason']) AS reason,
+       CASE WHEN d.hash IS NULL THEN label['rules'] ELSE d.rules END AS rules,
+       coalesce(d.evidence, label['evidence']) AS evidence,
+       coalesce(d.confidence, label['confidence']) AS confidence,
+       coalesce(d.labeller, 'rules') AS labeller,
+       template_events, template_hosts, template_users, template_days,
+       d.unlabelled, d.intent, d.red_flags, d.first_verdict, d.second_verdict, d.second_evidence, d.model, d.prompt,
+       d.batches, d.redacted, d.sent, d.cost_usd
+FROM labelled AS l
+LEFT JOIN decisions AS d ON l.hash = d.hash
+ORDER BY l.hash

@@ -36,7 +36,7 @@ use crate::warehouse::tables::Table;
 use gleaner_udfs::model_cache::sha256;
 
 /// Raised whenever a stage would answer differently on the same input.
-pub const REVISION: u32 = 5;
+pub const REVISION: u32 = 6;
 
 /// The stages, by name and in order.
 pub const STAGES: &[&str] = &[
@@ -110,6 +110,8 @@ pub trait Progress: Sync {
     fn step(&self, stage: &str, step: &str, tasks: usize);
     /// A task of the step is done.
     fn task_done(&self);
+    /// What the step is at, beside its count of tasks.
+    fn message(&self, _text: &str) {}
     /// Something its user should know.
     fn remark(&self, text: &str);
     /// A stage is done.

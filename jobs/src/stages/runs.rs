@@ -74,6 +74,20 @@ fn is_published(day: &DayRun<'_>, published: &Snapshot, records: &[StageRecord])
     })
 }
 
+/// A stage's own counts as JSON; empty braces for stages that have none.
+fn counts(record: &StageRecord) -> String {
+    let numbers: BTreeMap<&str, u64> = match record.stage.as_str() {
+        "labels" => {
+            let notes = record.notes.iter();
+            notes
+                .filter_map(|(name, n)| Some((name.as_str(), n.parse().ok()?)))
+                .collect()
+        }
+        _ => BTreeMap::new(),
+    };
+    serde_json::json!(numbers).to_string()
+}
+
 async fn write(
     day: &DayRun<'_>,
     records: &[StageRecord],
@@ -90,6 +104,14 @@ async fn write(
             Value::Int(r.bytes),
             Value::Text(r.fingerprint.clone()),
             Value::Text(r.digest.clone()),
+            Value::Text(
+                r.notes
+                    .get("cost_usd")
+                    .map_or("0", String::as_str)
+                    .to_owned(),
+            ),
+            // What the labels stage counted: rows by list, labeller or reason.
+            Value::Text(counts(r)),
         ]
     };
     let values = [

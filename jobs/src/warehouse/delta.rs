@@ -14,7 +14,7 @@ use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::transaction::{
     CommitBuilder, CommitProperties, TableReference, TransactionError,
 };
-use deltalake_core::kernel::{Action, Add, StructType};
+use deltalake_core::kernel::{Action, Add, MetadataExt, StructType};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
@@ -179,7 +179,7 @@ impl Warehouse {
                     Outcome::AlreadyThere
                 });
             }
-            match commit(&loaded, day, made).await {
+            match commit(&loaded, table, day, made).await {
                 Ok(()) => return Ok(Outcome::Committed),
                 Err(DeltaTableError::Transaction { source }) if lost_the_race(&source) => {}
                 // Whether it was committed is unknown when its answer was lost: the table tells, when it is read again.
@@ -337,7 +337,29 @@ async fn active(table: &DeltaTable) -> Result<Vec<DataFile>, JobError> {
     Ok(files)
 }
 
-async fn commit(table: &DeltaTable, day: NaiveDate, made: &Made) -> Result<(), DeltaTableError> {
+/// Columns that the table has in this version and not in its log, which is that of an earlier one.
+fn widened(loaded: &DeltaTable, table: &Table) -> Result<Option<Action>, DeltaTableError> {
+    let held = loaded.snapshot()?;
+    let schema = table.schema();
+    let known = held.schema();
+    if schema
+        .fields()
+        .iter()
+        .all(|f| known.field(f.name()).is_some())
+    {
+        return Ok(None);
+    }
+    let kernel: StructType = (schema.as_ref() as &Schema).try_into_kernel()?;
+    let metadata = held.metadata().clone().with_schema(&kernel)?;
+    Ok(Some(Action::Metadata(metadata)))
+}
+
+async fn commit(
+    table: &DeltaTable,
+    kind: &Table,
+    day: NaiveDate,
+    made: &Made,
+) -> Result<(), DeltaTableError> {
     let prefix = format!("day={day}/");
     let views: Vec<_> = table
         .get_active_add_actions_by_predicate(None)
@@ -349,6 +371,7 @@ async fn commit(table: &DeltaTable, day: NaiveDate, made: &Made) -> Result<(), D
     let mut actions: Vec<Action> = old
         .map(|view| Action::Remove(view.remove_action(true)))
         .collect();
+    actions.extend(widened(table, kind)?);
     actions.extend(made.files.iter().map(added));
     let operation = DeltaOperation::Write {
         mode: SaveMode::Overwrite,

@@ -239,6 +239,70 @@ pub const LABELS: Table = Table {
             ("template_hosts", Int64),
             ("template_users", Int64),
             ("template_days", Int64),
+            ("unlabelled", Utf8),
+            ("intent", Utf8),
+            ("red_flags", texts()),
+            ("first_verdict", Utf8),
+            ("second_verdict", Utf8),
+            ("second_evidence", Utf8),
+            ("model", Utf8),
+            ("prompt", Utf8),
+            ("batches", texts()),
+            ("redacted", texts()),
+            ("sent", Utf8),
+            ("cost_usd", Float64),
+        ]
+    },
+};
+
+/// What a language model answered.
+pub const ANSWERS: Table = Table {
+    name: "answers",
+    doc: "a language model's answer to one item of a call, canaries among them, or what an attempt cost that gave none; by \
+          what was sent, prompt, model and pass: nothing is paid for twice",
+    columns: || {
+        vec![
+            ("day", Date32),
+            ("key", Utf8),
+            ("kind", Utf8),
+            ("pass", Int64),
+            ("verdict", Utf8),
+            ("intent", Utf8),
+            ("evidence", Utf8),
+            ("red_flags", texts()),
+            ("confidence", Float64),
+            ("unlabelled", Utf8),
+            ("model", Utf8),
+            ("asked_model", Utf8),
+            ("prompt", Utf8),
+            ("call", Utf8),
+            ("accepted", Boolean),
+            ("input_tokens", Int64),
+            ("output_tokens", Int64),
+            ("cost_usd", Float64),
+            ("asked_at", Utf8),
+        ]
+    },
+};
+
+/// Analysts' verdicts.
+pub const REVIEWS: Table = Table {
+    name: "reviews",
+    doc: "an analyst's verdict on a line, of the highest version the one that holds; it overrides the label",
+    columns: || {
+        vec![
+            ("day", Date32),
+            ("hash", Utf8),
+            ("version", Int64),
+            ("verdict", Utf8),
+            ("analyst", Utf8),
+            ("comment", Utf8),
+            ("stratum", Utf8),
+            ("label", Utf8),
+            ("labeller", Utf8),
+            ("model", Utf8),
+            ("prompt", Utf8),
+            ("imported_at", Utf8),
         ]
     },
 };
@@ -259,6 +323,9 @@ pub const BENIGN: Table = Table {
                 ("template_hosts", Int64),
                 ("template_users", Int64),
                 ("template_days", Int64),
+                ("model", Utf8),
+                ("prompt", Utf8),
+                ("analyst", Utf8),
             ],
         )
     },
@@ -282,6 +349,8 @@ pub const RUNS: Table = Table {
             ("fingerprint", Utf8),
             ("digest", Utf8),
             ("gleaner", Utf8),
+            ("cost_usd", Float64),
+            ("counts", Utf8),
         ]
     },
 };
@@ -298,6 +367,8 @@ pub const TABLES: &[Table] = &[
     CANDIDATES,
     SIMILARITIES,
     LABELS,
+    ANSWERS,
+    REVIEWS,
     BENIGN,
     RUNS,
 ];

@@ -27,7 +27,12 @@ mod embedders_remote;
 #[cfg(unix)]
 mod faults;
 mod functions;
+mod labels;
+mod labels_day;
+mod labels_hostile;
 mod laws;
+mod llm_peer;
+mod llm_server;
 mod matrix;
 mod near_dup;
 mod nodes;

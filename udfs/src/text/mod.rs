@@ -25,5 +25,7 @@ pub(crate) mod words;
 pub mod canonical;
 pub mod decode;
 pub mod guard;
+pub mod injection;
 pub mod label;
 pub mod lexical;
+pub mod redact;

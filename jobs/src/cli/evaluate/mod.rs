@@ -18,6 +18,8 @@ enum What {
     Outliers(outliers::Args),
     /// Say which pairs of command lines near-dedup would merge, and compare that with their labels.
     NearDup(near_dup::Args),
+    /// Label every line of a file, and compare what is emitted as benign with its labels.
+    Labels(Box<super::evaluate_labels::Args>),
 }
 
 /// # Errors
@@ -26,5 +28,6 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     match args.what {
         What::Outliers(args) => outliers::main(&args),
         What::NearDup(args) => near_dup::main(&args).await,
+        What::Labels(args) => super::evaluate_labels::main(&args).await,
     }
 }

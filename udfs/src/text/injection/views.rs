@@ -1,0 +1,300 @@
+//! The ways in which a text is read before it is searched.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+/// Encodings within encodings.
+const DEPTH: usize = 3;
+/// Decoded runs of one text.
+const MOST: usize = 64;
+
+/// Characters that make a line read otherwise than it runs, or carry text that nobody sees.
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
+    (c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A text as it reads: small letters, hidden characters left out (tag characters as what they stand for), look-alikes as the Latin letter
+/// they look like, accents gone, white space single.
+#[must_use]
+pub fn skeleton(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let code = c as u32;
+        let c = match code {
+            0xe0020..=0xe007e => char::from_u32(code - 0xe0000).unwrap_or(c),
+            0xff01..=0xff5e => char::from_u32(code - 0xff01 + 0x21).unwrap_or(c),
+            0x1d400..=0x1d6a3 => letter((code - 0x1d400) % 52),
+            0x24b6..=0x24e9 => letter((code - 0x24b6) % 52),
+            0x1f130..=0x1f149 => letter(code - 0x1f130),
+            0x1f170..=0x1f189 => letter(code - 0x1f170),
+            _ if is_hidden(c) => continue,
+            _ => c,
+        };
+        if c.is_whitespace() {
+            if !out.ends_with(' ') {
+                out.push(' ');
+            }
+            continue;
+        }
+        for low in c.to_lowercase() {
+            if !('\u{300}'..='\u{36f}').contains(&low) {
+                out.push(fold(low));
+            }
+        }
+    }
+    out
+}
+
+fn letter(n: u32) -> char {
+    char::from_u32(u32::from(b'a') + n % 26).unwrap_or('a')
+}
+
+/// Look-alikes and accents to ASCII.
+fn fold(c: char) -> char {
+    match c {
+        'à'..='å' | 'ā' | 'ă' | 'ą' | 'а' | 'α' | 'ạ' | 'ả' | 'ấ' | 'ầ' | 'ậ' | 'ắ' | 'ằ' | 'ǎ' => {
+            'a'
+        }
+        'в' | 'β' => 'b',
+        'ç' | 'ć' | 'č' | 'с' | 'ϲ' => 'c',
+        'ď' | 'đ' | 'ԁ' => 'd',
+        'è'..='ë' | 'ē' | 'ė' | 'ę' | 'ě' | 'е' | 'ε' | 'ế' | 'ề' | 'ệ' | 'ẹ' => {
+            'e'
+        }
+        'ğ' | 'ģ' | 'ɡ' | 'ց' => 'g',
+        'һ' | 'հ' => 'h',
+        'ì'..='ï' | 'ī' | 'į' | 'ı' | 'і' | 'ι' | 'ị' | 'ỉ' | 'ĩ' => 'i',
+        'ј' => 'j',
+        'к' | 'κ' => 'k',
+        'ł' | 'ľ' | 'ĺ' | 'ⅼ' | 'ӏ' => 'l',
+        'м' => 'm',
+        'ñ' | 'ń' | 'ň' | 'ո' | 'п' | 'η' => 'n',
+        'ò'..='ö' | 'ø' | 'ō' | 'ő' | 'о' | 'ο' | 'օ' | 'ọ' | 'ỏ' | 'ố' | 'ồ' | 'ộ' | 'ớ' | 'ờ' => {
+            'o'
+        }
+        'р' | 'ρ' => 'p',
+        'ř' | 'ŕ' | 'г' => 'r',
+        'ś' | 'š' | 'ş' | 'ș' | 'ѕ' | 'ß' => 's',
+        'ť' | 'ţ' | 'ț' | 'т' | 'τ' => 't',
+        'ù'..='ü' | 'ū' | 'ů' | 'ű' | 'ų' | 'υ' | 'ս' | 'ụ' | 'ủ' | 'ứ' | 'ừ' | 'ự' => {
+            'u'
+        }
+        'ν' | 'ѵ' => 'v',
+        'ԝ' | 'ω' => 'w',
+        'х' | 'χ' => 'x',
+        'ý' | 'ÿ' | 'у' | 'ү' | 'ỳ' => 'y',
+        'ź' | 'ż' | 'ž' => 'z',
+        '‐'..='―' | '−' => '-',
+        '“' | '”' | '„' => '"',
+        '‘' | '’' => '\'',
+        _ => c,
+    }
+}
+
+/// Digits and signs read as the letters they stand for.
+pub(super) fn unleet(text: &str) -> String {
+    let plain = |c: char| match c {
+        '0' => 'o',
+        '1' | '!' | '|' => 'i',
+        '3' => 'e',
+        '4' | '@' => 'a',
+        '5' | '$' => 's',
+        '6' | '9' => 'g',
+        '7' | '+' => 't',
+        '8' => 'b',
+        _ => c,
+    };
+    text.chars().map(plain).collect()
+}
+
+/// The text and all readings of it.
+pub(super) fn of(text: &str) -> Vec<String> {
+    let mut views = vec![text.to_owned()];
+    let mut next = 0;
+    let mut level = vec![0];
+    while next < views.len() && views.len() < MOST {
+        let depth = level[next];
+        if depth < DEPTH {
+            let found = decodings(&views[next]);
+            level.resize(views.len() + found.len(), depth + 1);
+            views.extend(found);
+        }
+        next += 1;
+    }
+    let plain = views.len();
+    for view in 0..plain {
+        let rot: String = views[view].chars().map(rot13).collect();
+        let back: String = views[view].chars().rev().collect();
+        views.extend([rot, back]);
+    }
+    // What decodes out of the mirrored text (base64 written backwards).
+    let mirrored: Vec<String> = decodings(&views[plain + 1]);
+    views.extend(mirrored);
+    views
+}
+
+fn rot13(c: char) -> char {
+    match c {
+        'a'..='m' | 'A'..='M' => char::from_u32(c as u32 + 13).unwrap_or(c),
+        'n'..='z' | 'N'..='Z' => char::from_u32(c as u32 - 13).unwrap_or(c),
+        _ => c,
+    }
+}
+
+fn decodings(text: &str) -> Vec<String> {
+    let mut out = vec![];
+    // Also across the pieces of a split literal: 'aGVs'+'bG8='.
+    let joined: String = text
+        .replace("'+'", "")
+        .replace("\"+\"", "")
+        .replace("' + '", "")
+        .replace("\" + \"", "");
+    let base = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_'));
+    for run in joined.split(base).filter(|run| run.len() >= 12).take(MOST) {
+        let standard = run.replace('-', "+").replace('_', "/");
+        let mut candidates = vec![standard.clone()];
+        // A path or a flag before it joins the run.
+        candidates.extend(
+            standard
+                .split('/')
+                .filter(|p| p.len() >= 16)
+                .map(str::to_owned),
+        );
+        for candidate in candidates {
+            let cut = candidate.len() - usize::from(candidate.len() % 4 == 1);
+            if let Ok(bytes) = LENIENT.decode(candidate.get(..cut).unwrap_or_default()) {
+                push_text(&bytes, &mut out);
+            }
+        }
+    }
+    for run in joined
+        .split(|c: char| !c.is_ascii_hexdigit())
+        .filter(|run| run.len() >= 16)
+        .take(MOST)
+    {
+        push_text(&hex(run), &mut out);
+    }
+    escapes(&joined, "%", 2, &mut out);
+    escapes(&joined, "\\x", 2, &mut out);
+    escapes(&joined, "0x", 2, &mut out);
+    escapes(&joined, "\\u", 4, &mut out);
+    escapes(&joined, "&#x", 2, &mut out);
+    numbers(&joined, &mut out);
+    out
+}
+
+fn hex(run: &str) -> Vec<u8> {
+    (0..run.len() / 2)
+        .filter_map(|n| u8::from_str_radix(run.get(2 * n..2 * n + 2)?, 16).ok())
+        .collect()
+}
+
+/// `%69%67`, `\u0069`: the text with its escapes read, where there are at least four. Two digits are a byte of UTF-8.
+fn escapes(text: &str, mark: &str, digits: usize, out: &mut Vec<String>) {
+    if text.matches(mark).count() < 4 {
+        return;
+    }
+    let mut read: Vec<u8> = vec![];
+    let mut rest = text;
+    while let Some(at) = rest.find(mark) {
+        read.extend(rest.as_bytes().get(..at).unwrap_or_default());
+        let code = rest
+            .get(at + mark.len()..at + mark.len() + digits)
+            .and_then(|code| u32::from_str_radix(code, 16).ok());
+        match code {
+            Some(code) if digits == 2 => read.extend(u8::try_from(code)),
+            Some(code) => {
+                let c = char::from_u32(code).unwrap_or('\u{fffd}');
+                read.extend(c.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            None => {}
+        }
+        let taken = mark.len() + if code.is_some() { digits } else { 0 };
+        rest = rest.get(at + taken..).unwrap_or_default();
+        if code.is_some() {
+            rest = rest.strip_prefix([',', ';']).unwrap_or(rest);
+        }
+    }
+    read.extend(rest.as_bytes());
+    out.push(String::from_utf8_lossy(&read).into_owned());
+}
+
+/// `73,103,110` or `73 103 110`: character codes in a row.
+fn numbers(text: &str, out: &mut Vec<String>) {
+    let mut read = String::new();
+    let mut count = 0;
+    for part in text
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|p| !p.is_empty())
+    {
+        match part.parse::<u8>() {
+            Ok(code) if (32..127).contains(&code) => {
+                read.push(char::from(code));
+                count += 1;
+            }
+            _ => {
+                if count < 8 {
+                    read.clear();
+                    count = 0;
+                }
+            }
+        }
+    }
+    if count >= 8 {
+        out.push(read);
+    }
+}
+
+/// Bytes as UTF-8 and, where they look wide, as UTF-16 of either order; only what is mostly readable.
+fn push_text(bytes: &[u8], out: &mut Vec<String>) {
+    let readable = |text: &str| {
+        let all = text.chars().count();
+        let good = text
+            .chars()
+            .filter(|c| {
+                (c.is_alphanumeric() || c.is_ascii_punctuation() || c.is_whitespace())
+                    && *c != '\u{fffd}'
+            })
+            .count();
+        all >= 4 && good * 10 >= all * 8
+    };
+    let narrow = String::from_utf8_lossy(bytes);
+    if readable(&narrow) {
+        out.push(narrow.into_owned());
+    }
+    for place in [0, 1] {
+        let zeros = bytes
+            .chunks_exact(2)
+            .filter(|pair| pair[1 - place] == 0)
+            .count();
+        let latin = bytes.len() >= 8 && zeros * 10 >= bytes.len() / 2 * 6;
+        // Of other scripts no byte is zero; what is not text is seldom ten letters in a row.
+        if latin || bytes.len() >= 20 {
+            let units = bytes.chunks_exact(2).map(|pair| {
+                if place == 0 {
+                    u16::from_le_bytes([pair[0], pair[1]])
+                } else {
+                    u16::from_be_bytes([pair[0], pair[1]])
+                }
+            });
+            let wide: String = char::decode_utf16(units)
+                .map(|c| c.unwrap_or('\u{fffd}'))
+                .collect();
+            let whole = wide
+                .chars()
+                .all(|c| c.is_alphanumeric() || c.is_ascii_punctuation() || c.is_whitespace() || matches!(c, '\u{3000}'..='\u{303f}' | '\u{900}'..='\u{97f}' | '\u{600}'..='\u{6ff}' | '\u{ff00}'..='\u{ff0f}'));
+            if if latin { readable(&wide) } else { whole } {
+                out.push(wide);
+            }
+        }
+    }
+}
