@@ -8,6 +8,7 @@ use super::llm::LlmArgs;
 use super::{output, progress};
 use crate::error::JobError;
 use crate::labels::lists::Lists;
+use crate::labels::options::LlmOptions;
 use crate::labels::store::Store;
 use crate::labels::{Labeller, Line, rows};
 use crate::warehouse::Warehouse;
@@ -15,7 +16,7 @@ use crate::warehouse::Warehouse;
 /// Flags of `gleaner evaluate labels`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A CSV or Parquet file with the columns command_line, label (benign or malicious), and perhaps ambiguous, os.
+    /// A CSV or Parquet file with the columns `command_line`, label (benign or malicious), and perhaps ambiguous, os.
     #[arg(value_name = "FILE")]
     file: String,
     /// A warehouse that keeps answers, so that nothing is paid for twice.
@@ -49,55 +50,7 @@ pub async fn main(args: &Args) -> Result<(), JobError> {
             None,
             0.0,
         ),
-        Some(options) => {
-            let store = match &args.warehouse {
-                Some(path) => Store::of(&Warehouse::create(path).await?),
-                None => Store::Memory,
-            };
-            let model = options.model.clone();
-            let priced = options.prices.is_some();
-            let shown = progress::Shown::new("evaluate", false);
-            let labeller =
-                Labeller::new(options, store, chrono::Utc::now().date_naive(), &shown).await?;
-            let lines: Vec<Line> = rows.iter().map(|row| row.line.clone()).collect();
-            let (decisions, usage) = labeller.label(&lines, &Lists::default()).await?;
-            drop(shown);
-            let (error, recall) = (usage.error(), usage.recall());
-            output::note(&format!(
-                "{} calls, {} retries, {} + {} tokens; malicious canaries called benign: {} of {} (95%: {:.4} to {:.4}); benign ones: {} of {} (95%: {:.4} to {:.4}); \
-                 {} batches rejected",
-                usage.spent.calls,
-                usage.spent.retries,
-                usage.spent.input_tokens,
-                usage.spent.output_tokens,
-                usage.canaries_missed,
-                usage.canaries_malicious,
-                error.low,
-                error.high,
-                usage.canaries_benign_found,
-                usage.canaries_benign,
-                recall.low,
-                recall.high,
-                usage.batches_rejected,
-            ));
-            for (why, count) in crate::labels::counted(&decisions) {
-                output::note(&format!("{count:>8} {why}"));
-            }
-            let answered = decisions
-                .iter()
-                .find_map(|d| d.model.clone())
-                .unwrap_or(model);
-            let cost = if priced {
-                usage.spent.cost_usd
-            } else {
-                f64::NAN
-            };
-            (
-                decisions.iter().map(|d| d.verdict).collect(),
-                Some(answered),
-                cost,
-            )
-        }
+        Some(options) => by_llm(args, options, &rows).await?,
     };
     let emitted: Vec<&Row> = rows
         .iter()
@@ -150,6 +103,60 @@ pub async fn main(args: &Args) -> Result<(), JobError> {
     output::line(&format!(
         "uncertain {:.1}%, cost {cost:.4} USD",
         100.0 * share(uncertain)
+    ))
+}
+
+/// Verdicts, the model that gave them, and what they cost: not a number where that is unknown.
+async fn by_llm(
+    args: &Args,
+    options: LlmOptions,
+    rows: &[Row],
+) -> Result<(Vec<&'static str>, Option<String>, f64), JobError> {
+    let store = match &args.warehouse {
+        Some(path) => Store::of(&Warehouse::create(path).await?),
+        None => Store::Memory,
+    };
+    let model = options.model.clone();
+    let priced = options.prices.is_some();
+    let shown = progress::Shown::new("evaluate", false);
+    let labeller = Labeller::new(options, store, chrono::Utc::now().date_naive(), &shown).await?;
+    let lines: Vec<Line> = rows.iter().map(|row| row.line.clone()).collect();
+    let (decisions, usage) = labeller.label(&lines, &Lists::default()).await?;
+    drop(shown);
+    let (error, recall) = (usage.error(), usage.recall());
+    output::note(&format!(
+        "{} calls, {} retries, {} + {} tokens; malicious canaries called benign: {} of {} (95%: {:.4} to {:.4}); benign ones: {} of {} (95%: {:.4} to {:.4}); \
+         {} batches rejected",
+        usage.spent.calls,
+        usage.spent.retries,
+        usage.spent.input_tokens,
+        usage.spent.output_tokens,
+        usage.canaries_missed,
+        usage.canaries_malicious,
+        error.low,
+        error.high,
+        usage.canaries_benign_found,
+        usage.canaries_benign,
+        recall.low,
+        recall.high,
+        usage.batches_rejected,
+    ));
+    for (why, count) in crate::labels::counted(&decisions) {
+        output::note(&format!("{count:>8} {why}"));
+    }
+    let answered = decisions
+        .iter()
+        .find_map(|d| d.model.clone())
+        .unwrap_or(model);
+    let cost = if priced {
+        usage.spent.cost_usd
+    } else {
+        f64::NAN
+    };
+    Ok((
+        decisions.iter().map(|d| d.verdict).collect(),
+        Some(answered),
+        cost,
     ))
 }
 

@@ -9,6 +9,7 @@ use crate::engine::{Engine, Source};
 use crate::error::JobError;
 use crate::labels::counted;
 use crate::labels::lists::Lists;
+use crate::labels::options::LlmOptions;
 use crate::labels::prompt;
 use crate::labels::review;
 use crate::labels::rows;
@@ -187,50 +188,84 @@ async fn estimate(mut args: EstimateArgs) -> Result<(), JobError> {
     if args.place.json {
         return output::line(&report.to_string());
     }
-    output::line(&format!(
-        "{} candidates of {}",
-        progress::thousands(lines.len() as u64),
-        args.date
-    ))?;
-    for (name, count) in counted(&decided) {
+    let shown = Estimate {
+        lines: lines.len() as u64,
+        decided: counted(&decided),
+        cached,
+        to_ask: n,
+        calls,
+        input,
+        written,
+        each,
+        measured: count > 0,
+        cost,
+        secs,
+    };
+    shown.show(&args, &options)
+}
+
+struct Estimate {
+    lines: u64,
+    decided: std::collections::BTreeMap<String, u64>,
+    cached: u64,
+    to_ask: u64,
+    calls: u64,
+    input: u64,
+    written: u64,
+    each: u64,
+    measured: bool,
+    cost: Option<f64>,
+    secs: f64,
+}
+
+impl Estimate {
+    fn show(self, args: &EstimateArgs, options: &LlmOptions) -> Result<(), JobError> {
         output::line(&format!(
-            "{:>12} {name}, not asked about",
-            progress::thousands(count)
+            "{} candidates of {}",
+            progress::thousands(self.lines),
+            args.date
         ))?;
-    }
-    output::line(&format!(
-        "{:>12} answered before, paid for already",
-        progress::thousands(cached)
-    ))?;
-    output::line(&format!(
-        "{:>12} to ask {} about, in up to {} calls (two passes)",
-        progress::thousands(n),
-        options.model,
-        progress::thousands(calls)
-    ))?;
-    let how = if count > 0 { "measured" } else { "assumed" };
-    output::line(&format!(
-        "up to {} tokens read and {} written ({each} a line, {how})",
-        progress::thousands(input),
-        progress::thousands(written)
-    ))?;
-    output::line(&match cost {
+        for (name, count) in self.decided {
+            output::line(&format!(
+                "{:>12} {name}, not asked about",
+                progress::thousands(count)
+            ))?;
+        }
+        output::line(&format!(
+            "{:>12} answered before, paid for already",
+            progress::thousands(self.cached)
+        ))?;
+        output::line(&format!(
+            "{:>12} to ask {} about, in up to {} calls (two passes)",
+            progress::thousands(self.to_ask),
+            options.model,
+            progress::thousands(self.calls)
+        ))?;
+        let how = if self.measured { "measured" } else { "assumed" };
+        output::line(&format!(
+            "up to {} tokens read and {} written ({} a line, {how})",
+            progress::thousands(self.input),
+            progress::thousands(self.written),
+            self.each
+        ))?;
+        output::line(&match self.cost {
         Some(cost) => format!("up to {cost:.2} USD"),
         None => {
             "cost unknown: --llm-price-input and --llm-price-output say what a million tokens cost"
                 .to_owned()
         }
     })?;
-    output::line(&if options.batch {
-        "within 24 hours, the Batch API's window".to_owned()
-    } else {
-        format!(
-            "about {:.0} minutes at {} s a call, {} at a time",
-            secs / 60.0,
-            args.call_secs,
-            options.concurrency
-        )
-    })
+        output::line(&if options.batch {
+            "within 24 hours, the Batch API's window".to_owned()
+        } else {
+            format!(
+                "about {:.0} minutes at {} s a call, {} at a time",
+                self.secs / 60.0,
+                args.call_secs,
+                options.concurrency
+            )
+        })
+    }
 }
 
 async fn audit(args: AuditArgs) -> Result<(), JobError> {

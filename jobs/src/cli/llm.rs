@@ -29,10 +29,10 @@ pub enum TokenLimit {
 /// Flags about the language model. The key is read from `GLEANER_LLM_KEY`, never from a flag: others can see flags.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LlmArgs {
-    /// Who labels: rules, or llm (a language model; needs --llm-url and --llm-model; its key in GLEANER_LLM_KEY).
+    /// Who labels: rules, or llm (a language model; needs --llm-url and --llm-model; its key in `GLEANER_LLM_KEY`).
     #[arg(long, value_enum, default_value_t, env = "GLEANER_LABELLER")]
     pub labeller: LabellerKind,
-    /// An endpoint that speaks `OpenAI`'s API, such as https://api.openai.com/v1.
+    /// An endpoint that speaks `OpenAI`'s API, such as <https://api.openai.com/v1>.
     #[arg(long, value_name = "URL", env = "GLEANER_LLM_URL")]
     pub llm_url: Option<url::Url>,
     /// The model's id. No default: each costs and answers otherwise.
@@ -123,7 +123,7 @@ impl LlmArgs {
         match self.llm_token_limit {
             Some(TokenLimit::MaxTokens) => capabilities.token_limit = "max_tokens",
             Some(TokenLimit::MaxCompletionTokens) => {
-                capabilities.token_limit = "max_completion_tokens"
+                capabilities.token_limit = "max_completion_tokens";
             }
             None => {}
         }

@@ -133,7 +133,7 @@ impl Labeller<'_> {
             let last = data.last().and_then(|b| b.get("id")?.as_str());
             match last {
                 Some(last) if page.get("has_more") == Some(&Value::Bool(true)) => {
-                    after = format!("&after={last}")
+                    after = format!("&after={last}");
                 }
                 _ => return Ok(None),
             }
@@ -360,7 +360,7 @@ pub(super) async fn ask(
         let (mut lines, mut taken, mut reserved) = (String::new(), vec![], vec![]);
         while taken.len() < MOST_CALLS && lines.len() < MOST_BYTES {
             let Some(keys) = queue.next() else { break };
-            let (call, canary_texts) = labeller.compose(pass, keys);
+            let (call, canary_texts) = Labeller::compose(pass, keys);
             if let Some(why) = labeller.stopped() {
                 outcomes.push(labeller.none(&call, why));
                 continue;

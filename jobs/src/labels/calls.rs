@@ -14,7 +14,7 @@ use crate::error::JobError;
 
 impl Labeller<'_> {
     /// A call of some lines and fresh canaries, in random order under random ids.
-    pub(super) fn compose(&self, pass: u8, keys: &[String]) -> (Call, BTreeMap<String, Sent>) {
+    pub(super) fn compose(pass: u8, keys: &[String]) -> (Call, BTreeMap<String, Sent>) {
         let id = uuid::Uuid::new_v4();
         let seed = id.as_bytes()[..8].try_into().map_or(0, u64::from_le_bytes);
         let mut rng = SplitMix64::new(seed);

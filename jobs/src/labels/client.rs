@@ -314,7 +314,7 @@ pub(super) async fn read(mut response: reqwest::Response) -> Result<Value, &'sta
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if bytes.len() + chunk.len() <= LONGEST_BYTES => {
-                bytes.extend_from_slice(&chunk)
+                bytes.extend_from_slice(&chunk);
             }
             Ok(Some(_)) => return Err("too long"),
             Ok(None) => break,

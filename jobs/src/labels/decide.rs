@@ -68,9 +68,11 @@ pub(super) fn combined(item: &Item, first: Option<&Answer>, second: Option<&Answ
         .filter(|call| !call.is_empty())
         .collect();
     decision.cost_usd = answers().map(|a| a.cost_usd).sum();
-    let verdict = |answer: &Answer| Some(answer.verdict.clone()).filter(|v| !v.is_empty());
-    decision.first_verdict = verdict(first);
-    decision.second_verdict = second.and_then(verdict);
+    let verdicts = [Some(first), second].map(|answer| {
+        let verdict = answer.map(|a| a.verdict.clone());
+        verdict.filter(|v| !v.is_empty())
+    });
+    [decision.first_verdict, decision.second_verdict] = verdicts;
     decision.second_evidence = second.map(|a| a.evidence.clone());
     decision
 }

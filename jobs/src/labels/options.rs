@@ -149,7 +149,8 @@ impl LlmOptions {
             .iter()
             .chain(&self.ceiling_usd)
             .all(|x| x.is_finite() && *x >= 0.0);
-        if !amounts || !(self.retries.is_finite() && (0.0..=10.0).contains(&self.retries)) {
+        // Not a number is in no range.
+        if !(amounts && (0.0..=10.0).contains(&self.retries)) {
             return usage("--llm-price-input, --llm-price-output, --llm-ceiling: expected amounts in US dollars; --llm-retries: expected 0 to 10".into());
         }
         Ok(())

@@ -264,7 +264,7 @@ impl<'a> Labeller<'a> {
     ) -> Result<BTreeSet<String>, JobError> {
         if self.options().batch {
             for outcome in batch::adopt(self, pass).await? {
-                self.take(outcome, known, usage);
+                Self::take(outcome, known, usage);
             }
         }
         let mut open: Vec<String> = keys
@@ -288,7 +288,7 @@ impl<'a> Labeller<'a> {
             let mut next = vec![];
             if self.options().batch {
                 for outcome in batch::ask(self, pass, &works, texts).await? {
-                    next.extend(self.take(outcome, known, usage));
+                    next.extend(Self::take(outcome, known, usage));
                 }
             } else {
                 let running = works.iter().map(|keys| self.one(pass, keys, texts));
@@ -297,7 +297,7 @@ impl<'a> Labeller<'a> {
                         .buffer_unordered(self.options().concurrency.max(1))
                 );
                 while let Some(outcome) = running.next().await {
-                    next.extend(self.take(outcome?, known, usage));
+                    next.extend(Self::take(outcome?, known, usage));
                     self.progress.task_done();
                     self.progress.message(&self.shown(pass));
                 }
@@ -314,7 +314,7 @@ impl<'a> Labeller<'a> {
                         .iter()
                         .map(|key| self.nothing(pass, key, "", why))
                         .collect();
-                    self.take(
+                    Self::take(
                         Outcome {
                             answers,
                             again: vec![],
@@ -337,7 +337,7 @@ impl<'a> Labeller<'a> {
     }
 
     /// Adds what came of a call; returns what is to be asked again.
-    fn take(&self, outcome: Outcome, known: &mut Known, usage: &mut Usage) -> Vec<Vec<String>> {
+    fn take(outcome: Outcome, known: &mut Known, usage: &mut Usage) -> Vec<Vec<String>> {
         let mut rejected = false;
         for answer in outcome.answers {
             rejected |= !answer.accepted && answer.kind != "line" && answer.kind != "attempt";
@@ -354,7 +354,7 @@ impl<'a> Labeller<'a> {
         keys: &[String],
         texts: &BTreeMap<String, &Sent>,
     ) -> Result<Outcome, JobError> {
-        let (call, canary_texts) = self.compose(pass, keys);
+        let (call, canary_texts) = Self::compose(pass, keys);
         let mut tries = 0;
         loop {
             if let Some(why) = self.stopped() {
@@ -445,7 +445,7 @@ impl<'a> Labeller<'a> {
             };
             match said.get(nonce) {
                 Some(said) if kind != Kind::LookAlike.name() && said.verdict == "benign" => {
-                    accepted = false
+                    accepted = false;
                 }
                 None if kind != Kind::LookAlike.name() => {
                     // Nothing vouches for the call.

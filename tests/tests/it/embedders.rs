@@ -186,10 +186,10 @@ fn a_vector_has_the_same_bits_alone_and_in_any_company() {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let together = python.vectors(&model, &texts);
         // A statement a text, in one process: a call of one row each.
-        let script: String = texts
+        let statements = texts
             .iter()
-            .map(|text| format!("SELECT embed({}) AS v;\n", quoted(text)))
-            .collect();
+            .map(|text| format!("SELECT embed({}) AS v;\n", quoted(text)));
+        let script = statements.collect::<Vec<_>>().concat();
         let mut command = program("gleaner");
         command.env("GLEANER_ONNXRUNTIME", &python.runtime);
         command.args(["--", "sql", "--json", "--embedder", model.to_str().unwrap()]);

@@ -81,7 +81,8 @@ fn serve(
         body.len()
     );
     for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
+        let value: &str = value.as_ref();
+        head.extend([name, ": ", value, "\r\n"]);
     }
     let mut stream = stream;
     let _ = stream.write_all(format!("{head}\r\n").as_bytes());

@@ -103,35 +103,34 @@ fn accounted(lines: &[Line], decisions: &[Decision]) -> usize {
     for (line, decision) in lines.iter().zip(decisions) {
         assert_eq!(line.hash, decision.hash);
         let own = format!("for {}", line.command_line);
-        match &decision.unlabelled {
-            Some(why) => assert!(
+        if let Some(why) = &decision.unlabelled {
+            assert!(
                 !why.is_empty() && decision.verdict == "uncertain" && decision.labeller == "none"
-            ),
-            None => {
-                labelled += 1;
-                let expected = if line.command_line.contains("evil") {
-                    "malicious"
-                } else if line.command_line.contains("odd") {
-                    "suspicious"
-                } else {
-                    "benign"
-                };
-                assert_eq!(
-                    decision.intent.as_deref(),
-                    Some(own.as_str()),
-                    "a label on another row"
-                );
-                assert_eq!((decision.verdict, decision.labeller), (expected, "llm"));
-                assert_eq!(
-                    decision.model.as_deref(),
-                    Some("fake-1-2026"),
-                    "the model that answered"
-                );
-                assert!(decision.prompt.is_some() && !decision.batches.is_empty());
-                let passes = if expected == "benign" { 2 } else { 1 };
-                let distinct: BTreeSet<&String> = decision.batches.iter().collect();
-                assert_eq!(distinct.len(), passes);
-            }
+            );
+        } else {
+            labelled += 1;
+            let expected = if line.command_line.contains("evil") {
+                "malicious"
+            } else if line.command_line.contains("odd") {
+                "suspicious"
+            } else {
+                "benign"
+            };
+            assert_eq!(
+                decision.intent.as_deref(),
+                Some(own.as_str()),
+                "a label on another row"
+            );
+            assert_eq!((decision.verdict, decision.labeller), (expected, "llm"));
+            assert_eq!(
+                decision.model.as_deref(),
+                Some("fake-1-2026"),
+                "the model that answered"
+            );
+            assert!(decision.prompt.is_some() && !decision.batches.is_empty());
+            let passes = if expected == "benign" { 2 } else { 1 };
+            let distinct: BTreeSet<&String> = decision.batches.iter().collect();
+            assert_eq!(distinct.len(), passes);
         }
     }
     labelled
@@ -168,8 +167,8 @@ fn calls_stay_within_one_and_a_half_times_those_without_faults() {
     for seed in 1..4 {
         let random = vec![(0.3, Fault::RateLimit), (0.1, Fault::ServerError(503))];
         let rough = Server::start(Script {
-            random,
             seed,
+            random,
             ..Script::default()
         });
         let (decisions, usage) = label(options(&rough.url), Store::Memory, &lines).unwrap();

@@ -74,8 +74,8 @@ fn disguises(attack: &str, saying: &str) -> Vec<String> {
         .filter(u8::is_ascii)
         .filter_map(|b| char::from_u32(0xe0000 + u32::from(b)))
         .collect();
-    let hex: String = saying.bytes().map(|b| format!("{b:02x}")).collect();
-    let percent: String = saying.bytes().map(|b| format!("%{b:02X}")).collect();
+    let each = |write: fn(u8) -> String| saying.bytes().map(write).collect::<Vec<_>>().concat();
+    let (hex, percent) = (each(|b| format!("{b:02x}")), each(|b| format!("%{b:02X}")));
     let full: String = saying
         .chars()
         .map(|c| {
@@ -195,7 +195,8 @@ fn no_seeded_secret_is_on_the_wire_in_the_cache_or_in_a_log() {
     let dir = Dir::new();
     let mut rows = String::from("command_line,label\r\n");
     for seed in &seeded {
-        rows += &format!("\"{}\",benign\r\n", seed.line.replace('"', "\"\""));
+        let quoted = seed.line.replace('"', "\"\"");
+        rows.extend(["\"", &quoted, "\",benign\r\n"]);
     }
     let file = dir.write("lines.csv", rows);
     let server = Server::start(Script {
@@ -330,8 +331,8 @@ fn few_recorded_lines_without_a_secret_are_altered_or_held_back() {
     ];
     let free = |line: &str| {
         let lower = line.to_lowercase();
-        !words.iter().any(|word| lower.contains(word))
-            && !(lower.contains("://") && lower.contains('@'))
+        let login = lower.contains("://") && lower.contains('@');
+        !(login || words.iter().any(|word| lower.contains(word)))
     };
     let (mut without, mut cut, mut named, mut refused, mut spoken, mut altered) =
         (0, 0, 0, 0, 0, 0);

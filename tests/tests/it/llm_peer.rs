@@ -63,6 +63,7 @@ impl Llama {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 fn llama_cpp_keeps_to_the_schema_streamed_or_not_and_its_labels_are_well_formed() {
     let Some(llama) = Llama::start() else {
         return skip(

@@ -332,23 +332,18 @@ fn events(whole: &Value) -> Response<Body> {
     let content = whole["choices"][0]["message"]["content"]
         .as_str()
         .unwrap_or_default();
-    let mut text = String::new();
     let letters: Vec<char> = content.chars().collect();
-    for piece in letters.chunks(7) {
-        let piece: String = piece.iter().collect();
-        text += &format!(
-            "data: {}\n\n",
+    let mut said: Vec<Value> = letters
+        .chunks(7)
+        .map(|piece| {
+            let piece: String = piece.iter().collect();
             json!({"model": "fake-1-2026", "choices": [{"delta": {"content": piece}, "finish_reason": null}]})
-        );
-    }
-    text += &format!(
-        "data: {}\n\n",
-        json!({"model": "fake-1-2026", "choices": [{"delta": {}, "finish_reason": whole["choices"][0]["finish_reason"]}]})
-    );
-    text += &format!(
-        "data: {}\n\ndata: [DONE]\n\n",
-        json!({"choices": [], "usage": whole["usage"]})
-    );
+        })
+        .collect();
+    said.push(json!({"model": "fake-1-2026", "choices": [{"delta": {}, "finish_reason": whole["choices"][0]["finish_reason"]}]}));
+    said.push(json!({"choices": [], "usage": whole["usage"]}));
+    let events: Vec<_> = said.iter().map(|e| format!("data: {e}\n\n")).collect();
+    let text = events.concat() + "data: [DONE]\n\n";
     let frames: Vec<_> = text
         .as_bytes()
         .chunks(11)
@@ -392,12 +387,10 @@ fn label(item: &Value, mode: Mode) -> Value {
     let command = unmarked(item["command"].as_str().unwrap());
     let canary = is_malicious_canary(&command);
     let verdict = match mode {
-        Mode::Gullible => "benign",
-        _ if canary => "malicious",
-        Mode::Crafty => "benign",
+        _ if canary && !matches!(mode, Mode::Gullible) => "malicious",
         Mode::Honest if command.contains("evil") => "malicious",
         Mode::Honest if command.contains("odd") => "suspicious",
-        Mode::Honest => "benign",
+        Mode::Gullible | Mode::Crafty | Mode::Honest => "benign",
     };
     // What identifies the line comes back, so that a label on another row would show.
     json!({
@@ -430,7 +423,7 @@ fn completion(request: &Value, mode: Mode, fault: Option<Fault>) -> Value {
     let mut content = json!({"labels": labels}).to_string();
     match fault {
         Some(Fault::Length) => {
-            content = content.chars().take(content.chars().count() / 2).collect()
+            content = content.chars().take(content.chars().count() / 2).collect();
         }
         Some(Fault::Empty | Fault::Refusal | Fault::ContentFilter) => content.clear(),
         Some(Fault::NotJson) => content = "Sure! Here are the labels you asked for.".into(),
@@ -478,8 +471,7 @@ fn poll(id: &str, state: &Mutex<Seen>, script: &Script) -> Response<Body> {
     };
     let next = match (status.as_str(), fault) {
         ("validating", BatchFault::Invalid) => "failed",
-        ("validating", _) => "in_progress",
-        ("in_progress", BatchFault::Endless) => "in_progress",
+        ("validating", _) | ("in_progress", BatchFault::Endless) => "in_progress",
         ("in_progress", _) => "finalizing",
         ("finalizing", BatchFault::Expires) => "expired",
         ("finalizing", _) => "completed",

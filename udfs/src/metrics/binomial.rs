@@ -68,6 +68,10 @@ fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
 }
 
 /// Lentz's method for the continued fraction (Numerical Recipes, 6.4).
+#[expect(
+    clippy::many_single_char_names,
+    reason = "the names of the formula's parts"
+)]
 fn fraction(x: f64, a: f64, b: f64) -> f64 {
     const TINY: f64 = 1e-300;
     let away = |v: f64| if v.abs() < TINY { TINY } else { v };

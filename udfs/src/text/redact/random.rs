@@ -90,10 +90,9 @@ fn kind(run: &[u8]) -> Option<&'static str> {
     if n < run.len() && is_joined(run) {
         return None;
     }
-    let changes = changes(run);
     let mixed = capitals >= 3 && smalls >= 3;
     let share = |count: usize| count * 100 / n.max(1);
-    let (changed, vowels) = (share(changes), share(vowels(run)));
+    let (changed, vowels) = (share(changes(run)), share(vowels(run)));
     let random = if digits >= 2 && mixed {
         changed >= 28 || (changed >= 15 && vowels <= 27)
     } else if digits >= 3 && (capitals >= 3 || smalls >= 3) {

@@ -54,9 +54,10 @@ fn word(text: &str, start: usize, to: usize, out: &mut Vec<Piece>) -> usize {
         } else if matches!(byte, b'"' | b'\'' | b'`') {
             let closing = close(bytes, at, to);
             at = closing.map_or(at + 1, |end| end + 1);
-        } else if byte.is_ascii_whitespace() || matches!(byte, b'|' | b';' | b'&' | b'\n') {
-            break;
-        } else if matches!(byte, b'(' | b')') && at == start {
+        } else if byte.is_ascii_whitespace()
+            || matches!(byte, b'|' | b';' | b'&' | b'\n')
+            || (matches!(byte, b'(' | b')') && at == start)
+        {
             break;
         } else {
             at += 1;

@@ -226,7 +226,7 @@ pub(in crate::text::redact) fn is_no_secret(value: &str) -> bool {
         || value.starts_with('%')
             && value.trim_end_matches('%').len() < value.len()
             && value.len() > 2
-        || value.starts_with("!") && value.ends_with('!')
+        || value.starts_with('!') && value.ends_with('!')
         || value.starts_with("...")
         || value == "…"
         || [

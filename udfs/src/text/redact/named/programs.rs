@@ -275,7 +275,7 @@ pub(super) fn program_flags(
                 push(words, n, skip, "password", spans);
             }
             Either if there && !(numbers && port(value)) => {
-                push(words, n + 1, 0, "password", spans)
+                push(words, n + 1, 0, "password", spans);
             }
             AfterColon | AfterPercent => {
                 let sign = if matches!(carries, AfterColon) {
