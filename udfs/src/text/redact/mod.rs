@@ -2,8 +2,8 @@
 //!
 //! What: every secret becomes `<secret:KIND:LENGTH>`, so that a reader still sees that and what something was there; user and
 //! internal host names become pseudonyms of a keyed hash (`<user:3fa91c>`), equal for equal names. Four finders look at the
-//! same line: token formats of known issuers ([`formats`]), values that a name, header, URL or program's flag announces
-//! ([`named`]), runs that look random ([`random`]), and names of people and machines ([`people`]).
+//! same line: token formats of known issuers (`formats`), values that a name, header, URL or program's flag announces
+//! (`named`), runs that look random (`random`), and names of people and machines (`people`).
 //!
 //! **It fails closed.** What was found is cut, and then the result is looked at again by the same finders and by a coarser
 //! check that knows nothing of them ([`residue`]). Anything left, a line beyond [`MAX_BYTES`], or a key that begins and does not
