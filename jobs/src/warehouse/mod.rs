@@ -317,6 +317,11 @@ impl Warehouse {
                 self.remove(&object.path).await?;
             }
         }
+        if let Some(local) = &self.local {
+            // Directories made for files that then found no room.
+            let _ = std::fs::remove_dir_all(local.join(ours));
+            let _ = std::fs::remove_dir(local.join("_staging"));
+        }
         Ok(())
     }
 
