@@ -277,7 +277,7 @@ fn push_text(bytes: &[u8], out: &mut Vec<String>) {
             .filter(|pair| pair[1 - place] == 0)
             .count();
         let latin = bytes.len() >= 8 && zeros * 10 >= bytes.len() / 2 * 6;
-        // Of other scripts no byte is zero; what is not text is seldom ten letters in a row.
+        // Of other scripts no byte is zero; what is not text is seldom ten letters of one script in a row.
         if latin || bytes.len() >= 20 {
             let units = bytes.chunks_exact(2).map(|pair| {
                 if place == 0 {
@@ -292,9 +292,59 @@ fn push_text(bytes: &[u8], out: &mut Vec<String>) {
             let whole = wide
                 .chars()
                 .all(|c| c.is_alphanumeric() || c.is_ascii_punctuation() || c.is_whitespace() || matches!(c, '\u{3000}'..='\u{303f}' | '\u{900}'..='\u{97f}' | '\u{600}'..='\u{6ff}' | '\u{ff00}'..='\u{ff0f}'));
-            if if latin { readable(&wide) } else { whole } {
+            if if latin {
+                readable(&wide)
+            } else {
+                whole && mostly_one_script(&wide)
+            } {
                 out.push(wide);
             }
         }
     }
 }
+
+/// Whether four in five letters beyond Latin, if any, are of one script. Bytes that are no text, read as UTF-16, are letters of several: words
+/// of paths were read as prose so, in 945 of 55,641 recorded benign lines.
+fn mostly_one_script(text: &str) -> bool {
+    let mut counts = [0_usize; SCRIPTS.len()];
+    let mut letters = 0;
+    for c in text
+        .chars()
+        .filter(|c| *c as u32 >= 0x370 && c.is_alphabetic())
+    {
+        letters += 1;
+        let of =
+            |ranges: &&[(u32, u32)]| ranges.iter().any(|(a, b)| (*a..=*b).contains(&(c as u32)));
+        if let Some(script) = SCRIPTS.iter().position(|s| of(s)) {
+            counts[script] += 1;
+        }
+    }
+    letters == 0
+        || counts
+            .iter()
+            .any(|count| *count > 0 && count * 5 >= letters * 4)
+}
+
+/// The blocks of the scripts that instructions are written in: what a reader of one of them would see as text.
+const SCRIPTS: [&[(u32, u32)]; 16] = [
+    // Greek, Cyrillic, Armenian, Hebrew, Arabic.
+    &[(0x370, 0x3ff), (0x1f00, 0x1fff)],
+    &[(0x400, 0x52f)],
+    &[(0x530, 0x58f)],
+    &[(0x590, 0x5ff)],
+    &[(0x600, 0x77f), (0x8a0, 0x8ff)],
+    // Devanagari; Bengali to Malayalam; Sinhala; Thai and Lao; Tibetan.
+    &[(0x900, 0x97f)],
+    &[(0x980, 0xd7f)],
+    &[(0xd80, 0xdff)],
+    &[(0xe00, 0xeff)],
+    &[(0xf00, 0xfff)],
+    // Burmese, Georgian, Ethiopic, Khmer.
+    &[(0x1000, 0x109f)],
+    &[(0x10a0, 0x10ff)],
+    &[(0x1200, 0x139f)],
+    &[(0x1780, 0x17ff)],
+    // Chinese and Japanese; Korean.
+    &[(0x3040, 0x30ff), (0x4e00, 0x9fff)],
+    &[(0x1100, 0x11ff), (0xac00, 0xd7af)],
+];
