@@ -12,11 +12,8 @@ pub struct WriteSpec {
     /// Column that rows are sorted by within each row group; empty: as they come.
     #[prost(string, tag = "3")]
     pub sort_column: String,
-    /// zstd level of the pages.
-    #[prost(int32, tag = "4")]
-    pub zstd_level: i32,
     /// The file lives until the stage is done: written quickly (LZ4), and without a digest.
-    #[prost(bool, tag = "5")]
+    #[prost(bool, tag = "4")]
     pub staged: bool,
 }
 

@@ -52,6 +52,9 @@ pub const SORT_BUFFER_BYTES: usize = 64 << 20;
 /// … and at most this many rows, which is also the size of a row group.
 pub const ROW_GROUP_ROWS: usize = 1 << 18;
 
+/// Of tables; staged files are quicker.
+const ZSTD_LEVEL: i32 = 3;
+
 /// Files up to this size are uploaded whole.
 const WHOLE_BYTES: usize = 96 << 20;
 
@@ -467,7 +470,7 @@ fn properties(spec: &WriteSpec, sorted: bool) -> Result<WriterProperties> {
     let compression = if spec.staged {
         Compression::LZ4_RAW
     } else {
-        Compression::ZSTD(ZstdLevel::try_new(spec.zstd_level.max(1))?)
+        Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?)
     };
     let builder = WriterProperties::builder()
         .set_compression(compression)

@@ -232,7 +232,6 @@ impl DayRun<'_> {
             directory_url: self.warehouse.url(&format!("{}/", table.name)),
             file_prefix: file_prefix(self.day, part, fingerprint),
             sort_column: String::new(),
-            zstd_level: 3,
             staged: false,
         };
         Task {
@@ -257,7 +256,6 @@ impl DayRun<'_> {
             directory_url: self.staging_url(),
             file_prefix: format!("{name}/{part:05}"),
             sort_column: sort.to_owned(),
-            zstd_level: 1,
             staged: true,
         };
         Task {

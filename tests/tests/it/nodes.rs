@@ -24,7 +24,6 @@ async fn write_plan(ctx: &SessionContext, dir: &Dir, sql: &str, sort: &str) -> L
         directory_url: format!("file://{}/", dir.path().display()),
         file_prefix: "sub/part".to_owned(),
         sort_column: sort.to_owned(),
-        zstd_level: 1,
         staged: false,
     };
     LogicalPlan::Extension(Extension {

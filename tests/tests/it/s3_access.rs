@@ -221,7 +221,6 @@ fn a_file_beyond_96_mib_is_streamed_in_parts() {
         directory_url: "s3://gleaner/large/".to_owned(),
         file_prefix: "part".to_owned(),
         sort_column: String::new(),
-        zstd_level: 1,
         staged: false,
     };
     let runtime = RuntimeEnvBuilder::new().with_object_store_registry(storage.registry());

@@ -254,7 +254,10 @@ pub fn vector_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Re
         .get(i)
         .and_then(|a| Vectors::new(a.as_ref()))
         .ok_or_else(|| {
-            DataFusionError::Plan(format!("{function}: argument {} must be a vector", i + 1))
+            DataFusionError::Plan(format!(
+                "{function}: argument {} must be vectors of one width",
+                i + 1
+            ))
         })
 }
 

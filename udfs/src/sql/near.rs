@@ -16,7 +16,7 @@ use datafusion::arrow::datatypes::Date32Type;
 use datafusion::common::{Result, ScalarValue};
 use prost::Message;
 
-use super::arguments::{Vectors, float_column, int_column, text_column};
+use super::arguments::{float_column, int_column, text_column, vector_column};
 use super::function::Kind::{Bool, Date, Float, Int, Text, Vector};
 use super::function::{Aggregate, Doc, State, failed};
 use crate::text::canonical::{canonical, comparable};
@@ -123,7 +123,10 @@ impl State for Group {
         } else {
             None
         };
-        let vectors = values.get(8).and_then(|v| Vectors::new(v.as_ref()));
+        let vectors = match values.len() {
+            0..9 => None,
+            _ => Some(vector_column(NAME, values, 8)?),
+        };
         for row in 0..hashes.len() {
             let texts = [hashes, lines, templates];
             let missing = texts.iter().any(|column| column.is_null(row))
@@ -455,6 +458,45 @@ mod tests {
         assert!(
             error.contains("different widths") && !error.contains("copy b"),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn a_column_of_vectors_of_several_widths_is_refused_rather_than_left_out() {
+        use datafusion::arrow::array::{
+            BooleanArray, Date32Array, Float32Array, Int64Array, ListArray, StringArray,
+        };
+        use datafusion::arrow::datatypes::Float32Type;
+        use std::sync::Arc;
+
+        let update = |vectors: [Option<Vec<Option<f32>>>; 2]| {
+            let texts = |a: &str, b: &str| Arc::new(StringArray::from(vec![a, b])) as ArrayRef;
+            let mut group = Group::default();
+            let columns: Vec<ArrayRef> = vec![
+                texts("h1", "h2"),
+                texts("type a", "copy b c"),
+                texts("type a", "copy b c"),
+                Arc::new(Int64Array::from(vec![1, 1])),
+                Arc::new(Date32Array::from(vec![1, 1])),
+                Arc::new(BooleanArray::from(vec![false, false])),
+                Arc::new(Float32Array::from(vec![0.75, 0.75])),
+                Arc::new(BooleanArray::from(vec![true, true])),
+                Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(vectors)),
+            ];
+            group.update(&columns).map(|()| group.lines)
+        };
+        let wide = |width: usize| Some(vec![Some(0.5_f32); width]);
+        let error = update([wide(2), wide(3)]).map(|_| ()).unwrap_err();
+        assert!(
+            error.to_string().contains("vectors of one width"),
+            "{error}"
+        );
+        let widths = |lines: Vec<Line>| lines.iter().map(|l| l.vector.len()).collect::<Vec<_>>();
+        assert_eq!(widths(update([wide(2), None]).unwrap()), [2, 0]);
+        assert_eq!(
+            widths(update([None, None]).unwrap()),
+            [0, 0],
+            "as of the lexical embedder"
         );
     }
 }

@@ -315,7 +315,7 @@ fn mostly_one_script(text: &str) -> bool {
         letters += 1;
         let of =
             |ranges: &&[(u32, u32)]| ranges.iter().any(|(a, b)| (*a..=*b).contains(&(c as u32)));
-        if let Some(script) = SCRIPTS.iter().position(|s| of(s)) {
+        if let Some(script) = SCRIPTS.iter().position(of) {
             counts[script] += 1;
         }
     }
