@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Times a day of N made lines through the whole path, in this process, and prints one JSON object: seconds by stage,
-# total, peak memory. Build first: cargo build --release --bin gleaner
+# Times a day of N made lines through the whole path, in this process, and prints one JSON object: seconds and peak
+# memory (resident set, MiB) by stage, total. Build first: cargo build --release --bin gleaner
 #   bench/day.sh 1000000 [more flags of gleaner run]
 set -euo pipefail
 lines="$1"
@@ -10,14 +10,25 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$gleaner" synth "$work/telemetry" --lines "$lines" --json >"$work/synth.json"
 python3 - "$gleaner" "$work" "$lines" "$@" <<'PYTHON'
-import json, resource, subprocess, sys, time
+import json, subprocess, sys, time
 
 gleaner, work, lines, *flags = sys.argv[1:]
 started = time.monotonic()
 run = [gleaner, "run", "--date", "2025-01-01", "--telemetry", f"{work}/telemetry", "--warehouse", f"{work}/warehouse", "--json"]
-out = subprocess.run(run + flags, check=True, capture_output=True, text=True).stdout
+process = subprocess.Popen(run + flags, stdout=subprocess.PIPE, text=True)
+stages, peaks = [], []
+for line in process.stdout:
+    stages.append(json.loads(line))
+    # A stage tells of itself when it is done: its peak is taken, and the kernel's mark set back (proc(5), clear_refs).
+    status = open(f"/proc/{process.pid}/status").read().split()
+    peaks.append(int(status[status.index("VmHWM:") + 1]) // 1024 if "VmHWM:" in status else None)
+    try:
+        open(f"/proc/{process.pid}/clear_refs", "w").write("5")
+    except OSError:
+        pass
+if process.wait() != 0:
+    sys.exit(process.returncode)
 total = time.monotonic() - started
-stages = [json.loads(line) for line in out.splitlines()]
 print(json.dumps({
     "lines": int(lines),
     "synth_secs": round(json.load(open(f"{work}/synth.json"))["secs"], 2),
@@ -25,6 +36,7 @@ print(json.dumps({
     "anomalies": stages[3]["rows_kept"],
     "secs": round(total, 2),
     "by_stage": {s["stage"]: round(s["secs"], 2) for s in stages},
-    "peak_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
+    "peak_mib_by_stage": dict(zip([s["stage"] for s in stages], peaks)),
+    "peak_mib": max(p for p in peaks if p is not None),
 }))
 PYTHON

@@ -42,6 +42,7 @@ use parquet::arrow::async_writer::AsyncFileWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 use tokio::io::AsyncWriteExt;
 use url::Url;
 
@@ -51,6 +52,10 @@ use crate::{faults, storage};
 pub const SORT_BUFFER_BYTES: usize = 64 << 20;
 /// … and at most this many rows, which is also the size of a row group.
 pub const ROW_GROUP_ROWS: usize = 1 << 18;
+
+/// Rows of a sorted file's page, and the bytes at which a dictionary of its is given up.
+const SORTED_PAGE_ROWS: usize = 512;
+const SORTED_DICTIONARY_BYTES: usize = 64 << 10;
 
 /// Of tables; staged files are quicker.
 const ZSTD_LEVEL: i32 = 3;
@@ -476,16 +481,22 @@ fn properties(spec: &WriteSpec, sorted: bool) -> Result<WriterProperties> {
         .set_compression(compression)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_created_by(concat!("gleaner ", env!("CARGO_PKG_VERSION")).to_owned());
-    Ok(if sorted {
-        // Small pages, with their own minima and maxima: a reader of one bucket skips the others' pages.
-        builder
-            .set_statistics_enabled(EnabledStatistics::Page)
-            .set_data_page_row_count_limit(2048)
-            .set_write_batch_size(1024)
-            .build()
-    } else {
-        builder.build()
-    })
+    if !sorted {
+        return Ok(builder.build());
+    }
+    // Each of many readers takes a short range of every row group. So pages are short, what finds them is the sort column's
+    // minima and maxima (of others they would be computed and read for nothing), and dictionaries, which each reader decodes
+    // whole, are small: lines and their parents' are written plain.
+    Ok(builder
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_column_statistics_enabled(
+            ColumnPath::from(spec.sort_column.as_str()),
+            EnabledStatistics::Page,
+        )
+        .set_data_page_row_count_limit(SORTED_PAGE_ROWS)
+        .set_write_batch_size(SORTED_PAGE_ROWS)
+        .set_dictionary_page_size_limit(SORTED_DICTIONARY_BYTES)
+        .build())
 }
 
 /// Collects rows up to the limits, and hands them out sorted.

@@ -1,7 +1,7 @@
-//! Fitting on a sample in memory: greedy k-means++ and Lloyd's passes.
+//! Fitting on a sample in memory: greedy k-means++, local search ([`super::swaps`]) and Lloyd's passes.
 
 use super::nearest::squared_distance;
-use super::{Centroids, KIND, KMeansModel, KMeansParams, KMeansPartial};
+use super::{Centroids, KIND, KMeansModel, KMeansParams, KMeansPartial, swaps};
 use crate::learner::{Checked, LearnerError, row_count};
 use crate::rng::SplitMix64;
 
@@ -34,6 +34,7 @@ impl KMeansModel {
         for run in 0..params.n_init as u64 {
             let mut rng = SplitMix64::stream(params.seed, run);
             let start = plus_plus(rows, d, params.n_clusters, &mut rng)?;
+            let start = swaps::improved(rows, start, params.local_search, &mut rng)?;
             let model = lloyd(rows, start, tolerance, params)?;
             if best
                 .as_ref()
@@ -115,7 +116,7 @@ fn plus_plus(
 }
 
 /// The row at which the running sum of weights passes `target`; never one of weight 0.
-fn draw(weights: &[f32], target: f64) -> usize {
+pub(super) fn draw(weights: &[f32], target: f64) -> usize {
     let mut sum = 0.0;
     let mut last = 0;
     for (i, weight) in weights

@@ -36,6 +36,7 @@ mod model;
 mod nearest;
 mod params;
 mod partial;
+mod swaps;
 
 pub use model::{KMeansModel, Nearest, PRIOR_ROWS};
 pub use nearest::Centroids;

@@ -16,6 +16,8 @@ pub struct KMeansParams {
     pub tol: f64,
     /// Runs from different starts, of which the one of least inertia is kept; 1 to 100.
     pub n_init: usize,
+    /// Swaps tried on each start before the passes; 0 to 10,000.
+    pub local_search: usize,
     /// The largest clusters that together hold this share of the rows are crowds, and distances are measured from those
     /// alone; above 0, at most 1. With 1, every cluster is a crowd.
     pub crowd_share: f64,
@@ -30,6 +32,7 @@ impl Default for KMeansParams {
             max_iter: 300,
             tol: 1e-4,
             n_init: 10,
+            local_search: 64,
             crowd_share: 0.9,
             seed: 1,
         }
@@ -61,6 +64,9 @@ impl KMeansParams {
         }
         if !(1..=100).contains(&self.n_init) {
             return outside("n_init", "1 to 100", self.n_init.to_string());
+        }
+        if self.local_search > 10_000 {
+            return outside("local_search", "0 to 10000", self.local_search.to_string());
         }
         if !(self.crowd_share > 0.0 && self.crowd_share <= 1.0) {
             return outside(
