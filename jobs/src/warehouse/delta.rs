@@ -143,25 +143,8 @@ impl Warehouse {
         made: &Made,
         only_while: Option<&str>,
     ) -> Result<Outcome, JobError> {
-        let (mut failed, mut failures) = (None, 0);
-        for attempt in 0..COMMIT_TRIES {
-            if failures == FAILURES {
-                break;
-            }
-            if attempt > 0 {
-                tokio::time::sleep(pause(attempt)).await;
-            }
-            let loaded = match self.load(table).await? {
-                Some(loaded) => loaded,
-                None => match self.create_table(table).await {
-                    Ok(Some(loaded)) => loaded,
-                    Ok(None) => continue,
-                    Err(e) => {
-                        (failed, failures) = (Some(e), failures + 1);
-                        continue;
-                    }
-                },
-            };
+        let mut tries = Tries::default();
+        while let Some(loaded) = tries.next(self, table).await? {
             // Read after the table: whoever publishes the day later commits to the table later too.
             if let Some(fingerprint) = only_while {
                 let (_, runs) = self.active(&RUNS).await?;
@@ -172,24 +155,18 @@ impl Warehouse {
             let held = active(&loaded).await?;
             let held = held.iter().filter(|f| f.day == day);
             if common_fingerprint(held) == Some(made.fingerprint.as_str()) {
-                let ours = failed.is_some() && self.holds(&loaded, made).await?;
+                let ours = tries.failed.is_some() && self.holds(&loaded, made).await?;
                 return Ok(if ours {
                     Outcome::Committed
                 } else {
                     Outcome::AlreadyThere
                 });
             }
-            match commit(&loaded, table, day, made).await {
-                Ok(()) => return Ok(Outcome::Committed),
-                Err(DeltaTableError::Transaction { source }) if lost_the_race(&source) => {}
-                // Whether it was committed is unknown when its answer was lost: the table tells, when it is read again.
-                Err(e) => (failed, failures) = (Some(e.into()), failures + 1),
+            if tries.done(commit(&loaded, table, day, made).await) {
+                return Ok(Outcome::Committed);
             }
         }
-        Err(failed.unwrap_or(JobError::Contended {
-            table: table.name.to_owned(),
-            tries: COMMIT_TRIES,
-        }))
+        Err(tries.error(table))
     }
 
     /// Adds files to a table that only grows, in one commit; those that it holds already are left out.
@@ -197,25 +174,8 @@ impl Warehouse {
     /// # Errors
     /// When the commit fails, or keeps losing against other runs.
     pub async fn append(&self, table: &Table, files: &[DataFile]) -> Result<(), JobError> {
-        let (mut failed, mut failures) = (None, 0);
-        for attempt in 0..COMMIT_TRIES {
-            if failures == FAILURES {
-                break;
-            }
-            if attempt > 0 {
-                tokio::time::sleep(pause(attempt)).await;
-            }
-            let loaded = match self.load(table).await? {
-                Some(loaded) => loaded,
-                None => match self.create_table(table).await {
-                    Ok(Some(loaded)) => loaded,
-                    Ok(None) => continue,
-                    Err(e) => {
-                        (failed, failures) = (Some(e), failures + 1);
-                        continue;
-                    }
-                },
-            };
+        let mut tries = Tries::default();
+        while let Some(loaded) = tries.next(self, table).await? {
             let held = active(&loaded).await?;
             let new: Vec<_> = files
                 .iter()
@@ -224,16 +184,11 @@ impl Warehouse {
             if new.is_empty() {
                 return Ok(());
             }
-            match add(&loaded, new).await {
-                Ok(()) => return Ok(()),
-                Err(DeltaTableError::Transaction { source }) if lost_the_race(&source) => {}
-                Err(e) => (failed, failures) = (Some(e.into()), failures + 1),
+            if tries.done(add(&loaded, new).await) {
+                return Ok(());
             }
         }
-        Err(failed.unwrap_or(JobError::Contended {
-            table: table.name.to_owned(),
-            tries: COMMIT_TRIES,
-        }))
+        Err(tries.error(table))
     }
 
     /// Whether the table holds these very files: their names are unique.
@@ -281,6 +236,62 @@ impl Warehouse {
         let urls: Vec<_> = files.into_iter().map(url).collect();
         let schema = table.schema();
         (!urls.is_empty()).then_some(Source::Parquet { urls, schema })
+    }
+}
+
+/// Commits tried on one table: those lost to other runs, and failures, of which fewer are borne.
+#[derive(Default)]
+struct Tries {
+    made: usize,
+    failures: usize,
+    failed: Option<JobError>,
+}
+
+impl Tries {
+    /// The table as it is now, made if need be; `None` when enough was tried.
+    async fn next(
+        &mut self,
+        warehouse: &Warehouse,
+        table: &Table,
+    ) -> Result<Option<DeltaTable>, JobError> {
+        while self.made < COMMIT_TRIES && self.failures < FAILURES {
+            if self.made > 0 {
+                tokio::time::sleep(pause(self.made)).await;
+            }
+            self.made += 1;
+            if let Some(loaded) = warehouse.load(table).await? {
+                return Ok(Some(loaded));
+            }
+            match warehouse.create_table(table).await {
+                Ok(Some(loaded)) => return Ok(Some(loaded)),
+                Ok(None) => {}
+                Err(e) => self.fail(e),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a commit was made. Whether a failed one was is unknown when its answer was lost: the table tells, when it is
+    /// read again.
+    fn done(&mut self, committed: Result<(), DeltaTableError>) -> bool {
+        match committed {
+            Ok(()) => return true,
+            Err(DeltaTableError::Transaction { source }) if lost_the_race(&source) => {}
+            Err(e) => self.fail(e.into()),
+        }
+        false
+    }
+
+    fn fail(&mut self, error: JobError) {
+        self.failures += 1;
+        self.failed = Some(error);
+    }
+
+    fn error(self, table: &Table) -> JobError {
+        self.failed.unwrap_or(JobError::Contended {
+            table: table.name.to_owned(),
+            tries: COMMIT_TRIES,
+        })
     }
 }
 

@@ -34,7 +34,7 @@ impl KMeansModel {
         for run in 0..params.n_init as u64 {
             let mut rng = SplitMix64::stream(params.seed, run);
             let start = plus_plus(rows, d, params.n_clusters, &mut rng)?;
-            let start = swaps::improved(rows, start, params.local_search, &mut rng)?;
+            let start = swaps::improved(rows, &start, params.local_search, &mut rng)?;
             let model = lloyd(rows, start, tolerance, params)?;
             if best
                 .as_ref()

@@ -20,7 +20,7 @@ struct Nearest {
 /// [`LearnerError::Shape`] when the centroids' dimension does not divide the rows.
 pub(super) fn improved(
     rows: &[f32],
-    start: Centroids,
+    start: &Centroids,
     steps: usize,
     rng: &mut SplitMix64,
 ) -> Result<Centroids, LearnerError> {
@@ -115,7 +115,7 @@ mod tests {
             .collect();
         let start = Centroids::new(vec![0.1, 0.3, 100.2], 1).unwrap();
         let mut rng = SplitMix64::stream(1, 0);
-        let best = improved(&rows, start, 8, &mut rng).unwrap();
+        let best = improved(&rows, &start, 8, &mut rng).unwrap();
         let mut found = best.rows().to_vec();
         found.sort_by(f32::total_cmp);
         let crowd = |value: &f32| (value / 100.0).round();
@@ -156,7 +156,7 @@ mod tests {
             let start = Centroids::new(rows[..k * d].to_vec(), d).unwrap();
             let before = inertia(&rows, &start, d);
             let mut rng = SplitMix64::stream(3, k as u64);
-            let best = improved(&rows, start, 20, &mut rng).unwrap();
+            let best = improved(&rows, &start, 20, &mut rng).unwrap();
             assert!(inertia(&rows, &best, d) < before, "{k}");
         }
     }
