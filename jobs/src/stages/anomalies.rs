@@ -196,9 +196,14 @@ async fn border(
         .map_err(|_| JobError::Internal("three detectors".into()))
 }
 
-/// The columns of staged scores: those of `commands`, the features, the scores.
+/// The columns of staged scores: those of `commands` but for the states of distinct counts, the features, the scores.
 fn scores_schema() -> SchemaRef {
-    let mut fields: Vec<_> = COMMANDS.schema().fields().iter().cloned().collect();
+    let commands = COMMANDS.schema();
+    let told = commands
+        .fields()
+        .iter()
+        .filter(|f| !f.name().ends_with("_state"));
+    let mut fields: Vec<_> = told.cloned().collect();
     let item = Arc::new(Field::new("item", DataType::Float32, true));
     let width = i32::try_from(N_FEATURES).unwrap_or(i32::MAX);
     fields.push(Arc::new(Field::new(

@@ -6,8 +6,9 @@ FROM (
            pca_error(features, {pca}) AS pca_error,
            kmeans_distance(features, {kmeans}) AS kmeans_distance
     FROM (
-        SELECT *, cmd_features(command_line, image, parent_image, original_file_name, user_sid, integrity_level,
-                               signed, signer_trusted, {frequencies}) AS features
+        SELECT * EXCEPT (host_state, user_state),
+               cmd_features(command_line, image, parent_image, original_file_name, user_sid, integrity_level,
+                            signed, signer_trusted, {frequencies}) AS features
         FROM commands
     )
 )
