@@ -1,5 +1,5 @@
 //! How many texts a second an embedder does in one thread:
-//! `cargo bench -p gleaner-embed -- MODEL_DIR TEXTS`, a text a line. `bench/embed.py` is ONNX Runtime's own Python
+//! `cargo bench --workspace --bench embed -- MODEL_DIR TEXTS`, a text a line. `bench/embed.py` is ONNX Runtime's own Python
 //! on the same model and texts.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark")]

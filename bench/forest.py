@@ -1,6 +1,6 @@
 """Isolation forest scoring by scikit-learn and isotree, on one thread, on the rows of the kernels' benchmark.
 
-    cargo bench -p gleaner-udfs --bench kernels -- --rows rows.f32
+    cargo bench --workspace --bench kernels -- --rows rows.f32
     python bench/forest.py rows.f32            # needs scikit-learn and isotree; one JSON object a line
 
 100 trees of 256 rows, 100 features; rows a second, median of five rounds, as `iforest_score` of the kernels.

@@ -1,6 +1,6 @@
 //! The kernels by themselves, on one core: rows a second, medians of several rounds, one JSON object a line.
 //!
-//! `cargo bench -p gleaner-udfs --bench kernels -- [LINES.txt]`
+//! `cargo bench --workspace --bench kernels -- [LINES.txt]`
 //!
 //! `--rows FILE` writes the rows to a file of little-endian f32 (for `bench/forest.py`) and ends.
 //!

@@ -1,7 +1,7 @@
 //! Exact search of near-duplicates: today's vectors against those of earlier days, in pieces, as a day does it; then today's
 //! among themselves. Prints JSON objects. `bench/near_dup.sh` makes the vectors and runs faiss's flat index beside it.
 //!
-//! `cargo bench -p gleaner-udfs --bench near_dup -- TODAY.f32 EARLIER.f32 WIDTH COSINE THREADS`
+//! `cargo bench --workspace --bench near_dup -- TODAY.f32 EARLIER.f32 WIDTH COSINE THREADS`
 //!
 //! The files hold vectors of length 1, row-major, little-endian. The earlier ones are read piece by piece and never held.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark")]

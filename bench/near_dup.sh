@@ -9,9 +9,9 @@ today="$1" earlier="$2" rounds="${3:-1}" width="${4:-384}" cosine="${5:-0.9}" th
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$python" bench/near_dup.py make "$work" "$today" "$earlier" "$width"
-cargo bench -q -p gleaner-udfs --profile "${GLEANER_PROFILE:-release}" --bench near_dup --no-run
+cargo bench -q --workspace --profile "${GLEANER_PROFILE:-release}" --bench near_dup --no-run
 for _ in $(seq "$rounds"); do
-    cargo bench -q -p gleaner-udfs --profile "${GLEANER_PROFILE:-release}" --bench near_dup -- \
+    cargo bench -q --workspace --profile "${GLEANER_PROFILE:-release}" --bench near_dup -- \
         "$work/today.f32" "$work/earlier.f32" "$width" "$cosine" "$threads"
     "$python" bench/near_dup.py faiss "$work" "$width" "$cosine" "$threads"
 done | tee "$work/out"

@@ -197,7 +197,7 @@ fn forests_rank_outliers_as_published_on_the_small_sets() {
 }
 
 #[test]
-#[ignore = "long: 10 seeds on up to 567,498 rows, minutes; cargo test -p gleaner-tests --test it detectors:: -- --ignored"]
+#[ignore = "long: 10 seeds on up to 567,498 rows, minutes; cargo test --workspace --test it detectors:: -- --ignored"]
 fn forests_rank_outliers_as_published_on_all_nine_sets() {
     let Some(sets) = sets() else {
         return skip("no outlier sets: set GLEANER_DATA");

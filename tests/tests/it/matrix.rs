@@ -49,7 +49,7 @@ fn days_that_reuse_models_have_the_same_digests_on_one_two_and_three_executors()
     }
 }
 
-/// `cargo test -p gleaner-tests --test it matrix:: -- --ignored --nocapture`
+/// `cargo test --workspace --test it matrix:: -- --ignored --nocapture`
 #[test]
 #[ignore = "long: 32 runs of a day of 300,000 lines"]
 fn a_day_has_the_same_digests_on_every_cluster() {

@@ -3,7 +3,7 @@
 //! the same queries and losses survived with it. Run these when Ballista is upgraded: a test that fails here says that
 //! the fault can no longer be seen.
 //!
-//! `cargo test -p gleaner-tests --test it upstream -- --ignored --nocapture --test-threads 1`
+//! `cargo test --workspace --test it upstream -- --ignored --nocapture --test-threads 1`
 
 use std::collections::BTreeMap;
 use std::fmt;
