@@ -209,10 +209,8 @@ mod tests {
         let again = |value: f64| serde_json::from_str::<f64>(&value.to_string()).unwrap();
         let shares = (1..20_000_u32).map(|tokens| f64::from(tokens) * 1.1e-6 / 7.0);
         let changed = |value: &f64| again(*value).to_bits() != value.to_bits();
-        println!(
-            "{} of 19,999 change without rounding",
-            shares.clone().filter(changed).count()
-        );
+        // 2,195 of 19,999: were it none, rounding would be for nothing.
+        assert!(shares.clone().filter(changed).count() > 0);
         assert_eq!(shares.map(short).filter(changed).count(), 0);
     }
 }

@@ -10,22 +10,26 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray};
-use datafusion::arrow::datatypes::Date32Type;
+use datafusion::arrow::array::ArrayRef;
 use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::GroupsAccumulator;
 use prost::Message;
 
-use super::arguments::{float_column, int_column, text_column, vector_column};
 use super::function::Kind::{Bool, Date, Float, Int, Text, Vector};
 use super::function::{Aggregate, Doc, State, failed};
 use crate::text::canonical::{canonical, comparable};
 use crate::text::lexical::{DIM, Lexical};
 use crate::vector::near_duplicates::{Candidate, Cover, Fate, Leader, Verdict};
 
+mod columns;
 mod decision;
+mod groups;
 
-use self::decision::{Decision, Near, decisions, decisions_type};
+use self::columns::Columns;
+use self::decision::{Decision, Decisions, Near, decisions_type};
+use self::groups::Groups;
 
 const NAME: &str = "cmd_near_duplicates";
 /// Lines of history that are embedded and compared together.
@@ -106,54 +110,11 @@ struct Group {
 
 impl State for Group {
     fn update(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let text = |i| text_column(NAME, values, i);
-        let (hashes, lines, templates) = (text(0)?, text(1)?, text(2)?);
-        let (events, thresholds) = (int_column(NAME, values, 3)?, float_column(NAME, values, 6)?);
-        let days = values
-            .get(4)
-            .and_then(|d| d.as_primitive_opt::<Date32Type>());
-        let days = days.ok_or_else(|| failed(NAME, "argument 5 must be a date"))?;
-        let boolean = |i: usize| {
-            let column = values.get(i).and_then(|e| e.as_boolean_opt());
-            column.ok_or_else(|| failed(NAME, format!("argument {} must be a boolean", i + 1)))
-        };
-        let earlier = boolean(5)?;
-        let kept = if values.len() > 7 {
-            Some(boolean(7)?)
-        } else {
-            None
-        };
-        let vectors = match values.len() {
-            0..9 => None,
-            _ => Some(vector_column(NAME, values, 8)?),
-        };
-        for row in 0..hashes.len() {
-            let texts = [hashes, lines, templates];
-            let missing = texts.iter().any(|column| column.is_null(row))
-                || events.is_null(row)
-                || days.is_null(row)
-                || earlier.is_null(row)
-                || thresholds.is_null(row);
-            if missing {
-                return Err(failed(NAME, "no argument may be NULL"));
-            }
-            let vector = vectors.as_ref().filter(|v| !v.is_null(row)).map(|vectors| {
-                let mut vector = vec![0.0; vectors.width()];
-                vectors.copy(row, &mut vector);
-                vector
-            });
-            self.threshold = thresholds.value(row);
-            self.add(Line {
-                hash: hashes.value(row).to_owned(),
-                text: lines.value(row).to_owned(),
-                template: templates.value(row).to_owned(),
-                events: events.value(row),
-                day: days.value(row),
-                earlier: earlier.value(row),
-                dropped: earlier.value(row)
-                    && kept.is_some_and(|k| k.is_null(row) || !k.value(row)),
-                vector: vector.unwrap_or_default(),
-            });
+        let columns = Columns::of(values)?;
+        for row in 0..columns.rows() {
+            let (line, threshold) = columns.line(row)?;
+            self.threshold = threshold;
+            self.add(line);
         }
         Ok(())
     }
@@ -174,7 +135,13 @@ impl State for Group {
     }
 
     fn evaluate(&self) -> Result<ScalarValue> {
-        decisions(self.decide()?)
+        let mut decisions = Decisions::default();
+        decisions.push(self.decide()?);
+        Ok(ScalarValue::List(Arc::new(decisions.finish()?)))
+    }
+
+    fn groups(&self) -> Option<Box<dyn GroupsAccumulator>> {
+        Some(Box::new(Groups::default()))
     }
 
     fn size(&self) -> usize {

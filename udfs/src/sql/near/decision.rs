@@ -7,7 +7,7 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::Result;
 
 /// A line that is similar, and comes before.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,57 +59,62 @@ fn near_fields() -> Fields {
     ])
 }
 
-/// One list of all decisions.
-pub(super) fn decisions(decided: Vec<Decision>) -> Result<ScalarValue> {
-    let rows = decided.len();
-    let (mut hash, mut by, mut how) = (
-        StringBuilder::new(),
-        StringBuilder::new(),
-        StringBuilder::new(),
-    );
-    let (mut day, mut cosine, mut covers) = (
-        Date32Builder::new(),
-        Float32Builder::new(),
-        Int64Builder::new(),
-    );
-    let (mut near_hash, mut near_day, mut near_cosine) = (
-        StringBuilder::new(),
-        Date32Builder::new(),
-        Float32Builder::new(),
-    );
-    let mut lengths = Vec::with_capacity(rows);
-    for decision in decided {
-        hash.append_value(&decision.hash);
-        covers.append_value(decision.covers);
-        let cover = decision.cover.as_ref();
-        by.append_option(cover.map(|c| c.0.as_str()));
-        day.append_option(cover.map(|c| c.1));
-        how.append_option(cover.map(|c| c.2));
-        cosine.append_option(cover.map(|c| c.3));
-        lengths.push(decision.near.len());
-        for near in &decision.near {
-            near_hash.append_value(&near.hash);
-            near_day.append_value(near.day);
-            near_cosine.append_value(near.cosine);
+/// Builds lists of decisions, one a group.
+#[derive(Default)]
+pub(super) struct Decisions {
+    hash: StringBuilder,
+    by: StringBuilder,
+    day: Date32Builder,
+    how: StringBuilder,
+    cosine: Float32Builder,
+    covers: Int64Builder,
+    near_hash: StringBuilder,
+    near_day: Date32Builder,
+    near_cosine: Float32Builder,
+    near: Vec<usize>,
+    groups: Vec<usize>,
+}
+
+impl Decisions {
+    /// Adds a group's.
+    pub(super) fn push(&mut self, decided: Vec<Decision>) {
+        self.groups.push(decided.len());
+        for decision in decided {
+            self.hash.append_value(&decision.hash);
+            self.covers.append_value(decision.covers);
+            let cover = decision.cover.as_ref();
+            self.by.append_option(cover.map(|c| c.0.as_str()));
+            self.day.append_option(cover.map(|c| c.1));
+            self.how.append_option(cover.map(|c| c.2));
+            self.cosine.append_option(cover.map(|c| c.3));
+            self.near.push(decision.near.len());
+            for near in &decision.near {
+                self.near_hash.append_value(&near.hash);
+                self.near_day.append_value(near.day);
+                self.near_cosine.append_value(near.cosine);
+            }
         }
     }
-    let near: Vec<ArrayRef> = vec![
-        Arc::new(near_hash.finish()),
-        Arc::new(near_day.finish()),
-        Arc::new(near_cosine.finish()),
-    ];
-    let near = list(near_fields(), near, lengths)?;
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(hash.finish()),
-        Arc::new(by.finish()),
-        Arc::new(day.finish()),
-        Arc::new(how.finish()),
-        Arc::new(cosine.finish()),
-        Arc::new(covers.finish()),
-        Arc::new(near),
-    ];
-    let decisions = list(decision_fields(), columns, vec![rows])?;
-    Ok(ScalarValue::List(Arc::new(decisions)))
+
+    /// The lists.
+    pub(super) fn finish(mut self) -> Result<ListArray> {
+        let near: Vec<ArrayRef> = vec![
+            Arc::new(self.near_hash.finish()),
+            Arc::new(self.near_day.finish()),
+            Arc::new(self.near_cosine.finish()),
+        ];
+        let near = list(near_fields(), near, self.near)?;
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(self.hash.finish()),
+            Arc::new(self.by.finish()),
+            Arc::new(self.day.finish()),
+            Arc::new(self.how.finish()),
+            Arc::new(self.cosine.finish()),
+            Arc::new(self.covers.finish()),
+            Arc::new(near),
+        ];
+        list(decision_fields(), columns, self.groups)
+    }
 }
 
 /// Structs in lists of these lengths.
