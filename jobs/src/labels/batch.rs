@@ -140,6 +140,17 @@ impl Labeller<'_> {
         }
     }
 
+    /// Whether a submission arrived, the list tells; not always at once.
+    async fn arrived(&self, token: &str, tries: u32) -> Result<Option<String>, Failed> {
+        for look in 0..LOOKS {
+            tokio::time::sleep(self.budget.pause(tries + look)).await;
+            if let Some(id) = self.find(token).await? {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
     /// Submits once, whatever becomes of the answers.
     async fn submit(&self, token: &str, lines: &str) -> Result<String, Failed> {
         let mut tries = 0;
@@ -175,12 +186,9 @@ impl Labeller<'_> {
                     _ => {}
                 }
             }
-            // Lost, or refused for now. Whether it arrived, the list tells.
-            for look in 0..LOOKS {
-                tokio::time::sleep(self.budget.pause(tries + look)).await;
-                if let Some(id) = self.find(token).await? {
-                    return Ok(id);
-                }
+            // Lost, or refused for now.
+            if let Some(id) = self.arrived(token, tries).await? {
+                return Ok(id);
             }
             tries += 1;
             if tries == TRIES {
@@ -206,6 +214,7 @@ impl Labeller<'_> {
             if matches!(status, "completed" | "failed" | "expired" | "cancelled") {
                 return Ok(batch);
             }
+            faults::reach("labels.polled", id);
             if !cancelled && started.elapsed() > Duration::from_secs(self.options().batch_secs) {
                 cancelled = true;
                 let _ = self
@@ -296,8 +305,14 @@ impl Labeller<'_> {
             Ok(replies) => replies,
             Err(failed) => return Ok(Err(failed)),
         };
+        faults::reach("labels.fetched", id);
         let mut outcomes = vec![];
         for call in &note.calls {
+            // A run that died here has kept and counted some of the answers.
+            if self.store.holds(&call.id) {
+                self.progress_done();
+                continue;
+            }
             let reply = replies.remove(&call.id).unwrap_or(Reply::Again {
                 why: "no line in the batch's output",
                 after: None,
@@ -331,7 +346,7 @@ pub(super) async fn adopt(labeller: &Labeller<'_>, pass: u8) -> Result<Vec<Outco
         }
         let id = match &note.batch_id {
             Some(id) => Ok(Some(id.clone())),
-            None => labeller.find(&note.token).await,
+            None => labeller.arrived(&note.token, 0).await,
         };
         match id {
             Ok(Some(id)) => match labeller.gather(&note, &id).await? {

@@ -163,6 +163,17 @@ impl Store {
         Ok(())
     }
 
+    /// Whether the answers of a call are in the journal, by this run or by one before it that asked the same.
+    #[must_use]
+    pub fn holds(&self, call: &str) -> bool {
+        match self {
+            Self::Memory => false,
+            Self::Warehouse { journal, .. } => {
+                lock(journal).contains(&format!("{JOURNAL}/{call}.json"))
+            }
+        }
+    }
+
     /// Moves the journal to the table.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::llm_server::{Script, Server};
 use crate::support::{Dir, fails, number, program, query, skip, succeeds};
 
-fn flags(server: &Server) -> Vec<String> {
+pub fn flags(server: &Server) -> Vec<String> {
     [
         "--labeller",
         "llm",
