@@ -27,7 +27,7 @@ SELECT l.day, l.hash, l.command_line,
        coalesce(d.labeller, 'rules') AS labeller,
        template_events, template_hosts, template_users, template_days,
        d.unlabelled, d.intent, d.red_flags, d.first_verdict, d.second_verdict, d.second_evidence, d.model, d.prompt,
-       d.batches, d.redacted, d.sent, d.cost_usd
+       d.batches, d.redacted, d.sent, d.cost_usd, d.answer_key
 FROM labelled AS l
 LEFT JOIN decisions AS d ON l.hash = d.hash
 ORDER BY l.hash

@@ -184,7 +184,7 @@ impl Warehouse {
             if new.is_empty() {
                 return Ok(());
             }
-            if tries.done(add(&loaded, new).await) {
+            if tries.done(add(&loaded, table, new).await) {
                 return Ok(());
             }
         }
@@ -398,6 +398,7 @@ async fn commit(
 
 async fn add(
     table: &DeltaTable,
+    kind: &Table,
     files: impl IntoIterator<Item = &DataFile>,
 ) -> Result<(), DeltaTableError> {
     let operation = DeltaOperation::Write {
@@ -405,7 +406,8 @@ async fn add(
         partition_by: Some(vec!["day".to_owned()]),
         predicate: None,
     };
-    let actions = files.into_iter().map(added).collect();
+    let mut actions: Vec<Action> = widened(table, kind)?.into_iter().collect();
+    actions.extend(files.into_iter().map(added));
     transact(table, actions, operation, HashMap::new()).await
 }
 

@@ -12,7 +12,8 @@ pub struct Table {
     pub name: &'static str,
     /// What one row is.
     pub doc: &'static str,
-    columns: fn() -> Vec<(&'static str, DataType)>,
+    /// Names and types, `day` first.
+    pub columns: fn() -> Vec<(&'static str, DataType)>,
 }
 
 impl Table {
@@ -251,6 +252,7 @@ pub const LABELS: Table = Table {
             ("redacted", texts()),
             ("sent", Utf8),
             ("cost_usd", Float64),
+            ("answer_key", Utf8),
         ]
     },
 };
