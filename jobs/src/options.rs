@@ -190,6 +190,8 @@ pub struct RunOptions {
     pub llm: Option<LlmOptions>,
     /// A file of analysts' allow- and deny-lists.
     pub lists: Option<String>,
+    /// A directory of Sigma rules.
+    pub sigma: Option<String>,
     /// The last stage to run.
     pub through: String,
 }
@@ -208,6 +210,7 @@ impl Default for RunOptions {
             models: ModelPolicy::default(),
             llm: None,
             lists: None,
+            sigma: None,
             through: "benign".to_owned(),
         }
     }

@@ -9,7 +9,9 @@ use super::{output, progress};
 use crate::error::JobError;
 use crate::labels::lists::Lists;
 use crate::labels::options::LlmOptions;
+use crate::labels::sigma::SigmaRules;
 use crate::labels::store::Store;
+use crate::labels::triage::by_sigma;
 use crate::labels::{Labeller, Line, rows};
 use crate::warehouse::Warehouse;
 
@@ -22,6 +24,9 @@ pub struct Args {
     /// A warehouse that keeps answers, so that nothing is paid for twice.
     #[arg(long, value_name = "DIR")]
     warehouse: Option<String>,
+    /// A directory of Sigma rules: see the README.
+    #[arg(long, value_name = "DIR", env = "GLEANER_SIGMA")]
+    sigma: Option<String>,
     #[command(flatten)]
     llm: LlmArgs,
     /// One JSON object.
@@ -41,16 +46,11 @@ struct Row {
 pub async fn main(args: &Args) -> Result<(), JobError> {
     let options = args.llm.options()?;
     let rows = read(&args.file).await?;
+    let sigma = args.sigma.as_deref().map(SigmaRules::read).transpose()?;
     let name = if options.is_some() { "llm" } else { "rules" };
     let (verdicts, model, cost) = match options {
-        None => (
-            rows.iter()
-                .map(|row| by_rules(&row.line))
-                .collect::<Vec<_>>(),
-            None,
-            0.0,
-        ),
-        Some(options) => by_llm(args, options, &rows).await?,
+        None => (by_rules(&rows, sigma.as_ref()), None, 0.0),
+        Some(options) => by_llm(args, options, &rows, sigma.as_ref()).await?,
     };
     let emitted: Vec<&Row> = rows
         .iter()
@@ -111,6 +111,7 @@ async fn by_llm(
     args: &Args,
     options: LlmOptions,
     rows: &[Row],
+    sigma: Option<&SigmaRules>,
 ) -> Result<(Vec<&'static str>, Option<String>, f64), JobError> {
     let store = match &args.warehouse {
         Some(path) => Store::of(&Warehouse::create(path).await?),
@@ -121,7 +122,7 @@ async fn by_llm(
     let shown = progress::Shown::new("evaluate", false);
     let labeller = Labeller::new(options, store, chrono::Utc::now().date_naive(), &shown).await?;
     let lines: Vec<Line> = rows.iter().map(|row| row.line.clone()).collect();
-    let (decisions, usage) = labeller.label(&lines, &Lists::default()).await?;
+    let (decisions, usage) = labeller.label(&lines, &Lists::default(), sigma).await?;
     drop(shown);
     let (error, recall) = (usage.error(), usage.recall());
     output::note(&format!(
@@ -191,8 +192,19 @@ async fn read(file: &str) -> Result<Vec<Row>, JobError> {
     Ok(found)
 }
 
-/// The rules alone: a file tells nothing of prevalence, so it is no obstacle.
-fn by_rules(line: &Line) -> &'static str {
+/// The rules alone, Sigma's among them.
+fn by_rules(rows: &[Row], sigma: Option<&SigmaRules>) -> Vec<&'static str> {
+    let lines: Vec<Line> = rows.iter().map(|row| row.line.clone()).collect();
+    let hits = sigma.map_or_else(|| vec![vec![]; lines.len()], |sigma| sigma.hits(&lines));
+    lines
+        .iter()
+        .zip(&hits)
+        .map(|(line, hits)| by_sigma(line, hits).map_or_else(|| by_rule(line), |d| d.verdict))
+        .collect()
+}
+
+/// The built-in rules: a file tells nothing of prevalence, so it is no obstacle.
+fn by_rule(line: &Line) -> &'static str {
     let subject = Subject {
         command_line: &line.command_line,
         os: line.os.as_deref(),

@@ -13,6 +13,7 @@ use crate::labels::options::LlmOptions;
 use crate::labels::prompt;
 use crate::labels::review;
 use crate::labels::rows;
+use crate::labels::sigma::SigmaRules;
 use crate::labels::store::{Store, of_table, query};
 use crate::labels::triage::{Triage, triage};
 use crate::stages::labels::kept_lines;
@@ -57,6 +58,9 @@ struct EstimateArgs {
     /// A file of allow- and deny-lists: see the README.
     #[arg(long, value_name = "FILE")]
     lists: Option<String>,
+    /// A directory of Sigma rules: see the README.
+    #[arg(long, value_name = "DIR", env = "GLEANER_SIGMA")]
+    sigma: Option<String>,
     /// Seconds that a call is taken to last.
     #[arg(long, default_value_t = 10.0)]
     call_secs: f64,
@@ -145,8 +149,10 @@ async fn estimate(mut args: EstimateArgs) -> Result<(), JobError> {
     let held = store.load(prompt::hash(), &options.model).await?;
     let (mut decided, mut open, mut bytes, mut cached) =
         (vec![], std::collections::BTreeSet::new(), 0_u64, 0_u64);
-    for line in &lines {
-        match triage(line, &lists, &key) {
+    let sigma = args.sigma.as_deref().map(SigmaRules::read).transpose()?;
+    let hits = sigma.map_or_else(|| vec![vec![]; lines.len()], |sigma| sigma.hits(&lines));
+    for (line, hits) in lines.iter().zip(&hits) {
+        match triage(line, &lists, hits, &key) {
             Triage::Done(decision) => decided.push(*decision),
             Triage::Ask(item) => {
                 if held.iter().any(|a| a.kind == "line" && a.key == item.key) {
@@ -419,11 +425,19 @@ async fn known_of(args: &ExplainArgs) -> Result<Vec<(&'static str, Vec<Value>)>,
         .filter(|a| a.kind != "line" && a.kind != "attempt")
         .map(canary)
         .collect();
-    let passes: Vec<Value> = labels
+    // By the key of what was sent: neighbours of a call may share words, and what was shown as evidence.
+    let own = |a: &crate::labels::store::Answer| {
+        labels.iter().any(|label| {
+            let calls = label["batches"].as_array().into_iter().flatten();
+            label["answer_key"].as_str() == Some(a.key.as_str())
+                && calls
+                    .into_iter()
+                    .any(|call| call.as_str() == Some(a.call.as_str()))
+        })
+    };
+    let passes: Vec<Value> = answers
         .iter()
-        .filter_map(|l| l["sent"].as_str())
-        .flat_map(|_| answers.iter().filter(|a| a.kind == "line"))
-        .filter(|a| labels.iter().any(|l| [&l["evidence"], &l["second_evidence"]].iter().any(|e| e.as_str() == Some(a.evidence.as_str()))))
+        .filter(|a| a.kind == "line" && own(a))
         .map(|a| json!({"pass": a.pass, "verdict": a.verdict, "intent": a.intent, "evidence": a.evidence, "red_flags": a.red_flags, "confidence": a.confidence, "model": a.model, "asked_at": a.asked_at}))
         .collect();
     Ok(vec![

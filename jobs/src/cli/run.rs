@@ -71,6 +71,9 @@ pub struct Args {
     /// A CSV of allow- and deny-lists (list,pattern,owner,reason,expires), applied before any label is paid for.
     #[arg(long, value_name = "FILE")]
     lists: Option<String>,
+    /// A directory of Sigma rules: a hit keeps a line from being benign.
+    #[arg(long, value_name = "DIR", env = "GLEANER_SIGMA")]
+    sigma: Option<String>,
     /// Stop after this stage.
     #[arg(long, default_value = "benign", value_name = "STAGE")]
     through: String,
@@ -175,6 +178,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         models: args.models,
         llm: args.llm.options()?,
         lists: args.lists,
+        sigma: args.sigma,
         through: args.through,
     };
     if options.undated == Undated::AsDay && last != args.date {

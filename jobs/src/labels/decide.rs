@@ -57,7 +57,9 @@ pub(super) fn combined(item: &Item, first: Option<&Answer>, second: Option<&Answ
     let mut decision = said(item, first, second);
     let answers = || [Some(first), second].into_iter().flatten();
     decision.sent = Some(item.sent.command.clone());
+    decision.answer_key = Some(item.key.clone());
     decision.redacted.clone_from(&item.redacted);
+    decision.rules.clone_from(&item.rules);
     decision.prompt = Some(first.prompt.clone());
     decision.model = answers()
         .last()

@@ -128,7 +128,7 @@ impl Lists {
 }
 
 /// Whether a pattern with `*` and `?` matches all of a text. The last star is where a failure goes back to: at most pattern × text steps.
-fn matches(pattern: &[char], text: &[char]) -> bool {
+pub(super) fn matches(pattern: &[char], text: &[char]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {

@@ -9,6 +9,7 @@
 //! batch     the Batch API: submit, poll, fetch; a lost answer never submits twice
 //! passes    two passes over what is left, in other orders with other neighbours
 //! store     every answer, durable before it counts: nothing is paid for twice
+//! sigma     Sigma rules of the user's own, beside the hard rules
 //! lists     analysts' allow- and deny-lists
 //! review    samples for analysts, and their verdicts
 //! ```
@@ -31,6 +32,7 @@ mod passes;
 pub mod prompt;
 pub mod review;
 pub mod rows;
+pub mod sigma;
 pub mod store;
 pub mod triage;
 
@@ -59,6 +61,10 @@ pub struct Line {
     pub parent_command_line: Option<String>,
     /// Account: becomes a pseudonym.
     pub user: Option<String>,
+    /// The program's name by its version information; for Sigma rules alone.
+    pub original_file_name: Option<String>,
+    /// `low`, `medium`, `high`, `system`; for Sigma rules alone.
+    pub integrity_level: Option<String>,
 }
 
 /// What was decided of a line without the SQL rule labeller.
@@ -76,7 +82,7 @@ pub struct Decision {
     pub evidence: String,
     /// 0 to 1, for ranking only.
     pub confidence: f32,
-    /// `rules`, `llm`, `allow-list`, `deny-list`, or `none` where nobody labelled it.
+    /// `rules`, `sigma`, `llm`, `allow-list`, `deny-list`, or `none` where nobody labelled it.
     pub labeller: &'static str,
     /// Why the line has no label, as a short name; `None` when it has one.
     pub unlabelled: Option<String>,
@@ -102,6 +108,8 @@ pub struct Decision {
     pub sent: Option<String>,
     /// Its share of what its calls cost, in US dollars.
     pub cost_usd: f64,
+    /// The `key` of its answers in the table `answers`: of what was sent.
+    pub answer_key: Option<String>,
     /// Whether another run may do better: the network failed, or money ran out.
     #[serde(skip)]
     pub transient: bool,
@@ -131,6 +139,7 @@ impl Decision {
             redacted: vec![],
             sent: None,
             cost_usd: 0.0,
+            answer_key: None,
             transient: false,
         }
     }

@@ -18,6 +18,7 @@ use super::decide::{Known, combined, earns};
 use super::lists::Lists;
 use super::options::LlmOptions;
 use super::prompt;
+use super::sigma::SigmaRules;
 use super::store::{Answer, Store};
 use super::triage::{Sent, Triage, triage};
 use super::{Decision, Line, batch};
@@ -184,7 +185,7 @@ impl<'a> Labeller<'a> {
         }
     }
 
-    /// Labels lines: one decision each, in their order.
+    /// Labels lines: one decision each, in their order. Lists and Sigma rules decide before anything is asked.
     ///
     /// # Errors
     /// When the warehouse fails. What a model or a network does wrong is a decision's reason.
@@ -192,10 +193,13 @@ impl<'a> Labeller<'a> {
         &self,
         lines: &[Line],
         lists: &Lists,
+        sigma: Option<&SigmaRules>,
     ) -> Result<(Vec<Decision>, Usage), JobError> {
+        let hits = sigma.map_or_else(|| vec![vec![]; lines.len()], |sigma| sigma.hits(lines));
         let triaged: Vec<Triage> = lines
             .iter()
-            .map(|line| triage(line, lists, &self.key))
+            .zip(&hits)
+            .map(|(line, hits)| triage(line, lists, hits, &self.key))
             .collect();
         let mut texts: BTreeMap<String, &Sent> = BTreeMap::new();
         for triage in &triaged {

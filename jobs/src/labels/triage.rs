@@ -8,6 +8,7 @@ use gleaner_udfs::text::redact::{PseudonymKey, Refusal, redact};
 use serde::Serialize;
 
 use super::lists::{Lists, What};
+use super::sigma::{Hit, rank};
 use super::{Decision, Line};
 
 /// The text of an item, as sent: redacted, and what it decodes to beside it.
@@ -58,6 +59,8 @@ pub struct Item {
     pub sent: Sent,
     /// Kinds of secrets that were cut.
     pub redacted: Vec<String>,
+    /// Rules that it hits and that do not keep a model from being asked.
+    pub rules: Vec<String>,
 }
 
 /// What triage says.
@@ -71,7 +74,7 @@ pub enum Triage {
 
 /// What an analyst's list says of a line; `None` where no list has it, or where a hard rule outweighs an allow-list.
 #[must_use]
-pub fn by_list(line: &Line, lists: &Lists) -> Option<Decision> {
+pub fn by_list(line: &Line, lists: &Lists, hits: &[Hit]) -> Option<Decision> {
     let entry = lists.find(&line.command_line)?;
     let why = format!(
         "{} ({}, by {})",
@@ -87,7 +90,7 @@ pub fn by_list(line: &Line, lists: &Lists) -> Option<Decision> {
             format!("Held back by the {why}."),
         )),
         What::Allow => {
-            let hard = hard_rule(line).is_some()
+            let hard = hard_rule(line, hits).is_some()
                 || addresses_labeller(&line.command_line, &decode(&line.command_line).texts)
                     .is_some();
             (!hard).then(|| {
@@ -102,8 +105,45 @@ pub fn by_list(line: &Line, lists: &Lists) -> Option<Decision> {
     }
 }
 
-/// The verdict of a rule that no label outweighs: its level is high or medium, on the line or on anything it decodes to.
-fn hard_rule(line: &Line) -> Option<Decision> {
+/// What a Sigma rule says of a line without a language model, of any level; `None` where none hits.
+#[must_use]
+pub fn by_sigma(line: &Line, hits: &[Hit]) -> Option<Decision> {
+    let hit = hits.first()?;
+    hard_rule(line, hits).or_else(|| Some(sigma_says(line, hit, hits)))
+}
+
+fn sigma_says(line: &Line, hit: &Hit, hits: &[Hit]) -> Decision {
+    let reason = format!("Sigma rule {:?} ({}).", hit.title, hit.name);
+    let mut decision = Decision::new(&line.hash, hit.verdict, "sigma", reason);
+    decision.rules = hits.iter().map(|hit| hit.name.clone()).collect();
+    decision
+}
+
+/// The verdict of a rule that no label outweighs: a built-in one of level high or medium, on the line or on anything it decodes to, or a Sigma
+/// rule's. Of several the worst, with the names of all.
+fn hard_rule(line: &Line, hits: &[Hit]) -> Option<Decision> {
+    let own = own_rule(line);
+    let Some(hit) = hits.iter().find(|hit| hit.vetoes) else {
+        return own.map(|mut own| {
+            own.rules.extend(hits.iter().map(|hit| hit.name.clone()));
+            own
+        });
+    };
+    let mut sigma = sigma_says(line, hit, hits);
+    let Some(mut own) = own else {
+        return Some(sigma);
+    };
+    let outweighs = own.verdict == Verdict::Malicious.as_str() || rank(hit.verdict) <= 2;
+    if outweighs {
+        own.rules.append(&mut sigma.rules);
+        return Some(own);
+    }
+    sigma.rules.append(&mut own.rules);
+    Some(sigma)
+}
+
+/// What the built-in rules say, where they are sure.
+fn own_rule(line: &Line) -> Option<Decision> {
     let subject = Subject {
         command_line: &line.command_line,
         os: line.os.as_deref(),
@@ -125,12 +165,12 @@ fn hard_rule(line: &Line) -> Option<Decision> {
 
 /// Looks at a line.
 #[must_use]
-pub fn triage(line: &Line, lists: &Lists, key: &PseudonymKey) -> Triage {
+pub fn triage(line: &Line, lists: &Lists, hits: &[Hit], key: &PseudonymKey) -> Triage {
     let done = |decision| Triage::Done(Box::new(decision));
-    if let Some(decision) = by_list(line, lists) {
+    if let Some(decision) = by_list(line, lists, hits) {
         return done(decision);
     }
-    if let Some(decision) = hard_rule(line) {
+    if let Some(decision) = hard_rule(line, hits) {
         return done(decision);
     }
     let decoded = decode(&line.command_line);
@@ -168,6 +208,7 @@ pub fn triage(line: &Line, lists: &Lists, key: &PseudonymKey) -> Triage {
         key: sent.key(),
         sent,
         redacted: redacted.kinds.iter().map(|&kind| kind.to_owned()).collect(),
+        rules: hits.iter().map(|hit| hit.name.clone()).collect(),
     })
 }
 

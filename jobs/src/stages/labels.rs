@@ -17,8 +17,9 @@ use super::{DayRun, StageRecord, rows_of, tables};
 use crate::engine::{Engine, Source, Task};
 use crate::error::JobError;
 use crate::labels::lists::Lists;
+use crate::labels::sigma::SigmaRules;
 use crate::labels::store::Store;
-use crate::labels::triage::by_list;
+use crate::labels::triage::{by_list, by_sigma};
 use crate::labels::{Decision, Labeller, Line, Usage, counted, rows};
 use crate::warehouse::tables::{CANDIDATES, COMMANDS, LABELS};
 
@@ -58,6 +59,8 @@ pub async fn run(
         // The answers are part of what the stage's answer depends on: a line that got none may get one in the next run.
         parts.push(content(&decided.decisions)?);
     }
+    // Rules that nothing hits are part of the answer too.
+    parts.extend(decided.sigma.clone());
     let fingerprint = day.fingerprint(
         "labels",
         &parts.iter().map(String::as_str).collect::<Vec<_>>(),
@@ -133,6 +136,8 @@ pub async fn run(
 struct Decided {
     decisions: Vec<Decision>,
     notes: BTreeMap<String, String>,
+    /// Of the Sigma rules' content.
+    sigma: Option<String>,
 }
 
 async fn decide(day: &DayRun<'_>, candidates: &StageRecord) -> Result<Decided, JobError> {
@@ -146,7 +151,13 @@ async fn decide(day: &DayRun<'_>, candidates: &StageRecord) -> Result<Decided, J
             "{n} entries of the lists have expired, and count no more"
         ));
     }
-    if day.options.llm.is_none() && lists.is_empty() {
+    let sigma = day
+        .options
+        .sigma
+        .as_deref()
+        .map(SigmaRules::read)
+        .transpose()?;
+    if day.options.llm.is_none() && lists.is_empty() && sigma.is_none() {
         return Ok(Decided::default());
     }
     let lines = lines(day, candidates).await?;
@@ -154,7 +165,7 @@ async fn decide(day: &DayRun<'_>, candidates: &StageRecord) -> Result<Decided, J
     let decisions = if let Some(options) = &day.options.llm {
         let store = Store::of(day.warehouse);
         let labeller = Labeller::new(options.clone(), store, day.day, day.progress).await?;
-        let (decisions, usage) = labeller.label(&lines, &lists).await?;
+        let (decisions, usage) = labeller.label(&lines, &lists, sigma.as_ref()).await?;
         remark(day, &decisions, &usage);
         notes.insert("model".to_owned(), options.model.clone());
         notes.insert(
@@ -166,15 +177,25 @@ async fn decide(day: &DayRun<'_>, candidates: &StageRecord) -> Result<Decided, J
         notes.insert("cost_usd".to_owned(), format!("{cost:.6}"));
         decisions
     } else {
-        lines
-            .iter()
-            .filter_map(|line| by_list(line, &lists))
+        let hits = sigma
+            .as_ref()
+            .map_or_else(|| vec![vec![]; lines.len()], |sigma| sigma.hits(&lines));
+        let both = lines.iter().zip(&hits);
+        both.filter_map(|(line, hits)| by_list(line, &lists, hits).or_else(|| by_sigma(line, hits)))
             .collect()
     };
+    if let Some(sigma) = &sigma {
+        day.progress.remark(&sigma.summary());
+        notes.insert("sigma_rules".to_owned(), sigma.len().to_string());
+    }
     for (name, count) in counted(&decisions) {
         notes.insert(name, count.to_string());
     }
-    Ok(Decided { decisions, notes })
+    Ok(Decided {
+        decisions,
+        notes,
+        sigma: sigma.map(|sigma| sigma.fingerprint().to_owned()),
+    })
 }
 
 /// What the user should know of a labelled day.
@@ -208,7 +229,7 @@ async fn lines(day: &DayRun<'_>, candidates: &StageRecord) -> Result<Vec<Line>, 
 pub async fn kept_lines(engine: &Engine, candidates: Source) -> Result<Vec<Line>, JobError> {
     let task = Task {
         name: "labels/lines".to_owned(),
-        sql: "SELECT hash, command_line, os, image, parent_image, parent_command_line, \"user\" FROM candidates WHERE kept ORDER BY hash"
+        sql: "SELECT hash, command_line, os, image, parent_image, parent_command_line, \"user\", original_file_name, integrity_level FROM candidates WHERE kept ORDER BY hash"
             .to_owned(),
         tables: tables([("candidates", candidates)]),
         write: None,
@@ -216,7 +237,7 @@ pub async fn kept_lines(engine: &Engine, candidates: Source) -> Result<Vec<Line>
     let batches = engine.run(vec![task], &|| ()).await?;
     let mut lines = vec![];
     for batch in batches.iter().flatten() {
-        let columns: Vec<_> = (0..7)
+        let columns: Vec<_> = (0..9)
             .map(|n| batch.column(n).as_string_opt::<i32>())
             .collect();
         for row in 0..batch.num_rows() {
@@ -233,6 +254,8 @@ pub async fn kept_lines(engine: &Engine, candidates: Source) -> Result<Vec<Line>
                 parent_image: cell(4),
                 parent_command_line: cell(5),
                 user: cell(6),
+                original_file_name: cell(7),
+                integrity_level: cell(8),
             });
         }
     }

@@ -79,7 +79,7 @@ pub fn label(
             .await
             .map_err(|e| e.to_string())?;
         labeller
-            .label(lines, &Lists::default())
+            .label(lines, &Lists::default(), None)
             .await
             .map_err(|e| e.to_string())
     })
