@@ -4,6 +4,7 @@
 
 mod client;
 mod embedder;
+mod pseudonyms;
 mod s3;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::path::Path;
 use crate::storage::{Location, Place, Storage};
 
 pub use embedder::check as embedder;
+pub use pseudonyms::check as pseudonyms;
 
 /// Below this much free space a warehouse is warned about.
 const LITTLE_SPACE_BYTES: u64 = 1 << 30;

@@ -39,7 +39,11 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     let mut failed = 0;
     for (path, access) in places {
         output::line(path)?;
-        for check in doctor::check(&path.parse()?, storage::process(), access).await {
+        let mut checks = doctor::check(&path.parse()?, storage::process(), access).await;
+        if matches!(access, Access::Write) {
+            checks.extend(doctor::pseudonyms(path, args.llm.pseudonym_key.as_ref()).await);
+        }
+        for check in checks {
             failed += usize::from(check.outcome == Outcome::Failed);
             output::line(&format!("  {}", check.to_string().replace('\n', "\n  ")))?;
         }

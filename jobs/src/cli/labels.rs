@@ -10,6 +10,7 @@ use crate::error::JobError;
 use crate::labels::counted;
 use crate::labels::lists::Lists;
 use crate::labels::options::LlmOptions;
+use crate::labels::precision;
 use crate::labels::prompt;
 use crate::labels::review;
 use crate::labels::rows;
@@ -145,7 +146,7 @@ async fn estimate(mut args: EstimateArgs) -> Result<(), JobError> {
     };
     let lines = kept_lines(&Engine::embedded(1, 1 << 28)?, source).await?;
     let store = Store::of(&warehouse);
-    let key = store.pseudonym_key().await?;
+    let key = store.pseudonym_key(options.pseudonym_key.as_ref()).await?;
     let held = store.load(prompt::hash(), &options.model).await?;
     let (mut decided, mut open, mut bytes, mut cached) =
         (vec![], std::collections::BTreeSet::new(), 0_u64, 0_u64);
@@ -310,8 +311,12 @@ async fn audit(args: AuditArgs) -> Result<(), JobError> {
         format!("{}.parquet", args.out),
         rows::parquet(&rows::batch(&schema, &objects)?)?,
     )?;
+    let sets = precision::report(&warehouse, false).await?;
     if args.place.json {
-        return output::line(&json!({"rows": sample.len(), "csv": format!("{}.csv", args.out), "parquet": format!("{}.parquet", args.out)}).to_string());
+        return output::line(&json!({"rows": sample.len(), "csv": format!("{}.csv", args.out), "parquet": format!("{}.parquet", args.out), "precision": sets}).to_string());
+    }
+    for line in sets.iter().flat_map(precision::SetPrecision::shown) {
+        output::line(&output::printable(&line))?;
     }
     output::line(&format!(
         "{} lines in {out}.csv and {out}.parquet: fill in verdict ({}) and analyst, then: gleaner labels import {out}.csv --warehouse {}",
@@ -329,6 +334,13 @@ async fn import(args: ImportArgs) -> Result<(), JobError> {
         let json =
             serde_json::to_string(&imported).map_err(|e| JobError::Internal(e.to_string()))?;
         return output::line(&json);
+    }
+    for line in precision::report(&warehouse, false)
+        .await?
+        .iter()
+        .flat_map(precision::SetPrecision::shown)
+    {
+        output::line(&output::printable(&line))?;
     }
     output::line(&format!(
         "{} verdicts imported as version {}, {} rows without a verdict left out",

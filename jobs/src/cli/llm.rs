@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use crate::error::JobError;
 use crate::labels::LlmOptions;
 use crate::labels::options::{ApiKey, Capabilities, Structure};
+use crate::labels::pseudonyms::KeySource;
 
 /// Who labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -95,6 +96,10 @@ pub struct LlmArgs {
     /// Seconds after which a batch is cancelled, and what it has finished is taken.
     #[arg(long, default_value_t = 90_000, hide_short_help = true)]
     pub llm_batch_timeout: u64,
+    /// Where the key of users' and hosts' pseudonyms is, instead of in the warehouse: env:NAME (64 hexadecimal digits), or a file of 32 bytes or 64
+    /// hexadecimal digits.
+    #[arg(long, value_name = "env:NAME|FILE", env = "GLEANER_PSEUDONYM_KEY")]
+    pub pseudonym_key: Option<KeySource>,
 }
 
 impl LlmArgs {
@@ -158,6 +163,7 @@ impl LlmArgs {
             output_tokens: (self.llm_output_tokens, self.llm_extra_tokens),
             poll_secs: self.llm_poll,
             batch_secs: self.llm_batch_timeout,
+            pseudonym_key: self.pseudonym_key.clone(),
         };
         options.check()?;
         Ok(Some(options))

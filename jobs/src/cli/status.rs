@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{output, progress};
 use crate::engine::{Engine, Task};
 use crate::error::JobError;
+use crate::labels::precision::{self, SetPrecision};
 use crate::plan::write::Digest;
 use crate::stages::{STAGES, StageRecord};
 use crate::warehouse::Warehouse;
@@ -29,13 +30,21 @@ pub struct Args {
 /// When there is no warehouse, or it cannot be read.
 pub async fn main(args: Args) -> Result<(), JobError> {
     let warehouse = Warehouse::open(&args.warehouse).await?;
+    let sets = precision::report(&warehouse, true).await?;
     for (day, records) in days(&warehouse).await? {
+        let sets: Vec<&SetPrecision> = sets
+            .iter()
+            .filter(|set| set.day.as_deref() == Some(day.as_str()))
+            .collect();
         if args.json {
-            output::line(&object(&day, &records).to_string())?;
+            output::line(&object(&day, &records, &sets).to_string())?;
             continue;
         }
         for record in &records {
             output::line(&progress::stage_line(&day, record))?;
+        }
+        for line in sets.iter().flat_map(|set| set.shown()) {
+            output::line(&output::printable(&line))?;
         }
         output::line(&format!("{day} digest {}", digest(&records)))?;
     }
@@ -114,7 +123,7 @@ pub fn digest(records: &[StageRecord]) -> String {
     digest.to_hex()
 }
 
-fn object(day: &str, records: &[StageRecord]) -> Value {
+fn object(day: &str, records: &[StageRecord], sets: &[&SetPrecision]) -> Value {
     let stages: Vec<Value> = records
         .iter()
         .map(|r| {
@@ -129,5 +138,5 @@ fn object(day: &str, records: &[StageRecord]) -> Value {
             })
         })
         .collect();
-    json!({ "date": day, "scale": "full", "stages": stages, "digest": digest(records) })
+    json!({ "date": day, "scale": "full", "stages": stages, "precision": sets, "digest": digest(records) })
 }

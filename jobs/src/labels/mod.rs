@@ -4,6 +4,7 @@
 //! triage    before a line leaves: lists, hard rules, injection, redaction. What is decided here costs nothing
 //! prompt    the one prompt, the strict schema of its answer, and the check of what came back
 //! canaries  items with known answers among the others; a batch that fails one is rejected whole
+//! pseudonyms the key of names: outside the warehouse, where the user wants it so
 //! client    one chat completion: streamed or not, every way it can fail, by name
 //! budget    retries under a budget, a ceiling of cost, what was really used
 //! batch     the Batch API: submit, poll, fetch; a lost answer never submits twice
@@ -11,6 +12,7 @@
 //! store     every answer, durable before it counts: nothing is paid for twice
 //! sigma     Sigma rules of the user's own, beside the hard rules
 //! lists     analysts' allow- and deny-lists
+//! precision how right the benign set is: errors on canaries, prevalence, and their intervals
 //! review    samples for analysts, and their verdicts
 //! ```
 //!
@@ -29,7 +31,9 @@ mod decide;
 pub mod lists;
 pub mod options;
 mod passes;
+pub mod precision;
 pub mod prompt;
+pub mod pseudonyms;
 pub mod review;
 pub mod rows;
 pub mod sigma;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::pseudonyms::KeySource;
 use crate::error::JobError;
 
 /// An API key. Its `Debug` shows nothing of it.
@@ -108,6 +109,8 @@ pub struct LlmOptions {
     pub poll_secs: f64,
     /// Seconds after which a batch is cancelled and what is there is taken; the API's own window is 24 hours.
     pub batch_secs: u64,
+    /// Where the key of pseudonyms is; `None`: in the warehouse.
+    pub pseudonym_key: Option<KeySource>,
 }
 
 impl LlmOptions {

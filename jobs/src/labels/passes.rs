@@ -151,7 +151,7 @@ impl<'a> Labeller<'a> {
         let backoff = Duration::from_millis(options.backoff_millis);
         Ok(Self {
             budget: Budget::new(options.retries, options.ceiling_usd, backoff, seed),
-            key: store.pseudonym_key().await?,
+            key: store.pseudonym_key(options.pseudonym_key.as_ref()).await?,
             client: Client::new(options)?,
             store,
             day,

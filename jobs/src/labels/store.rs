@@ -13,6 +13,7 @@ use datafusion::arrow::json::ArrayWriter;
 use gleaner_udfs::text::redact::PseudonymKey;
 use serde::{Deserialize, Serialize};
 
+use super::pseudonyms::{self, KeySource};
 use super::rows;
 use crate::engine::{Engine, Task};
 use crate::error::JobError;
@@ -23,7 +24,6 @@ use crate::warehouse::tables::ANSWERS;
 
 const JOURNAL: &str = "_answers";
 const BATCHES: &str = "_batches";
-const KEY: &str = "_labels/pseudonyms.key";
 
 /// One answer to one item, canaries among them; or what an attempt cost that gave none (`kind` = `attempt`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,29 +92,19 @@ impl Store {
         }
     }
 
-    /// The key of the warehouse's pseudonyms, made when there is none; in memory one of this process.
+    /// The key of pseudonyms: see [`super::pseudonyms`]. In memory and without a source one of this process.
     ///
     /// # Errors
-    /// When it can be neither read nor written.
-    pub async fn pseudonym_key(&self) -> Result<PseudonymKey, JobError> {
-        let mut fresh = [0; 32];
-        fresh[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-        fresh[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-        let Self::Warehouse { warehouse, .. } = self else {
-            return Ok(PseudonymKey::new(fresh));
-        };
-        if warehouse.get(KEY).await?.is_none() {
-            warehouse.put(KEY, fresh.to_vec()).await?;
+    /// When it can be neither read nor made, or is not the one that the warehouse's pseudonyms were made with.
+    pub async fn pseudonym_key(
+        &self,
+        source: Option<&KeySource>,
+    ) -> Result<PseudonymKey, JobError> {
+        match (self, source) {
+            (Self::Memory, None) => Ok(PseudonymKey::new(pseudonyms::fresh())),
+            (Self::Memory, Some(source)) => Ok(PseudonymKey::new(source.read()?)),
+            (Self::Warehouse { warehouse, .. }, source) => pseudonyms::of(warehouse, source).await,
         }
-        // What is there now: another run may have written it at the same time.
-        let held = warehouse.get(KEY).await?.unwrap_or_default();
-        let held: [u8; 32] = held.try_into().map_err(|_| {
-            JobError::Internal(format!(
-                "{} is damaged: expected 32 bytes",
-                warehouse.url(KEY)
-            ))
-        })?;
-        Ok(PseudonymKey::new(held))
     }
 
     /// All answers to a prompt by a model, in the order in which they came.

@@ -41,6 +41,7 @@ pub fn options(url: &str) -> LlmOptions {
         output_tokens: (100, 100),
         poll_secs: 0.02,
         batch_secs: 600,
+        pseudonym_key: None,
     }
 }
 

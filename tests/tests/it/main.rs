@@ -27,10 +27,13 @@ mod embedders_remote;
 #[cfg(unix)]
 mod faults;
 mod functions;
+mod injections;
 mod labels;
 mod labels_batch;
 mod labels_day;
 mod labels_hostile;
+mod labels_injected;
+mod labels_precision;
 mod labels_sigma;
 mod labels_tables;
 mod laws;
