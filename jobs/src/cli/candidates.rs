@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{Days, NaiveDate};
-use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{Date32Type, Float32Type, Int64Type};
 use gleaner_udfs::vector::near_duplicates::{EXHAUSTIVE, SIMILAR};
 use gleaner_udfs::vector::rethreshold::{Line, Verdict, rethreshold};
@@ -77,6 +77,16 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         )
         .await?,
     };
+    one_embedder(
+        &run(
+            &engine,
+            &ctx,
+            "SELECT embedder, CAST(min(day) AS VARCHAR) AS first, CAST(max(day) AS VARCHAR) AS last FROM similarities \
+             GROUP BY embedder ORDER BY first, embedder",
+        )
+        .await?,
+        args.cosine,
+    )?;
     let lines = stored.lines();
     let verdicts = rethreshold(&lines, args.cosine);
     let was: Vec<bool> = stored
@@ -113,6 +123,39 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         explain(&args, &stored, &lines, &verdicts, &was)?;
     }
     Ok(())
+}
+
+/// Cosines of one embedder say nothing beside those of another: 0.85 is far for one and near for the next.
+///
+/// # Errors
+/// When the days were compared by several embedders, or by one of which an earlier version did not say which.
+fn one_embedder(batches: &[RecordBatch], cosine: f32) -> Result<(), JobError> {
+    let mut found = vec![];
+    for batch in batches {
+        let (names, first, last) = (texts(batch, 0), texts(batch, 1), texts(batch, 2));
+        for row in 0..batch.num_rows() {
+            let name = if names.is_null(row) {
+                "an embedder that an earlier version did not record"
+            } else {
+                names.value(row)
+            };
+            found.push((name, first.value(row), last.value(row)));
+        }
+    }
+    if found.len() < 2 {
+        return Ok(());
+    }
+    let named: Vec<String> = found
+        .iter()
+        .map(|(name, first, last)| format!("{first} to {last} by {name}"))
+        .collect();
+    let since = found.iter().map(|(_, first, _)| *first).min();
+    Err(JobError::Usage(format!(
+        "--cosine {cosine}: the days were compared by several embedders ({}), whose cosines do not compare. Run the days again with one of them: \
+         gleaner run --date {} --later --embedder …",
+        named.join("; "),
+        since.unwrap_or_default()
+    )))
 }
 
 impl Stored {

@@ -171,7 +171,10 @@ async fn write_similarities(
     let tasks = decisions.iter().enumerate().map(|(part, file)| {
         let sql = fill(
             include_str!("similarities.sql"),
-            &[("day", Value::Date(day.day))],
+            &[
+                ("day", Value::Date(day.day)),
+                ("embedder", Value::Text(day.options.embedder.name.clone())),
+            ],
         );
         let staged = day.staged(std::slice::from_ref(file), decisions_schema());
         day.table_task(

@@ -217,6 +217,7 @@ pub const SIMILARITIES: Table = Table {
             ("similar_to", Utf8),
             ("similar_day", Date32),
             ("cosine", Float32),
+            ("embedder", Utf8),
         ]
     },
 };

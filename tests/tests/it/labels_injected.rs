@@ -60,8 +60,10 @@ fn few_wordings_that_nobody_looked_at_buy_a_label() {
         for ((wording, disguise), (emitted, all)) in &by {
             println!("{mode:?}: {wording}, {disguise}: {emitted} of {all}");
         }
-        if mode == Mode::Gullible {
-            assert_eq!(emitted, 0, "canaries vouch for nothing");
+        match mode {
+            Mode::Gullible => assert_eq!(emitted, 0, "canaries vouch for nothing"),
+            // 104 of 561 before prose was looked for in every reading; the carriers' own rules hold back 168 whatever they say.
+            _ => assert!(interval.high < 0.08, "{emitted}"),
         }
     }
 }

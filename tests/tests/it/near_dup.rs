@@ -250,3 +250,44 @@ fn later_days_are_run_again_where_an_earlier_one_changed() {
         );
     }
 }
+
+/// Cosines of one embedder are no threshold for another's.
+#[test]
+fn days_of_two_embedders_are_not_tried_at_one_threshold() {
+    let dir = Dir::new();
+    let events = dir.synth("events", &["--lines", "3000", "--days", "2"]);
+    let warehouse = dir.join("warehouse");
+    let model = crate::embedders::static_model(&dir, "static");
+    let run = |day: &str, embedder: &str| {
+        let place = ["--telemetry", &events, "--warehouse", &warehouse];
+        let what = [
+            "run",
+            "--date",
+            day,
+            "--quota",
+            "30%",
+            "--embedder",
+            embedder,
+        ];
+        succeeds(&[&what[..], &place[..], &["--later"]].concat());
+    };
+    let try_it = ["candidates", "--warehouse", &warehouse, "--cosine", "0.9"];
+    run("2025-01-01", "lexical");
+    run("2025-01-02", &model);
+    let by = "SELECT day, min(embedder) AS e, count(DISTINCT embedder) AS n FROM similarities GROUP BY day ORDER BY day";
+    let days = query(&warehouse, by);
+    assert!(
+        days.len() == 2 && days[0]["e"] == "lexical" && days.iter().all(|d| d["n"] == 1),
+        "{days:?}"
+    );
+    let said = fails(&try_it);
+    assert!(
+        said.contains("2025-01-01 to 2025-01-01 by lexical")
+            && said.contains("2025-01-02 to 2025-01-02 by static:")
+            && said.contains("--date 2025-01-01 --later"),
+        "{said}"
+    );
+    // What it says to do helps.
+    run("2025-01-01", "lexical");
+    succeeds(&try_it);
+}

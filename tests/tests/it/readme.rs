@@ -2,13 +2,16 @@
 
 use std::process::Command;
 
+use crate::embedders::Python;
 use crate::support::Dir;
 
-/// The lines of the README's shell blocks that begin with `gleaner`, continuations joined.
-fn commands() -> Vec<String> {
+/// The lines of the README's shell blocks that begin with `gleaner`, continuations joined. Blocks that want more than a built program carry a word
+/// after `sh`.
+fn commands(block: &str) -> Vec<String> {
     let readme = include_str!("../../../README.md");
+    let begins = format!("```{block}\n");
     let blocks = readme
-        .split("```sh\n")
+        .split(&begins)
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap());
     let joined: String = blocks.collect::<Vec<_>>().join("\n").replace("\\\n", " ");
@@ -18,10 +21,8 @@ fn commands() -> Vec<String> {
     commands.filter(|l| l.starts_with("gleaner ")).collect()
 }
 
-#[test]
-fn every_gleaner_command_of_the_readme_runs() {
-    let commands = commands();
-    assert!(commands.len() >= 7, "{commands:?}");
+/// Telemetry of a day in `events`, and a file of commands.
+fn data() -> Dir {
     let dir = Dir::new();
     dir.synth("events", &["--lines", "2000"]);
     std::fs::copy(
@@ -29,21 +30,52 @@ fn every_gleaner_command_of_the_readme_runs() {
         dir.path().join("commands.parquet"),
     )
     .unwrap();
+    dir
+}
+
+/// Runs commands as a shell would, one after the other, with paths of this machine.
+fn run(commands: &[String], dir: &Dir, paths: &[(&str, &str)], env: &[(&str, &str)]) {
+    let here = format!("{}/", dir.path().display());
     for command in commands {
-        let here = dir.path().display().to_string();
+        let mut replaced = command.replace("/data/", &here);
+        for (path, ours) in paths {
+            replaced = replaced.replace(path, ours);
+        }
         let script = format!(
-            "gleaner() {{ '{}' gleaner -- \"$@\"; }}\n{}",
+            "gleaner() {{ '{}' gleaner -- \"$@\"; }}\n{replaced}",
             env!("CARGO_BIN_EXE_gleaner-under-test"),
-            command.replace("/data/", &format!("{here}/")),
         );
         let output = Command::new("sh")
             .arg("-c")
             .arg(&script)
             .current_dir(dir.path())
+            .envs(env.iter().copied())
             .stdin(std::process::Stdio::null())
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{command}: {said}");
     }
+}
+
+#[test]
+fn every_gleaner_command_of_the_readme_runs() {
+    let commands = commands("sh");
+    assert!(commands.len() >= 7, "{commands:?}");
+    run(&commands, &data(), &[], &[]);
+}
+
+#[test]
+fn every_command_of_the_readme_with_an_embedder_runs_by_minilm() {
+    let Some(python) = Python::find("the README's embedder") else {
+        return;
+    };
+    let commands = commands("sh embedder");
+    assert!(
+        commands.len() >= 5 && commands.iter().any(|c| c.starts_with("gleaner run")),
+        "{commands:?}"
+    );
+    let model = python.encoder(&["minilm"]).display().to_string();
+    let runtime = [("GLEANER_ONNXRUNTIME", python.runtime.as_str())];
+    run(&commands, &data(), &[("/models/minilm", &model)], &runtime);
 }

@@ -4,18 +4,20 @@
 //! label poisons the training set. So a line that holds such text is never sent, and never benign. What is searched for:
 //! * the vocabulary of instructions and verdicts, in two dozen languages (a command seldom says `benign`);
 //! * the grammar of prompts: role markers, chat templates, closing tags and fences, pieces of an answer's JSON;
-//! * prose: a comment of several words, or a long run of words, in whatever language, and letters of scripts that the rules do not read;
+//! * prose, by its shape: a comment of several words, a long run of words, a shorter one that was encoded, a sentence glued into one word or spelled
+//!   letter by letter, in whatever wording, and letters of scripts that the rules do not read;
 //! * hidden characters: zero-width, bidirectional, tags.
 //!
 //! Every one of them is looked for in several *views* of the line and of what it decodes to: as it stands, without hidden characters and
 //! look-alikes, letters only (`i g n o r e`), with digits read as letters (`b3n1gn`), backwards, by ROT13, and in whatever reads as base64 (UTF-8
-//! or UTF-16), hexadecimal, percent or `\u` escapes. It errs towards finding: what it costs is a line unlabelled.
+//! or UTF-16), base32, hexadecimal, Morse code, `\u` escapes, or groups of binary, octal, decimal or hexadecimal digits between whatever signs. It errs towards finding: what it costs is a line unlabelled.
 //!
 //! Source: Hines et al., "Defending against indirect prompt injection attacks with spotlighting", arXiv 2403.14720, for what
 //! attackers try; this detector stands before the prompt, datamarking and random fences within it.
 //!
 //! Cost: linear in the line, a few µs a view.
 
+mod shapes;
 mod views;
 mod vocabulary;
 
@@ -24,8 +26,6 @@ use std::sync::LazyLock;
 
 pub use views::{is_hidden, skeleton};
 
-/// Words of prose in a row from which it counts; shorter strings are file names and messages.
-const PROSE_WORDS: usize = 9;
 /// Words of a comment from which it counts.
 const COMMENT_WORDS: usize = 4;
 
@@ -42,18 +42,21 @@ pub fn addresses_labeller(line: &str, decoded: &[String]) -> Option<&'static str
         return Some("a hidden character");
     }
     for text in texts() {
-        for view in views::of(text) {
+        for (view, decoded) in views::of(text) {
             if foreign(&view) {
                 return Some("prose in a script that the rules do not read");
             }
             if let Some(why) = speaks(&view) {
                 return Some(why);
             }
+            if decoded && shapes::encoded_prose(&view) {
+                return Some("encoded prose");
+            }
         }
         if comment(text) {
             return Some("a comment of several words");
         }
-        if prose(text) {
+        if shapes::prose(text) {
             return Some("a run of prose");
         }
     }
@@ -110,33 +113,12 @@ fn comment(text: &str) -> bool {
                     .is_some_and(|b| matches!(b, b' ' | b'&' | b'\n' | b'|' | b'@'));
             let rest = lower.get(at + mark.len()..).unwrap_or_default();
             let rest = rest.split('\n').next().unwrap_or_default();
-            if begins && words_in_a_row(rest) >= COMMENT_WORDS {
+            if begins && shapes::words_in_a_row(rest) >= COMMENT_WORDS {
                 return true;
             }
         }
     }
     false
-}
-
-fn prose(text: &str) -> bool {
-    words_in_a_row(text) >= PROSE_WORDS
-}
-
-/// The longest run of plain words (letters, perhaps an apostrophe or a mark at the end), separated by white space.
-fn words_in_a_row(text: &str) -> usize {
-    let (mut longest, mut run) = (0, 0);
-    for word in text.split_whitespace() {
-        let bare = word.trim_matches([
-            '.', ',', ':', ';', '!', '?', '"', '\'', '(', ')', '*', '`', '«', '»', '¡', '¿',
-        ]);
-        let plain = !bare.is_empty()
-            && bare
-                .chars()
-                .all(|c| c.is_alphabetic() || c == '\'' || c == '’');
-        run = if plain { run + 1 } else { 0 };
-        longest = longest.max(run);
-    }
-    longest
 }
 
 #[cfg(test)]

@@ -89,3 +89,28 @@ fn wide_text_of_one_script_is_read_and_paths_that_look_like_base64_are_not() {
         assert_eq!(addresses_labeller(line, &[]), None, "{line}");
     }
 }
+
+/// A sentence of no instruction, so that no list of words can find it.
+#[test]
+fn a_sentence_is_found_in_every_encoding_whatever_it_says() {
+    let say = "the small cat sat on the old mat";
+    let each = |write: fn(u8) -> String| say.bytes().map(write).collect::<Vec<_>>().concat();
+    let base32 = "ORUGKIDTNVQWY3BAMNQXIIDTMF2CA33OEB2GQZJAN5WGIIDNMF2A";
+    let morse = "- .... . / ... -- .- .-.. .-.. / -.-. .- - / ... .- - / --- -. / - .... .";
+    for encoded in [
+        STANDARD.encode(say),
+        base32.to_owned(),
+        morse.to_owned(),
+        each(|b| format!("{b:02x}")),
+        each(|b| format!("%{b:02x}")),
+        each(|b| format!("={b:02X}")),
+        each(|b| format!("\\{b:03o}")),
+        each(|b| format!("\\u{b:04x}")),
+        each(|b| format!("&#{b};")),
+        each(|b| format!("{b:08b} ")),
+        each(|b| format!("{b},")),
+    ] {
+        assert!(found(&format!("evil.exe --note {encoded}")), "{encoded}");
+    }
+    assert!(!found("evil.exe --note the small cat"));
+}

@@ -102,7 +102,12 @@ fn fold(c: char) -> char {
 
 /// Digits and signs read as the letters they stand for.
 pub(super) fn unleet(text: &str) -> String {
-    let plain = |c: char| match c {
+    text.chars().map(unletter).collect()
+}
+
+/// The letter that a digit or sign stands for; others as they are.
+pub(super) const fn unletter(c: char) -> char {
+    match c {
         '0' => 'o',
         '1' | '!' | '|' => 'i',
         '3' => 'e',
@@ -112,12 +117,11 @@ pub(super) fn unleet(text: &str) -> String {
         '7' | '+' => 't',
         '8' => 'b',
         _ => c,
-    };
-    text.chars().map(plain).collect()
+    }
 }
 
-/// The text and all readings of it.
-pub(super) fn of(text: &str) -> Vec<String> {
+/// The text and all readings of it, with whether it was encoded.
+pub(super) fn of(text: &str) -> Vec<(String, bool)> {
     let mut views = vec![text.to_owned()];
     let mut next = 0;
     let mut level = vec![0];
@@ -138,8 +142,11 @@ pub(super) fn of(text: &str) -> Vec<String> {
     }
     // What decodes out of the mirrored text (base64 written backwards).
     let mirrored: Vec<String> = decodings(&views[plain + 1]);
+    let decoded = views.len();
     views.extend(mirrored);
-    views
+    let encoded = |n: usize| (1..plain).contains(&n) || n >= decoded;
+    let views = views.into_iter().enumerate();
+    views.map(|(n, view)| (view, encoded(n))).collect()
 }
 
 fn rot13(c: char) -> char {
@@ -189,7 +196,107 @@ fn decodings(text: &str) -> Vec<String> {
     escapes(&joined, "\\u", 4, &mut out);
     escapes(&joined, "&#x", 2, &mut out);
     numbers(&joined, &mut out);
+    for (base, digits) in [(2, 8..=8), (8, 3..=3), (10, 2..=3), (16, 2..=2)] {
+        groups(&joined, base, &digits, &mut out);
+    }
+    for run in joined
+        .split(|c: char| !(c.is_ascii_alphabetic() || ('2'..='7').contains(&c)))
+        .filter(|run| run.len() >= 16)
+        .take(MOST)
+    {
+        push_text(&base32(run), &mut out);
+    }
+    morse(&joined, &mut out);
     out
+}
+
+/// Groups of digits of one base, each a character, with up to four signs between them: `\164\150`, `=74=68`, `&#116;&#104;`, `01110100 01101000`.
+/// Eight in a row.
+fn groups(text: &str, base: u32, digits: &std::ops::RangeInclusive<usize>, out: &mut Vec<String>) {
+    let mut read = String::new();
+    let mut end = 0;
+    let mut flush = |read: &mut String| {
+        if read.len() >= 8 {
+            out.push(std::mem::take(read));
+        }
+        read.clear();
+    };
+    let mut at = 0;
+    for part in text.split(|c: char| !c.is_ascii_alphanumeric()) {
+        // A sign between parts is any character: its bytes are what the next part begins after.
+        let start = at;
+        at = start + part.len();
+        at += text
+            .get(at..)
+            .and_then(|rest| rest.chars().next())
+            .map_or(0, char::len_utf8);
+        if part.is_empty() {
+            continue;
+        }
+        let code = digits
+            .contains(&part.len())
+            .then(|| u32::from_str_radix(part, base).ok())
+            .flatten()
+            .and_then(char::from_u32)
+            .filter(|c| (' '..='~').contains(c) || matches!(c, '\t' | '\n'));
+        if start > end + 4 || code.is_none() {
+            flush(&mut read);
+        }
+        read.extend(code);
+        end = start + part.len();
+    }
+    flush(&mut read);
+}
+
+fn base32(run: &str) -> Vec<u8> {
+    let (mut bits, mut held, mut out) = (0_u32, 0_u32, vec![]);
+    for byte in run.bytes() {
+        let value = match byte.to_ascii_lowercase() {
+            letter @ b'a'..=b'z' => letter - b'a',
+            digit => digit.wrapping_sub(b'2').wrapping_add(26),
+        };
+        held = held << 5 | u32::from(value & 31);
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            out.extend(u8::try_from(held >> bits & 0xff));
+        }
+    }
+    out
+}
+
+/// Dots and dashes, eight letters in a row at the least (ITU-R M.1677). What is no code reads as `x`: the words around it still count.
+fn morse(text: &str, out: &mut Vec<String>) {
+    const CODES: [&str; 26] = [
+        ".-", "-...", "-.-.", "-..", ".", "..-.", "--.", "....", "..", ".---", "-.-", ".-..", "--",
+        "-.", "---", ".--.", "--.-", ".-.", "...", "-", "..-", "...-", ".--", "-..-", "-.--",
+        "--..",
+    ];
+    let mut read = String::new();
+    let mut letters = 0;
+    for token in text.split_whitespace().chain(["end"]) {
+        let token = token.trim_matches(['"', '\'']);
+        if token == "/" || token == "|" {
+            read.push(' ');
+        } else if !token.is_empty()
+            && token.len() <= 6
+            && token.bytes().all(|b| matches!(b, b'.' | b'-'))
+        {
+            let place = CODES.iter().position(|code| *code == token);
+            read.push(
+                place
+                    .and_then(|n| u32::try_from(n).ok())
+                    .map_or('x', letter),
+            );
+            letters += 1;
+        } else {
+            if letters >= 8 {
+                out.push(std::mem::take(&mut read));
+            }
+            read.clear();
+            letters = 0;
+        }
+    }
 }
 
 fn hex(run: &str) -> Vec<u8> {
