@@ -30,6 +30,8 @@ fn data() -> Dir {
         dir.path().join("commands.parquet"),
     )
     .unwrap();
+    let rule = "title: x\nlogsource: {category: process_creation}\ndetection: {s: {CommandLine|contains: mimikatz}, condition: s}\n";
+    dir.write("sigma/rule.yml", rule);
     dir
 }
 
