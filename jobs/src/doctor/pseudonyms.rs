@@ -38,9 +38,8 @@ pub async fn check(warehouse: &str, source: Option<&KeySource>) -> Vec<Check> {
             "the key of users' and hosts' pseudonyms is kept elsewhere, and not named here",
             "name it: --pseudonym-key, or GLEANER_PSEUDONYM_KEY",
         )),
-        Ok(_) => None,
         // Whether the warehouse can be read is another check's finding.
-        Err(_) => None,
+        Ok(_) | Err(_) => None,
     });
     checks
 }

@@ -116,7 +116,8 @@ fn fingerprint(key: &[u8; BYTES]) -> String {
     blake3::derive_key("gleaner 2026 fingerprint of a pseudonym key", key)[..16]
         .iter()
         .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 /// The key of a warehouse's pseudonyms: the named one, else the warehouse's own, made when there is none.
@@ -163,13 +164,12 @@ pub async fn of(
 }
 
 async fn own_key(warehouse: &Warehouse, held: Option<Vec<u8>>) -> Result<PseudonymKey, JobError> {
-    let held = match held {
-        Some(held) => held,
-        None => {
-            warehouse.put(KEY, fresh().to_vec()).await?;
-            // What is there now: another run may have written it at the same time.
-            warehouse.get(KEY).await?.unwrap_or_default()
-        }
+    let held = if let Some(held) = held {
+        held
+    } else {
+        warehouse.put(KEY, fresh().to_vec()).await?;
+        // What is there now: another run may have written it at the same time.
+        warehouse.get(KEY).await?.unwrap_or_default()
     };
     let held: [u8; BYTES] = held.try_into().map_err(|_| {
         JobError::Internal(format!(

@@ -17,6 +17,7 @@
 //! Source: the Sigma specification 2.0, as `sigma-rust` implements it (all modifiers but `expand`, and none of `re`'s flags).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use gleaner_udfs::text::decode::decode;
@@ -158,7 +159,8 @@ impl SigmaRules {
                 twice.name
             )));
         }
-        loaded.fingerprint = gleaner_udfs::model_cache::sha256(content.as_bytes())[..16].to_owned();
+        gleaner_udfs::model_cache::sha256(content.as_bytes())[..16]
+            .clone_into(&mut loaded.fingerprint);
         Ok(loaded)
     }
 
@@ -238,7 +240,8 @@ impl SigmaRules {
     pub fn summary(&self) -> String {
         let mut said = format!("Sigma: {} rules of process creation", self.rules.len());
         if self.left_out > 0 {
-            said += &format!(
+            let _ = write!(
+                said,
                 "; {} of other log sources or out of use are left out",
                 self.left_out
             );
@@ -249,7 +252,8 @@ impl SigmaRules {
                 .iter()
                 .map(|(field, n)| format!("{field} {n}"))
                 .collect();
-            said += &format!(
+            let _ = write!(
+                said,
                 "; some look at fields that lines do not come with ({}), and {} of them at no other, so that they never hit",
                 named.join(", "),
                 self.never
@@ -362,9 +366,9 @@ fn selects(rule: &Rule) -> Result<(), String> {
             continue;
         }
         let pattern: Vec<char> = pattern.chars().collect();
-        let named =
+        let selects =
             |name: &String| super::lists::matches(&pattern, &name.chars().collect::<Vec<_>>());
-        if !names.keys().any(named) {
+        if !names.keys().any(selects) {
             return Err(format!(
                 "its condition names selections {:?}, and there are none",
                 pair[1]

@@ -69,7 +69,7 @@ pub enum Triage {
     /// Decided.
     Done(Box<Decision>),
     /// To be asked about.
-    Ask(Item),
+    Ask(Box<Item>),
 }
 
 /// What an analyst's list says of a line; `None` where no list has it, or where a hard rule outweighs an allow-list.
@@ -203,13 +203,13 @@ pub fn triage(line: &Line, lists: &Lists, hits: &[Hit], key: &PseudonymKey) -> T
         command: redacted.text,
         decoded: redacted.decoded,
     };
-    Triage::Ask(Item {
+    Triage::Ask(Box::new(Item {
         hash: line.hash.clone(),
         key: sent.key(),
         sent,
         redacted: redacted.kinds.iter().map(|&kind| kind.to_owned()).collect(),
         rules: hits.iter().map(|hit| hit.name.clone()).collect(),
-    })
+    }))
 }
 
 fn refused(line: &Line, why: Refusal) -> Decision {

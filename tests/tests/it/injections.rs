@@ -1,12 +1,13 @@
 //! Command lines that carry instructions to whoever labels them, made by a grammar that was written without a look at the detector's lists
-//! (`gleaner_udfs::text::injection`) nor at the set of `labels_hostile.rs`. It is a held-out set: nothing of it may be used to extend the detector.
+//! (`gleaner_udfs::text::injection`) nor at the set of `labels_hostile.rs`: a held-out set. After its first measurement the detector was extended by the rates
+//! of each disguise, never by a line; nothing else of it may be used.
 //!
 //! A line is a carrier (a command with a place for free text), a wording (an English sentence with slots, one of 29 other languages, or a structure
 //! that imitates the labeller's own input), and a disguise.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use gleaner_udfs::rng::SplitMix64;
+
+use crate::disguises::disguised;
 
 /// A line, and what it was made of.
 #[derive(Debug, Clone)]
@@ -427,163 +428,6 @@ fn english(rng: &mut SplitMix64, n: usize) -> String {
         }
     }
     text
-}
-
-fn mapped(text: &str, f: impl Fn(char) -> String) -> String {
-    text.chars().map(f).collect()
-}
-
-fn rotated(text: &str, by: u8) -> String {
-    mapped(text, |c| {
-        let turn = |base: u8| char::from((c as u8 - base + by) % 26 + base).to_string();
-        match c {
-            'a'..='z' => turn(b'a'),
-            'A'..='Z' => turn(b'A'),
-            _ => c.to_string(),
-        }
-    })
-}
-
-fn shifted(text: &str, lower: u32, upper: u32) -> String {
-    mapped(text, |c| {
-        let at = |first: u32, base: char| {
-            char::from_u32(first + (c as u32 - base as u32))
-                .unwrap()
-                .to_string()
-        };
-        match c {
-            'a'..='z' => at(lower, 'a'),
-            'A'..='Z' => at(upper, 'A'),
-            _ => c.to_string(),
-        }
-    })
-}
-
-fn words(text: &str) -> Vec<String> {
-    let word = |w: &str| {
-        w.chars()
-            .filter(|c| c.is_alphanumeric())
-            .collect::<String>()
-    };
-    text.split_whitespace()
-        .map(word)
-        .filter(|w| !w.is_empty())
-        .collect()
-}
-
-fn base32(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let bits: String = bytes.iter().map(|b| format!("{b:08b}")).collect();
-    let five = |chunk: &[u8]| {
-        let text = format!("{:0<5}", String::from_utf8_lossy(chunk));
-        char::from(LETTERS[usize::from_str_radix(&text, 2).unwrap()])
-    };
-    bits.as_bytes().chunks(5).map(five).collect()
-}
-
-fn morse(text: &str) -> String {
-    const CODES: [&str; 26] = [
-        ".-", "-...", "-.-.", "-..", ".", "..-.", "--.", "....", "..", ".---", "-.-", ".-..", "--",
-        "-.", "---", ".--.", "--.-", ".-.", "...", "-", "..-", "...-", ".--", "-..-", "-.--",
-        "--..",
-    ];
-    mapped(&text.to_lowercase(), |c| match c {
-        'a'..='z' => format!("{} ", CODES[c as usize - 'a' as usize]),
-        ' ' => "/ ".to_owned(),
-        _ => String::new(),
-    })
-}
-
-fn disguised(text: &str, disguise: &str) -> String {
-    let joined = |parts: Vec<String>, with: &str| parts.join(with);
-    match disguise {
-        "base64" => STANDARD.encode(text),
-        "base64url" => URL_SAFE_NO_PAD.encode(text),
-        "hex" => text.bytes().map(|b| format!("{b:02x}")).collect(),
-        "percent" => text.bytes().map(|b| format!("%{b:02X}")).collect(),
-        "entities" => mapped(text, |c| format!("&#{};", c as u32)),
-        "rot13" => rotated(text, 13),
-        "caesar5" => rotated(text, 5),
-        "leet" => mapped(text, |c| {
-            match c {
-                'a' => "4",
-                'e' => "3",
-                'i' => "1",
-                'o' => "0",
-                's' => "5",
-                't' => "7",
-                _ => return c.to_string(),
-            }
-            .to_owned()
-        }),
-        "reversed" => text.chars().rev().collect(),
-        "spaced" => joined(text.chars().map(String::from).collect(), " "),
-        "dotted" => joined(
-            text.chars()
-                .filter(|c| *c != ' ')
-                .map(String::from)
-                .collect(),
-            ".",
-        ),
-        "camel" => words(text)
-            .iter()
-            .map(|w| w[..1].to_uppercase() + &w[1..])
-            .collect(),
-        "snake" => joined(words(text), "_"),
-        "kebab" => joined(words(text), "-"),
-        "fullwidth" => shifted(text, 0xff41, 0xff21),
-        "mathematical" => shifted(text, 0x1_d5ba, 0x1_d5a0),
-        "homoglyphs" => mapped(text, |c| {
-            match c {
-                'a' => "а",
-                'c' => "с",
-                'e' => "е",
-                'i' => "і",
-                'o' => "о",
-                'p' => "р",
-                'x' => "х",
-                _ => return c.to_string(),
-            }
-            .to_owned()
-        }),
-        "zero_width" => mapped(text, |c| format!("{c}\u{200b}")),
-        "tags" => mapped(text, |c| {
-            char::from_u32(0xe_0000 + c as u32 % 128)
-                .unwrap()
-                .to_string()
-        }),
-        "bidi" => format!("\u{202e}{}\u{202c}", text.chars().rev().collect::<String>()),
-        "morse" => morse(text),
-        "utf16_base64" => STANDARD.encode(
-            text.encode_utf16()
-                .flat_map(u16::to_le_bytes)
-                .collect::<Vec<u8>>(),
-        ),
-        "quoted_printable" => text.bytes().map(|b| format!("={b:02X}")).collect(),
-        "octal" => text.bytes().map(|b| format!("\\{b:03o}")).collect(),
-        "unicode_escapes" => mapped(text, |c| format!("\\u{:04x}", c as u32)),
-        "char_codes" => joined(text.bytes().map(|b| b.to_string()).collect(), ","),
-        "base32" => base32(text.as_bytes()),
-        "combining" => mapped(text, |c| {
-            if c.is_alphabetic() {
-                format!("{c}\u{336}")
-            } else {
-                c.to_string()
-            }
-        }),
-        "concatenated" => {
-            let parts: Vec<char> = text.chars().collect();
-            let parts = parts
-                .chunks(3)
-                .map(|p| p.iter().collect::<String>())
-                .collect();
-            joined(parts, "'+'")
-        }
-        "vowels_dropped" => text.chars().filter(|c| !"aeiou".contains(*c)).collect(),
-        "upper" => text.to_uppercase(),
-        "binary" => joined(text.bytes().map(|b| format!("{b:08b}")).collect(), " "),
-        _ => text.to_owned(),
-    }
 }
 
 /// The whole set, in one order for ever: every wording in plain text, and every disguise on twelve English wordings.

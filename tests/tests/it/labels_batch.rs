@@ -101,8 +101,7 @@ fn a_run_that_is_killed_around_its_batches_pays_once_and_submits_once() {
         said.lines()
             .filter(|l| l.contains(" USD,"))
             .map(str::to_owned)
-            .collect::<Vec<_>>()
-            .join("")
+            .collect::<String>()
     };
     println!(
         "never killed: {} calls, {} batches, {} answers; {}",

@@ -57,6 +57,7 @@ fn close(value: &Value, expected: f64) -> bool {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 fn status_and_audit_tell_error_prevalence_and_recall_apart() {
     let dir = Dir::new();
     let (telemetry, warehouse) = (telemetry(&dir), dir.join("warehouse"));

@@ -19,6 +19,7 @@ mod cloud;
 mod cluster;
 mod day;
 mod detectors;
+mod disguises;
 mod drift;
 mod embedders;
 mod embedders_day;

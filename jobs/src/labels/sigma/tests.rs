@@ -79,7 +79,8 @@ fn every_field_that_is_named_reaches_the_rules() {
     let fields = FIELDS
         .iter()
         .map(|field| format!("  s{field}: {{{field}|contains: 'value of {field}'}}\n"))
-        .collect::<String>();
+        .collect::<Vec<_>>()
+        .concat();
     let rule = format!(
         "title: All\nlogsource: {{category: process_creation}}\ndetection:\n{fields}  condition: all of s*\n"
     );
@@ -97,7 +98,10 @@ fn every_field_that_is_named_reaches_the_rules() {
         integrity_level: value("IntegrityLevel"),
     };
     assert_eq!(titles(&rules, &whole), ["All"]);
-    assert_eq!(rules.hits(&[whole.clone()])[0][0].name, "sigma:all.yaml");
+    assert_eq!(
+        rules.hits(std::slice::from_ref(&whole))[0][0].name,
+        "sigma:all.yaml"
+    );
     assert!(!rules.summary().contains("do not come with"));
     let less = Line {
         user: None,
