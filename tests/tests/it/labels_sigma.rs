@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::labels_day::flags;
+use crate::llm_server::{Script, Server};
 use crate::support::{Dir, fails, number, program, query, succeeds};
 
 const COPY: &str = r"
@@ -147,6 +149,54 @@ fn a_hit_keeps_a_line_out_of_the_day_and_other_rules_compute_its_labels_again() 
     assert!(
         !ran && said.contains("bad.yml") && said.contains("mend"),
         "{said}"
+    );
+}
+
+#[test]
+fn what_a_rule_vetoes_is_not_sent_and_a_low_hit_is_named_beside_the_models_label() {
+    let dir = Dir::new();
+    let (telemetry, warehouse) = (day(&dir), dir.join("warehouse"));
+    let rule = |name: &str, level: &str, word: &str| {
+        let text = format!(
+            "title: {name}\nlogsource: {{category: process_creation}}\ndetection: {{s: {{CommandLine|contains: {word}}}, condition: s}}\nlevel: {level}\n"
+        );
+        dir.write(&format!("rules/{name}.yml"), text);
+    };
+    rule("spool", "high", "spoolsv");
+    rule("policy", "low", "gpupdate");
+    let server = Server::start(Script::default());
+    let mut args = flags(&server);
+    args.extend(["--sigma".to_owned(), dir.join("rules")]);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (ran, said) = run(&telemetry, &warehouse, &args);
+    assert!(ran, "{said}");
+    let wire = server.wire();
+    assert!(!wire.contains("spoolsv") && wire.contains("gpupdate"));
+    let labels = query(
+        &warehouse,
+        "SELECT verdict, labeller, rules FROM labels ORDER BY command_line DESC",
+    );
+    assert_eq!(
+        (
+            &labels[0]["verdict"],
+            &labels[0]["labeller"],
+            &labels[0]["rules"][0]
+        ),
+        (&"benign".into(), &"llm".into(), &"sigma:policy.yml".into()),
+        "{labels:?}"
+    );
+    assert_eq!(
+        (
+            &labels[1]["verdict"],
+            &labels[1]["labeller"],
+            &labels[1]["rules"][0]
+        ),
+        (
+            &"suspicious".into(),
+            &"sigma".into(),
+            &"sigma:spool.yml".into()
+        ),
+        "{labels:?}"
     );
 }
 

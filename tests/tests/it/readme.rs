@@ -74,7 +74,7 @@ fn every_command_of_the_readme_with_an_embedder_runs_by_minilm() {
     };
     let commands = commands("sh embedder");
     assert!(
-        commands.len() >= 5 && commands.iter().any(|c| c.starts_with("gleaner run")),
+        commands.len() >= 4 && commands.iter().any(|c| c.starts_with("gleaner run")),
         "{commands:?}"
     );
     let model = python.encoder(&["minilm"]).display().to_string();

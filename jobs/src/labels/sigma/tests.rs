@@ -155,6 +155,27 @@ fn levels_are_verdicts_and_a_low_one_leaves_a_model_to_decide() {
     assert!(both.rules.iter().any(|r| r.starts_with("sigma:")) && both.rules.len() >= 2);
 }
 
+#[test]
+fn before_a_model_a_hit_decides_and_a_low_one_goes_along_by_name() {
+    use crate::labels::lists::Lists;
+    use crate::labels::triage::{Triage, triage};
+    let rules = load(&[("c.yml", CRITICAL), ("l.yml", LOW)]).unwrap();
+    let key = gleaner_udfs::text::redact::PseudonymKey::new([1; 32]);
+    let looked_at = |text: &str| {
+        let line = line(text);
+        let hits = rules.hits(std::slice::from_ref(&line)).remove(0);
+        triage(&line, &Lists::default(), &hits, &key)
+    };
+    let Triage::Done(decision) = looked_at("tool.exe alpha beta") else {
+        panic!("a model would be asked");
+    };
+    assert_eq!((decision.verdict, decision.cost_usd), ("malicious", 0.0));
+    let Triage::Ask(item) = looked_at("tool.exe gamma") else {
+        panic!("a low hit decided");
+    };
+    assert_eq!(item.rules, ["sigma:11111111-0000-4000-8000-000000000003"]);
+}
+
 #[tokio::test]
 async fn an_allow_list_does_not_outweigh_a_hit() {
     let dir = tempfile::tempdir().unwrap();
