@@ -30,7 +30,7 @@ pub(super) struct Decision {
     pub(super) near: Vec<Near>,
 }
 
-/// The type of [`decisions`].
+/// The type of `decisions`.
 pub(super) fn decisions_type() -> DataType {
     DataType::List(item(decision_fields()))
 }
