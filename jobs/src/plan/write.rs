@@ -49,7 +49,7 @@ use url::Url;
 use crate::{faults, storage};
 
 /// Rows are sorted in runs of at most this many bytes.
-pub const SORT_BUFFER_BYTES: usize = 64 << 20;
+pub const SORT_BUFFER_BYTES: usize = 128 << 20;
 /// … and at most this many rows, which is also the size of a row group.
 pub const ROW_GROUP_ROWS: usize = 1 << 18;
 

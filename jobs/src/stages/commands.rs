@@ -11,7 +11,7 @@ use crate::error::JobError;
 use crate::warehouse::tables::COMMANDS;
 
 /// Events a bucket, about.
-const BUCKET_EVENTS: u64 = 131_072;
+const BUCKET_EVENTS: u64 = 262_144;
 
 /// The number of buckets for so many events: a power of two, from 1 to [`STAGED_BUCKETS`].
 #[must_use]
@@ -89,9 +89,9 @@ mod tests {
     #[test]
     fn buckets_grow_in_number_with_the_day() {
         assert_eq!(buckets(0), 1);
-        assert_eq!(buckets(131_072), 1);
-        assert_eq!(buckets(131_073), 2);
-        assert_eq!(buckets(50_000_000), 512);
+        assert_eq!(buckets(262_144), 1);
+        assert_eq!(buckets(262_145), 2);
+        assert_eq!(buckets(50_000_000), 256);
         assert_eq!(buckets(u64::MAX / 2), 4096);
     }
 }
