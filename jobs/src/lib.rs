@@ -5,6 +5,7 @@
 //! driver      a day: each stage, when what it reads has changed
 //! embedding   embedders, as this process finds and loads them
 //! labels/     labels by a language model, analysts' lists and verdicts
+//! lift/       what a classifier gains from the benign set
 //! engine      tasks, in this process or on a Ballista cluster
 //! plan/       the two plan nodes of our own: defensive reading, distributed writing
 //! telemetry/  formats, schemas, quarantine
@@ -22,6 +23,7 @@ pub mod engine;
 pub mod error;
 pub mod faults;
 pub mod labels;
+pub mod lift;
 pub mod logging;
 pub mod options;
 pub mod plan;

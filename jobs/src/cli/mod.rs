@@ -1,6 +1,7 @@
 //! The `gleaner` command: flags, and what a person or a machine is shown. Everything it does is a call into the
 //! library.
 
+pub mod baseline;
 pub mod candidates;
 pub mod demo;
 pub mod doctor;
@@ -40,8 +41,10 @@ enum Command {
     Status(status::Args),
     /// What near-dedup would keep at another threshold, and the pairs nearest to it. Nothing is written.
     Candidates(candidates::Args),
-    /// Measure detectors, near-dedup and labellers on labelled sets of your own.
+    /// Measure detectors, near-dedup, labellers and the benign set itself on labelled sets of your own.
     Evaluate(evaluate::Args),
+    /// Make a training set to start from: labels from rules alone, or from several sources with weights.
+    Baseline(baseline::Args),
     /// Labels: what they would cost, a sample for analysts, their verdicts, all that is known of one line.
     Labels(labels::Args),
     /// List the SQL functions, the features or the behaviours.
@@ -69,6 +72,7 @@ pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + 
         Command::Status(args) => status::main(args).await,
         Command::Candidates(args) => candidates::main(args).await,
         Command::Evaluate(args) => evaluate::main(args).await,
+        Command::Baseline(args) => baseline::main(&args).await,
         Command::Labels(args) => labels::main(args).await,
         Command::Functions(args) => functions::main(&args),
         Command::Synth(args) => synth::main(&args),

@@ -1,5 +1,6 @@
 //! `gleaner evaluate`: how well a part of the path does on labelled sets of its user's.
 
+pub(crate) mod lift;
 mod near_dup;
 mod outliers;
 
@@ -20,6 +21,8 @@ enum What {
     NearDup(near_dup::Args),
     /// Label every line of a file, and compare what is emitted as benign with its labels.
     Labels(Box<super::evaluate_labels::Args>),
+    /// Train classifiers with and without the benign set, and compare them on tests.
+    Lift(Box<lift::Args>),
 }
 
 /// # Errors
@@ -28,6 +31,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     match args.what {
         What::Outliers(args) => outliers::main(&args),
         What::NearDup(args) => near_dup::main(&args).await,
+        What::Lift(args) => lift::main(&args).await,
         What::Labels(args) => super::evaluate_labels::main(&args).await,
     }
 }
