@@ -15,6 +15,8 @@ use gleaner_udfs::rng::mix;
 
 /// Lines looked at for each one wanted, when they are spread over groups.
 pub const SHORT_LIST: usize = 4;
+/// Share of a guided budget that goes by the detectors, and as much at random, where nothing else is asked for.
+pub const SHARE: f64 = 0.1;
 
 /// Why a line was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,7 +5,7 @@
 //! a seed, and a test checks that the gradient vanishes there. A stochastic descent was left out: its end depends on the order of
 //! the rows.
 //!
-//! **Cost.** One pass over the rows' n-grams an iteration; 20 vectors of [`crate::text::BUCKETS`] numbers (42 MB).
+//! **Cost.** One pass over the rows' n-grams an iteration; 20 vectors of as many numbers as there are n-grams in two rows or more (42 MB at most).
 
 use crate::text::{BUCKETS, Lines};
 
@@ -13,6 +13,8 @@ use crate::text::{BUCKETS, Lines};
 const PAIRS: usize = 10;
 /// The most iterations; some fifty are usual.
 const ITERATIONS: usize = 200;
+/// N-grams in fewer training rows than this have no weight: a row's own n-grams tell nothing of other rows.
+const MIN_ROWS: u32 = 2;
 /// The search ends when the gradient's length is this share of what it was at zero.
 const TOLERANCE: f64 = 1e-4;
 
@@ -74,14 +76,14 @@ impl Linear {
     /// As [`Training::check`].
     pub fn fit(training: &Training<'_>, c: f64) -> Result<Self, crate::ClassifierError> {
         training.check()?;
-        let problem = Problem {
-            training,
-            penalty: 1.0 / c,
-        };
-        let weights = minimise(&problem);
-        Ok(Self {
-            weights: weights.iter().map(|weight| *weight as f32).collect(),
-        })
+        let (problem, buckets) = Problem::of(training, 1.0 / c);
+        let fitted = minimise(&problem);
+        let mut weights = vec![0.0; BUCKETS + 1];
+        for (bucket, weight) in buckets.iter().zip(&fitted) {
+            weights[*bucket as usize] = *weight as f32;
+        }
+        weights[BUCKETS] = fitted.last().copied().unwrap_or(0.0) as f32;
+        Ok(Self { weights })
     }
 
     /// The log odds of malice of a line's n-grams.
@@ -97,12 +99,65 @@ impl Linear {
     }
 }
 
-struct Problem<'a> {
-    training: &'a Training<'a>,
+/// The training rows with the n-grams that count numbered anew: vectors are as long as there are such n-grams.
+struct Problem {
+    ends: Vec<usize>,
+    columns: Vec<u32>,
+    values: Vec<f32>,
+    /// The label's sign, and the row's weight.
+    labels: Vec<(f64, f64)>,
+    /// Columns; the intercept comes after them.
+    n: usize,
     penalty: f64,
 }
 
-impl Problem<'_> {
+impl Problem {
+    /// The problem, and the bucket of each of its columns.
+    fn of(training: &Training<'_>, penalty: f64) -> (Self, Vec<u32>) {
+        let grams = &training.lines.grams;
+        let mut rows = vec![0_u32; BUCKETS];
+        for row in training.rows {
+            for bucket in grams.row(*row).0 {
+                rows[*bucket as usize] += 1;
+            }
+        }
+        let mut column = vec![u32::MAX; BUCKETS];
+        let mut buckets = vec![];
+        for (bucket, rows) in rows.iter().enumerate() {
+            if *rows >= MIN_ROWS {
+                column[bucket] = buckets.len() as u32;
+                buckets.push(bucket as u32);
+            }
+        }
+        let mut problem = Self {
+            ends: vec![],
+            columns: vec![],
+            values: vec![],
+            labels: vec![],
+            n: buckets.len(),
+            penalty,
+        };
+        for ((row, malicious), weight) in training
+            .rows
+            .iter()
+            .zip(training.malicious)
+            .zip(training.weights)
+        {
+            let (row_buckets, values) = grams.row(*row);
+            for (bucket, value) in row_buckets.iter().zip(values) {
+                let column = column[*bucket as usize];
+                if column != u32::MAX {
+                    problem.columns.push(column);
+                    problem.values.push(*value);
+                }
+            }
+            problem.ends.push(problem.columns.len());
+            let sign = if *malicious { 1.0 } else { -1.0 };
+            problem.labels.push((sign, f64::from(*weight)));
+        }
+        (problem, buckets)
+    }
+
     /// The objective, and its gradient into `gradient`.
     fn value(&self, weights: &[f64], gradient: &mut [f64]) -> f64 {
         let mut value = 0.0;
@@ -110,26 +165,25 @@ impl Problem<'_> {
             *gradient = self.penalty * weight;
             value += 0.5 * self.penalty * weight * weight;
         }
-        let intercept = weights[BUCKETS];
+        let intercept = weights[self.n];
         value -= 0.5 * self.penalty * intercept * intercept;
-        gradient[BUCKETS] = 0.0;
-        let t = self.training;
-        for ((row, malicious), sample) in t.rows.iter().zip(t.malicious).zip(t.weights) {
-            let (buckets, values) = t.lines.grams.row(*row);
+        gradient[self.n] = 0.0;
+        let mut start = 0;
+        for (end, (sign, sample)) in self.ends.iter().zip(&self.labels) {
+            let (columns, values) = (&self.columns[start..*end], &self.values[start..*end]);
+            start = *end;
             let mut score = intercept;
-            for (bucket, x) in buckets.iter().zip(values) {
-                score += weights[*bucket as usize] * f64::from(*x);
+            for (column, x) in columns.iter().zip(values) {
+                score += weights[*column as usize] * f64::from(*x);
             }
-            let sign = if *malicious { 1.0 } else { -1.0 };
-            let sample = f64::from(*sample);
             let margin = sign * score;
             // ln(1 + e^-m), without overflow.
             value += sample * ((-margin.abs()).exp().ln_1p() + (-margin).max(0.0));
             let slope = -sign * sample * sigmoid(-margin);
-            for (bucket, x) in buckets.iter().zip(values) {
-                gradient[*bucket as usize] += slope * f64::from(*x);
+            for (column, x) in columns.iter().zip(values) {
+                gradient[*column as usize] += slope * f64::from(*x);
             }
-            gradient[BUCKETS] += slope;
+            gradient[self.n] += slope;
         }
         value
     }
@@ -156,9 +210,9 @@ struct Pair {
     rho: f64,
 }
 
-fn minimise(problem: &Problem<'_>) -> Vec<f64> {
-    let mut weights = vec![0.0; BUCKETS + 1];
-    let mut gradient = vec![0.0; BUCKETS + 1];
+fn minimise(problem: &Problem) -> Vec<f64> {
+    let mut weights = vec![0.0; problem.n + 1];
+    let mut gradient = vec![0.0; problem.n + 1];
     let mut value = problem.value(&weights, &mut gradient);
     let first = dot(&gradient, &gradient).sqrt();
     let mut pairs: Vec<Pair> = vec![];
@@ -270,19 +324,17 @@ mod tests {
             malicious: &malicious,
             weights: &weights,
         };
-        let problem = Problem {
-            training: &training,
-            penalty: 0.1,
-        };
-        let (mut at_zero, mut at_end) = (vec![0.0; BUCKETS + 1], vec![0.0; BUCKETS + 1]);
-        let before = problem.value(&vec![0.0; BUCKETS + 1], &mut at_zero);
+        let (problem, _) = Problem::of(&training, 0.1);
+        let zeros = vec![0.0; problem.n + 1];
+        let (mut at_zero, mut at_end) = (zeros.clone(), zeros.clone());
+        let before = problem.value(&zeros, &mut at_zero);
         let end = minimise(&problem);
         let after = problem.value(&end, &mut at_end);
         assert!(after < before);
         assert!(dot(&at_end, &at_end).sqrt() <= TOLERANCE * dot(&at_zero, &at_zero).sqrt());
         // The gradient is that of the objective: a small step along one weight changes it by as much.
-        let busiest = (0..BUCKETS).max_by(|a, b| at_zero[*a].abs().total_cmp(&at_zero[*b].abs()));
-        let mut moved = vec![0.0; BUCKETS + 1];
+        let busiest = (0..problem.n).max_by(|a, b| at_zero[*a].abs().total_cmp(&at_zero[*b].abs()));
+        let mut moved = zeros;
         moved[busiest.unwrap()] = 1e-6;
         let slope = (problem.value(&moved, &mut at_end) - before) / 1e-6;
         assert!((slope - at_zero[busiest.unwrap()]).abs() < 1e-4 * slope.abs());

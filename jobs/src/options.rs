@@ -7,6 +7,7 @@ use gleaner_embed::Resolved;
 
 use crate::error::JobError;
 use crate::labels::LlmOptions;
+use crate::stages::selection::Selection;
 use crate::telemetry::{SchemaKind, Undated};
 
 /// The detectors, in the order of the data path.
@@ -192,6 +193,8 @@ pub struct RunOptions {
     pub lists: Option<String>,
     /// A directory of Sigma rules.
     pub sigma: Option<String>,
+    /// The budget of labels a day; `None`: all that near-dedup keeps is labelled.
+    pub selection: Option<Selection>,
     /// The last stage to run.
     pub through: String,
 }
@@ -211,6 +214,7 @@ impl Default for RunOptions {
             llm: None,
             lists: None,
             sigma: None,
+            selection: None,
             through: "benign".to_owned(),
         }
     }
@@ -242,6 +246,9 @@ impl RunOptions {
                 "--through {}: unknown stage, expected one of {stages}",
                 self.through
             ));
+        }
+        if let Some(selection) = &self.selection {
+            selection.check()?;
         }
         if let Some(llm) = &self.llm {
             llm.check()?;

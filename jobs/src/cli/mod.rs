@@ -14,6 +14,7 @@ pub mod llm;
 pub mod output;
 pub mod progress;
 pub mod run;
+pub mod selection;
 pub mod sql;
 pub mod status;
 pub mod synth;

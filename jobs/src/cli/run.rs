@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 
 use super::embedder::EmbedderArgs;
 use super::llm::LlmArgs;
+use super::selection::SelectionArgs;
 use super::{output, progress};
 use crate::driver;
 use crate::engine::{ClusterOptions, Engine};
@@ -74,6 +75,8 @@ pub struct Args {
     /// A directory of Sigma rules: a hit keeps a line from being benign.
     #[arg(long, value_name = "DIR", env = "GLEANER_SIGMA")]
     sigma: Option<String>,
+    #[command(flatten)]
+    selection: SelectionArgs,
     /// Stop after this stage.
     #[arg(long, default_value = "benign", value_name = "STAGE")]
     through: String,
@@ -179,6 +182,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         llm: args.llm.options()?,
         lists: args.lists,
         sigma: args.sigma,
+        selection: args.selection.selection().await?,
         through: args.through,
     };
     if options.undated == Undated::AsDay && last != args.date {

@@ -1,9 +1,15 @@
 //! The lift: what a classifier gains from the benign set, on tests that it knows nothing of.
 //!
 //! ```text
+//! guide       what takes lines for malice, when labels are spent with guidance
 //! sets    labelled lines of one's own: Parquet, CSV, SQL, a warehouse's benign set
+//! corpus      lines of many sources, dealt to baseline, telemetry and test, whole sources at a time
+//! experiment  what each way of choosing lines lifts
 //! study   leakage out, training with and without the benign set, at full scale and at the baseline's size, measured on every test
 //! ```
 
+pub mod corpus;
+pub mod experiment;
+pub mod guide;
 pub mod sets;
 pub mod study;

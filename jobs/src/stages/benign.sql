@@ -9,7 +9,7 @@ SELECT c.day, c.hash, c.command_line, c.template, c.os, c.image, c.parent_image,
        c.first_seen, c.last_seen, c.guard, c.iforest_score, c.iforest_rank, c.pca_error, c.pca_rank,
        c.kmeans_distance, c.kmeans_rank, c.detectors, c.reasons, c.covers,
        l.reason, l.confidence, l.labeller, l.template_events, l.template_hosts, l.template_users, l.template_days,
-       l.model, l.prompt, r.analyst
+       l.model, l.prompt, r.analyst, c.chosen_by, c.inclusion_probability
 FROM candidates AS c
 JOIN labels AS l ON c.hash = l.hash
 LEFT JOIN reviewed AS r ON c.hash = r.hash

@@ -12,9 +12,10 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::sql::{Value, fill};
 use super::telemetry::counts;
-use super::{DayRun, StageRecord, embeddings, rows_of, tables};
+use super::{DayRun, StageRecord, embeddings, rows_of, selection, tables};
 use crate::engine::{Source, Task, Written};
 use crate::error::JobError;
+use crate::warehouse::delta::DataFile;
 use crate::warehouse::tables::{ANOMALIES, CANDIDATES, EMBEDDINGS, SIMILARITIES, Table};
 
 /// Anomalies a task, about. Every task looks at all of their guard keys: few and large ones read less.
@@ -38,6 +39,7 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
         day.options.cosine.to_string(),
         day.options.embedder.name.clone(),
     ]);
+    parts.extend(day.options.selection.as_ref().map(|s| s.fingerprint()));
     let fingerprint = day.fingerprint(
         "candidates",
         &parts.iter().map(String::as_str).collect::<Vec<_>>(),
@@ -126,30 +128,55 @@ async fn write_candidates(
     decisions: &[Written],
     fingerprint: &str,
 ) -> Result<Vec<Written>, JobError> {
-    let buckets = anomalies.files_of(&ANOMALIES);
-    // Buckets are cut by the leading bits of the hash: powers of two. Some of them next to each other are a range of hashes.
-    let groups = if buckets.len().is_power_of_two() {
-        buckets.len().min(decisions.len())
-    } else {
-        1
-    };
     let staged = day.staged(decisions, decisions_schema());
-    let tasks = buckets
-        .chunks(buckets.len().div_ceil(groups).max(1))
+    let ranges = ranges(anomalies, decisions.len());
+    let fill_range = |sql: &str, low: &str, high: &str| {
+        let values = [
+            ("low", Value::Text(low.to_owned())),
+            ("high", Value::Text(high.to_owned())),
+            ("budgeted", Value::Bool(day.options.selection.is_some())),
+        ];
+        fill(sql, &values)
+    };
+    let tasks = ranges.iter().map(|(buckets, low, high)| Task {
+        name: format!("{}/candidates/choice", day.day),
+        sql: fill_range(include_str!("selection.sql"), low, high),
+        tables: tables([
+            ("anomalies", day.source(&ANOMALIES, *buckets)),
+            ("decisions", staged.clone()),
+        ]),
+        write: None,
+    });
+    let choice = selection::run(day, tasks.collect()).await?;
+    let tasks = ranges
+        .iter()
         .enumerate()
-        .map(|(part, buckets)| {
-            let values = [
-                ("low", Value::Text(first_hash(part, groups))),
-                ("high", Value::Text(first_hash(part + 1, groups))),
-            ];
-            let sql = fill(include_str!("candidates.sql"), &values);
+        .map(|(part, (buckets, low, high))| {
+            let sql = fill_range(include_str!("candidates.sql"), low, high);
             let sources = tables([
-                ("anomalies", day.source(&ANOMALIES, buckets)),
+                ("anomalies", day.source(&ANOMALIES, *buckets)),
                 ("decisions", staged.clone()),
+                ("choice", choice.clone()),
             ]);
             day.table_task(&CANDIDATES, part, fingerprint, sql, sources)
         });
     day.run_writes("candidates", "write", tasks.collect()).await
+}
+
+/// Some buckets of the anomalies next to each other, with the first hash and that after the last: about as many as there are parts.
+fn ranges(anomalies: &StageRecord, parts: usize) -> Vec<(&[DataFile], String, String)> {
+    let buckets = anomalies.files_of(&ANOMALIES);
+    // Buckets are cut by the leading bits of the hash: powers of two. Some of them next to each other are a range of hashes.
+    let groups = if buckets.len().is_power_of_two() {
+        buckets.len().min(parts)
+    } else {
+        1
+    };
+    buckets
+        .chunks(buckets.len().div_ceil(groups).max(1))
+        .enumerate()
+        .map(|(part, some)| (some, first_hash(part, groups), first_hash(part + 1, groups)))
+        .collect()
 }
 
 /// The first hash, in hexadecimal, of a part of all hashes (of a power of two of them); after the last part, what no hash reaches.

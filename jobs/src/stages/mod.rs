@@ -15,6 +15,7 @@ pub mod inputs;
 pub mod labels;
 pub mod models;
 pub mod runs;
+pub mod selection;
 pub mod sql;
 pub mod telemetry;
 

@@ -190,7 +190,7 @@ pub const EMBEDDINGS: Table = Table {
 /// Near-dedup.
 pub const CANDIDATES: Table = Table {
     name: "candidates",
-    doc: "an anomaly after near-dedup: kept, or covered by another line (of the day or of an earlier one)",
+    doc: "an anomaly after near-dedup: kept, covered by another line (of the day or of an earlier one), or beyond the label budget",
     columns: || {
         with(
             chosen(),
@@ -201,6 +201,9 @@ pub const CANDIDATES: Table = Table {
                 ("covered_how", Utf8),
                 ("cosine", Float32),
                 ("covers", Int64),
+                ("chosen_by", Utf8),
+                ("inclusion_probability", Float64),
+                ("suspicion", Float32),
             ],
         )
     },
@@ -329,6 +332,8 @@ pub const BENIGN: Table = Table {
                 ("model", Utf8),
                 ("prompt", Utf8),
                 ("analyst", Utf8),
+                ("chosen_by", Utf8),
+                ("inclusion_probability", Float64),
             ],
         )
     },

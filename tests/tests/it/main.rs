@@ -38,6 +38,7 @@ mod labels_precision;
 mod labels_sigma;
 mod labels_tables;
 mod laws;
+mod lift;
 mod llm_peer;
 mod llm_server;
 mod matrix;

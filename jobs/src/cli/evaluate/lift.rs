@@ -30,7 +30,7 @@ enum Scale {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FamilyArg {
+pub(super) enum FamilyArg {
     /// Gradient-boosted trees.
     Boosting,
     /// Logistic regression over n-grams.
@@ -38,7 +38,7 @@ pub(crate) enum FamilyArg {
 }
 
 impl FamilyArg {
-    pub(crate) const fn family(self) -> Family {
+    pub(super) const fn family(self) -> Family {
         match self {
             Self::Boosting => Family::Boosting,
             Self::Linear => Family::Linear,

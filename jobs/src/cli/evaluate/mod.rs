@@ -1,6 +1,7 @@
 //! `gleaner evaluate`: how well a part of the path does on labelled sets of its user's.
 
-pub(crate) mod lift;
+mod experiment;
+mod lift;
 mod near_dup;
 mod outliers;
 
@@ -23,6 +24,8 @@ enum What {
     Labels(Box<super::evaluate_labels::Args>),
     /// Train classifiers with and without the benign set, and compare them on tests.
     Lift(Box<lift::Args>),
+    /// Measure every way of choosing what to label, with whole sources held out.
+    Experiment(experiment::Args),
 }
 
 /// # Errors
@@ -31,6 +34,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     match args.what {
         What::Outliers(args) => outliers::main(&args),
         What::NearDup(args) => near_dup::main(&args).await,
+        What::Experiment(args) => experiment::main(&args).await,
         What::Lift(args) => lift::main(&args).await,
         What::Labels(args) => super::evaluate_labels::main(&args).await,
     }
