@@ -133,7 +133,8 @@ fn hard_benign_lines_lift_a_classifier_that_knew_easy_ones_alone() {
 #[test]
 fn what_a_test_knows_is_counted_and_not_trained_on() {
     let dir = Dir::new();
-    let rows = |marks: [&str; 3]| {
+    // Beside what leaks, lines of programs that only one of the two sets runs.
+    let rows = |of: &str, marks: [&str; 3]| {
         let known = [
             (marks[0].to_owned(), "benign"),
             (marks[1].to_owned(), "malicious"),
@@ -142,34 +143,24 @@ fn what_a_test_knows_is_counted_and_not_trained_on() {
         let rest = (0..20).flat_map(|n| {
             let place = letters(n);
             [
-                (
-                    format!("docker run image{place} --name {}{place}", marks[0].len()),
-                    "benign",
-                ),
-                (
-                    format!("rundll32 lib{place},Start{}", marks[0].len()),
-                    "malicious",
-                ),
+                (format!("{of}docker run image{place}"), "benign"),
+                (format!("{of}rundll lib{place},Start"), "malicious"),
             ]
         });
         csv(known.into_iter().chain(rest))
     };
-    let test = dir.write(
-        "test.csv",
-        rows([
-            "net user bob /add",
-            "ping -n 4 10.0.0.7",
-            "type C:\\data\\application\\a.txt",
-        ]),
-    );
-    let baseline = dir.write(
-        "baseline.csv",
-        rows([
-            "net user bob /add ",
-            "ping -n 9 10.0.0.8",
-            "type C:\\data\\applications\\a.txt",
-        ]),
-    );
+    let test = [
+        "net user bob /add",
+        "ping -n 4 10.0.0.7",
+        "type C:\\data\\application\\a.txt",
+    ];
+    let baseline = [
+        "net user bob /add ",
+        "ping -n 9 10.0.0.8",
+        "type C:\\data\\applications\\a.txt",
+    ];
+    let test = dir.write("test.csv", rows("other", test));
+    let baseline = dir.write("baseline.csv", rows("", baseline));
     let added = dir.write(
         "added.csv",
         csv([("net user bob /add".to_owned(), "benign")]),
