@@ -25,25 +25,24 @@ pub(super) struct Args {
     /// Rows of the made telemetry.
     #[arg(long, default_value_t = 60_000)]
     lines: u64,
-    /// Seeds 1 to this: each deals the sources anew.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    first_seed: u64,
+    /// How many seeds: each deals the sources anew.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
     /// Share of attacks in the telemetry that lines are chosen from, at most.
     #[arg(long, default_value_t = 0.001)]
     attacks: f64,
     /// Label budgets.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "500,1000,2000,4000,6000,10000"
-    )]
+    #[arg(long, value_delimiter = ',', default_value = "500,2000,6000,10000")]
     budgets: Vec<usize>,
-    /// What is measured: strategies by budget; labels; days; scale. All by default.
+    /// What is measured: strategies by budget; detectors; labels; days; scale. All by default.
     #[arg(
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "strategies,labels,days,scale"
+        default_value = "strategies,detectors,labels,days,scale"
     )]
     parts: Vec<Part>,
     /// Families of classifiers that strategies are measured on. The guide is always linear.
@@ -63,6 +62,8 @@ pub(super) struct Args {
 enum Part {
     /// Strategies by budget, labels by the truth.
     Strategies,
+    /// Each detector by itself.
+    Detectors,
     /// Labels by the rules and by a noisy truth.
     Labels,
     /// A budget a day, over more and more days.
@@ -86,7 +87,7 @@ pub(super) async fn main(args: &Args) -> Result<(), JobError> {
         None => Corpus::made(&made.path().join("made"), args.lines, 1).await?,
     };
     let cells = cells(args);
-    let seeds: Vec<u64> = (1..=args.seeds).collect();
+    let seeds: Vec<u64> = (0..args.seeds).map(|n| args.first_seed + n).collect();
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let mut dealt: Vec<Dealt> = vec![];
     for some in seeds.chunks(threads) {
@@ -128,14 +129,22 @@ fn cells(args: &Args) -> Vec<Cell> {
         days: None,
         reduced: false,
     };
-    let few = [Strategy::Random, Strategy::UnionSpread, Strategy::Guided];
+    let few = [
+        Strategy::Random,
+        Strategy::IsolationForest,
+        Strategy::Guided,
+    ];
     if args.parts.contains(&Part::Strategies) {
         for family in args.families.iter().map(|f| f.family()) {
+            let strategies: &[Strategy] = match family {
+                Family::Linear => &Strategy::ALL,
+                Family::Boosting => &Strategy::FEW,
+            };
             for budget in &args.budgets {
-                for strategy in Strategy::ALL {
+                for strategy in strategies {
                     cells.push(Cell {
                         family,
-                        strategy,
+                        strategy: *strategy,
                         budget: *budget,
                         ..base
                     });
@@ -146,6 +155,15 @@ fn cells(args: &Args) -> Vec<Cell> {
                 strategy: Strategy::Everything,
                 ..base
             });
+        }
+    }
+    if args.parts.contains(&Part::Detectors) {
+        let known = args.parts.contains(&Part::Strategies) && args.budgets.contains(&base.budget);
+        for strategy in [Strategy::Random, Strategy::IsolationForest] {
+            cells.extend((!known).then_some(Cell { strategy, ..base }));
+        }
+        for strategy in [Strategy::Pca, Strategy::KMeans] {
+            cells.push(Cell { strategy, ..base });
         }
     }
     for strategy in few {
