@@ -100,11 +100,11 @@ pub fn leaks(
             continue;
         }
         let known = vectors(&known, embedder)?;
-        let texts: Vec<&str> = asked
+        let canonical: Vec<&str> = asked
             .iter()
             .map(|r| training[*r].canonical.as_str())
             .collect();
-        let asked_vectors = vectors(&texts, embedder)?;
+        let asked_vectors = vectors(&canonical, embedder)?;
         for (row, vector) in asked.into_iter().zip(&asked_vectors) {
             let history: Vec<&[f32]> = known.iter().map(Vec::as_slice).collect();
             let candidate = Candidate {

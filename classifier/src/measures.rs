@@ -45,6 +45,9 @@ pub struct Measured {
     pub difference: Option<Difference>,
 }
 
+/// AUC and true-positive rates.
+type Swept = (f64, [f64; FPRS.len()]);
+
 /// The rows of a test by falling score; rows of one score are one group.
 struct Curve {
     order: Vec<u32>,
@@ -74,24 +77,20 @@ impl Curve {
     }
 
     /// AUC and true-positive rates when row r counts `counts[r]` times.
-    fn sweep(&self, malicious: &[bool], counts: &[u32], totals: [u64; 2]) -> (f64, [f64; 4]) {
+    fn sweep(&self, malicious: &[bool], counts: &[u32], totals: [u64; 2]) -> Swept {
         let [benign, positive] = totals.map(|n| n as f64);
         let (mut pairs, mut fp, mut tp, mut start) = (0.0, 0_u64, 0_u64, 0);
         let mut tpr = [0.0; FPRS.len()];
         for end in &self.ends {
-            let (mut group_fp, mut group_tp) = (0_u64, 0_u64);
+            let mut group = [0_u64; 2];
             for row in &self.order[start..*end as usize] {
                 let count = u64::from(counts[*row as usize]);
-                if malicious[*row as usize] {
-                    group_tp += count;
-                } else {
-                    group_fp += count;
-                }
+                group[usize::from(malicious[*row as usize])] += count;
             }
             start = *end as usize;
-            pairs += group_fp as f64 * (tp as f64 + group_tp as f64 / 2.0);
-            fp += group_fp;
-            tp += group_tp;
+            pairs += group[0] as f64 * (tp as f64 + group[1] as f64 / 2.0);
+            fp += group[0];
+            tp += group[1];
             for (tpr, limit) in tpr.iter_mut().zip(FPRS) {
                 // A hundred false alarms in ten thousand are 1e-2, whatever the product rounds to.
                 if fp as f64 <= limit * benign * (1.0 + 1e-9) {
@@ -120,24 +119,24 @@ pub fn compare(
     }
     let totals = [benign.len() as u64, positive.len() as u64];
     let curves: Vec<Curve> = scores.iter().map(|scores| Curve::new(scores)).collect();
-    let sweep = |counts: &[u32]| -> Vec<(f64, [f64; 4])> {
+    let sweep = |counts: &[u32]| -> Vec<Swept> {
         let sweep = |curve: &Curve| curve.sweep(malicious, counts, totals);
         curves.iter().map(sweep).collect()
     };
     let mut counts = vec![1_u32; malicious.len()];
     let values = sweep(&counts);
-    let mut drawn: Vec<Vec<(f64, [f64; 4])>> = vec![];
+    let mut drawn: Vec<Vec<Swept>> = vec![];
     for replicate in 0..replicates {
-        let mut draws = SplitMix64::stream(seed, replicate as u64);
+        let mut numbers = SplitMix64::stream(seed, replicate as u64);
         counts.fill(0);
         for class in [&benign, &positive] {
             for _ in 0..class.len() {
-                counts[class[draws.below(class.len())] as usize] += 1;
+                counts[class[numbers.below(class.len())] as usize] += 1;
             }
         }
         drawn.push(sweep(&counts));
     }
-    let estimate = |value: f64, of: &dyn Fn(&[(f64, [f64; 4])]) -> f64| {
+    let estimate = |value: f64, of: &dyn Fn(&[Swept]) -> f64| {
         let mut all: Vec<f64> = drawn.iter().map(|models| of(models)).collect();
         all.sort_unstable_by(f64::total_cmp);
         Estimate {
@@ -149,7 +148,7 @@ pub fn compare(
     let measured = (0..scores.len()).map(|model| {
         let (auc, tpr) = values[model];
         let difference = (model > 0).then(|| {
-            let of = |models: &[(f64, [f64; 4])]| models[model].0 - models[0].0;
+            let of = |models: &[Swept]| models[model].0 - models[0].0;
             let below = drawn.iter().filter(|models| of(models) <= 0.0).count();
             let above = drawn.iter().filter(|models| of(models) >= 0.0).count();
             Difference {

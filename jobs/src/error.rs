@@ -111,6 +111,9 @@ pub enum JobError {
     /// Models.
     #[error("model: {0}")]
     Model(String),
+    /// Classifiers.
+    #[error(transparent)]
+    Classifier(#[from] gleaner_classifier::ClassifierError),
     /// A bug of ours.
     #[error("internal error, please report: {0}")]
     Internal(String),

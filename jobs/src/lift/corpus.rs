@@ -128,7 +128,6 @@ impl Corpus {
                 }
             }
         }
-        let failed = |e: gleaner_classifier::ClassifierError| JobError::Model(e.to_string());
         let keys: Vec<Keys> = texts.iter().map(|line| Keys::of(line)).collect();
         let mut numbers = BTreeMap::new();
         let mut number = |name: &str| {
@@ -146,7 +145,7 @@ impl Corpus {
             .map(|name| u32::try_from(place(name)).unwrap_or(0))
             .collect();
         Ok(Self {
-            numbers: Lines::read(&texts, &[], 0).map_err(failed)?,
+            numbers: Lines::read(&texts, &[], 0)?,
             hashes: texts.iter().map(|line| hash(line)).collect(),
             rules_benign: texts.iter().map(|line| benign_by_rules(line)).collect(),
             keys,
@@ -167,7 +166,6 @@ impl Corpus {
 
     /// Deals the sources to roles.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "lines, far below 2^53")]
     pub fn deal(&self, seed: u64) -> Vec<Role> {
         let mut counts = vec![[0.0_f64; 2]; self.sources.len()];
         for (source, malicious) in self.source.iter().zip(&self.malicious) {

@@ -6,7 +6,6 @@
 //!
 //! Nothing is chosen, tuned or stopped by the test: parameters of classifiers and strategies are the product's, the same for all seeds.
 
-use gleaner_classifier::ClassifierError;
 use gleaner_classifier::choice::{self, Plan, Pool};
 use gleaner_classifier::leakage::{Keys, distinct, leaks};
 use gleaner_classifier::linear::Training;
@@ -177,10 +176,6 @@ pub struct Dealt {
     pub measurements: Vec<Measurement>,
 }
 
-fn failed(error: ClassifierError) -> JobError {
-    JobError::Model(error.to_string())
-}
-
 /// A seed's sets: places in the corpus.
 struct World<'a> {
     corpus: &'a Corpus,
@@ -215,7 +210,7 @@ pub fn run(corpus: &Corpus, seed: u64, attacks: f64, cells: &[Cell]) -> Result<D
     let mut leaked = 0;
     let mut clean = |lines: Vec<usize>| -> Result<Vec<usize>, JobError> {
         let leaks = leaks(&keys(&lines), &known, lexical.as_ref(), LEXICAL_THRESHOLD);
-        let leaks = leaks.map_err(failed)?;
+        let leaks = leaks?;
         leaked += leaks.iter().flatten().count();
         let pairs = lines.into_iter().zip(leaks);
         Ok(pairs
@@ -235,7 +230,7 @@ pub fn run(corpus: &Corpus, seed: u64, attacks: f64, cells: &[Cell]) -> Result<D
             lexical.as_ref(),
             LEXICAL_THRESHOLD,
         )
-        .map_err(failed)
+        .map_err(JobError::from)
     };
     let (kept, novel) = (judge(&[])?, judge(&of_baseline)?);
     let mut world = World {
@@ -258,7 +253,7 @@ pub fn run(corpus: &Corpus, seed: u64, attacks: f64, cells: &[Cell]) -> Result<D
         let model = world.fit(family, &world.baseline)?;
         world.auc[place] = world.measure(&model)?;
         if family == Family::Linear {
-            let scores = model.score(&corpus.numbers, &world.pool).map_err(failed)?;
+            let scores = model.score(&corpus.numbers, &world.pool)?;
             #[expect(clippy::cast_possible_truncation, reason = "a probability")]
             let scores = scores.into_iter().map(|score| score as f32).collect();
             world.suspicion = scores;
@@ -347,13 +342,11 @@ impl World<'_> {
             malicious,
             weights: &vec![1.0; rows.len()],
         };
-        Classifier::fit(family, &training, GRAMS, self.seed).map_err(failed)
+        Classifier::fit(family, &training, GRAMS, self.seed).map_err(JobError::from)
     }
 
     fn measure(&self, model: &Classifier) -> Result<f64, JobError> {
-        let scores = model
-            .score(&self.corpus.numbers, &self.test)
-            .map_err(failed)?;
+        let scores = model.score(&self.corpus.numbers, &self.test)?;
         let malicious: Vec<bool> = self
             .test
             .iter()

@@ -9,9 +9,8 @@
 //! **Memory.** Training rows are held as n-grams (some 3 kB a line of 100 bytes) and columns; beyond [`Plan::max_rows`] a draw of them is
 //! trained on, which the report says. Tests are read 4,096 lines at a time.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use gleaner_classifier::ClassifierError;
 use gleaner_classifier::leakage::{Keys, Leak, leaks};
 use gleaner_classifier::linear::Training;
 use gleaner_classifier::measures::{Measured, compare};
@@ -125,10 +124,6 @@ pub struct Study {
     pub added_left_out: LeftOut,
 }
 
-fn failed(error: ClassifierError) -> JobError {
-    JobError::Model(error.to_string())
-}
-
 /// The training rows, as lines and labels, the baseline's first.
 struct Pool {
     lines: Lines,
@@ -159,7 +154,7 @@ pub fn run(
             weight: 1.0,
         })
         .collect();
-    let mut seen = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     let (rows, baseline_left_out) = clean(plan, baseline.rows, &known, &mut seen, false)?;
     let (more, added_left_out) = clean(plan, added, &known, &mut seen, true)?;
     drop(known);
@@ -183,13 +178,13 @@ fn clean(
     plan: &Plan<'_>,
     rows: Vec<Labelled>,
     known: &[Keys],
-    seen: &mut BTreeMap<String, ()>,
+    seen: &mut BTreeSet<String>,
     added: bool,
 ) -> Result<(Vec<Labelled>, LeftOut), JobError> {
     let mut left_out = LeftOut::default();
     let keys: Vec<Keys> = rows.iter().map(|row| Keys::of(&row.command_line)).collect();
     let (asked, known): (Vec<&Keys>, Vec<&Keys>) = (keys.iter().collect(), known.iter().collect());
-    let leaks = leaks(&asked, &known, plan.embedder, plan.near).map_err(failed)?;
+    let leaks = leaks(&asked, &known, plan.embedder, plan.near)?;
     drop(asked);
     let mut kept = vec![];
     for ((row, keys), leak) in rows.into_iter().zip(keys).zip(leaks) {
@@ -198,7 +193,7 @@ fn clean(
             Some(Leak::Template) => left_out.template += 1,
             Some(Leak::Near) => left_out.near += 1,
             None => {
-                let new = seen.insert(keys.text().to_owned(), ()).is_none();
+                let new = seen.insert(keys.text().to_owned());
                 if new || !added {
                     kept.push(row);
                 } else {
@@ -255,7 +250,7 @@ fn lines(plan: &Plan<'_>, texts: &[&str]) -> Result<Lines, JobError> {
             components.extend(vectors.map_err(JobError::Model)?);
         }
     }
-    Lines::read(texts, &components, width).map_err(failed)
+    Lines::read(texts, &components, width).map_err(JobError::from)
 }
 
 fn train(plan: &Plan<'_>, pool: &Pool, with_added: bool) -> Result<Vec<Trained>, JobError> {
@@ -310,7 +305,7 @@ fn fit(plan: &Plan<'_>, pool: &Pool, family: Family, train: Train) -> Result<Tra
         malicious: &malicious,
         weights: &weights,
     };
-    let model = Classifier::fit(family, &training, plan.grams, plan.seed).map_err(failed)?;
+    let model = Classifier::fit(family, &training, plan.grams, plan.seed)?;
     let rows_malicious = malicious.iter().filter(|m| **m).count();
     Ok(Trained {
         family,
@@ -335,7 +330,7 @@ fn measure(
         let lines = lines(plan, &texts)?;
         let rows: Vec<usize> = (0..lines.len()).collect();
         for (scores, trained) in scores.iter_mut().zip(models) {
-            scores.extend(trained.model.score(&lines, &rows).map_err(failed)?);
+            scores.extend(trained.model.score(&lines, &rows)?);
         }
     }
     let malicious: Vec<bool> = test.rows.iter().map(|row| row.malicious).collect();

@@ -15,6 +15,7 @@ use super::telemetry::counts;
 use super::{DayRun, StageRecord, embeddings, rows_of, selection, tables};
 use crate::engine::{Source, Task, Written};
 use crate::error::JobError;
+use crate::stages::selection::Selection;
 use crate::warehouse::delta::DataFile;
 use crate::warehouse::tables::{ANOMALIES, CANDIDATES, EMBEDDINGS, SIMILARITIES, Table};
 
@@ -39,7 +40,7 @@ pub async fn run(day: &DayRun<'_>, anomalies: &StageRecord) -> Result<StageRecor
         day.options.cosine.to_string(),
         day.options.embedder.name.clone(),
     ]);
-    parts.extend(day.options.selection.as_ref().map(|s| s.fingerprint()));
+    parts.extend(day.options.selection.as_ref().map(Selection::fingerprint));
     let fingerprint = day.fingerprint(
         "candidates",
         &parts.iter().map(String::as_str).collect::<Vec<_>>(),

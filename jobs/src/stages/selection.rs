@@ -159,9 +159,7 @@ impl Kept {
         if let Some(guide) = &selection.guide {
             let texts: Vec<&str> = (0..lines.len()).map(|row| lines.value(row)).collect();
             for some in texts.chunks(CHUNK) {
-                let failed =
-                    |e: gleaner_classifier::ClassifierError| JobError::Model(e.to_string());
-                let numbers = Lines::read(some, &[], 0).map_err(failed)?;
+                let numbers = Lines::read(some, &[], 0)?;
                 self.suspicion.extend(guide.score(some, &numbers)?);
             }
         }

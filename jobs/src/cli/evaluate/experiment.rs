@@ -170,8 +170,8 @@ fn cells(args: &Args) -> Vec<Cell> {
         if args.parts.contains(&Part::Labels) {
             for labels in [Labels::Rules, Labels::Noisy(0.01), Labels::Noisy(0.05)] {
                 cells.push(Cell {
-                    strategy,
                     labels,
+                    strategy,
                     ..base
                 });
             }
@@ -289,10 +289,10 @@ fn margin(values: &[f64]) -> Option<f64> {
 )]
 fn ratio(lifts: &[f64], random: &[f64]) -> (f64, f64, f64) {
     let of = mean(lifts) / mean(random);
-    let mut draws = SplitMix64::new(1);
+    let mut numbers = SplitMix64::new(1);
     let mut drawn: Vec<f64> = (0..DRAWS)
         .map(|_| {
-            let places: Vec<usize> = lifts.iter().map(|_| draws.below(lifts.len())).collect();
+            let places: Vec<usize> = lifts.iter().map(|_| numbers.below(lifts.len())).collect();
             let sum = |of: &[f64]| places.iter().map(|p| of[*p]).sum::<f64>();
             sum(lifts) / sum(random)
         })
