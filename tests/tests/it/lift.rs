@@ -264,8 +264,8 @@ fn baselines_by_rules_and_by_vote_are_training_sets() {
         "a.csv",
         "command_line,label\nx one,malicious\ny two,benign\nz,0\n",
     );
-    let b = dir.write("b.csv", "command_line,label\nx one,benign\nz,1\n");
-    let c = dir.write("c.csv", "command_line,label\nx one,benign\n");
+    let b = dir.write("b.csv", "command_line,label\nx one,benign\nz,1\ntied,1\n");
+    let c = dir.write("c.csv", "command_line,label\nx one,benign\ntied,0\n");
     let sources = [format!("{a}=1"), format!("{b}=0.4"), format!("{c}=0.4")];
     let voted = dir.join("voted.parquet");
     succeeds(&[
@@ -326,7 +326,11 @@ fn a_label_budget_is_spent_by_detectors_and_chance_and_can_be_weighted_back() {
     let dir = Dir::new();
     let events = dir.synth("events", &["--lines", "4000"]);
     let (all, few) = (dir.join("all"), dir.join("few"));
-    run(&events, &all, &["--quota", "10%"]);
+    run(
+        &events,
+        &all,
+        &["--quota", "10%", "--min-hosts", "0", "--min-users", "0"],
+    );
     let whole = number(&all, "SELECT count(*) FROM candidates WHERE kept");
     assert!(whole > 100, "{whole}");
     assert_eq!(
@@ -336,6 +340,29 @@ fn a_label_budget_is_spent_by_detectors_and_chance_and_can_be_weighted_back() {
         ),
         whole
     );
+    // A warehouse's benign set is what is added.
+    let sets = sets(&dir);
+    let test = format!("t={}", sets.test);
+    let lift = succeeds(&[
+        "evaluate",
+        "lift",
+        "--baseline",
+        &sets.baseline,
+        "--benign",
+        &all,
+        "--test",
+        &test,
+        "--families",
+        "linear",
+        "--scale",
+        "full",
+        "--bootstrap",
+        "10",
+        "--json",
+    ]);
+    let benign = number(&all, "SELECT count(*) FROM benign");
+    assert!(benign > 0);
+    assert_eq!(objects(&lift)[1]["rows_added"], benign);
     let budget = [
         "--quota",
         "10%",
