@@ -382,7 +382,7 @@ async fn known_of(args: &ExplainArgs) -> Result<Vec<(&'static str, Vec<Value>)>,
         &[("candidates", CANDIDATES)],
         about(
             "SELECT CAST(day AS VARCHAR) AS day, hash, command_line, os, image, parent_image, events, hosts, users, detectors, reasons, iforest_score, \
-             iforest_rank, pca_error, pca_rank, kmeans_distance, kmeans_rank, kept, covered_by, covered_how, cosine, covers \
+             iforest_rank, pca_error, pca_rank, kmeans_distance, kmeans_rank, kept, covered_by, covered_how, cosine, covers, chosen_by, inclusion_probability, suspicion \
              FROM candidates WHERE starts_with(hash, {hash}) ORDER BY day",
         ),
     )

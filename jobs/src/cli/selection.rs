@@ -8,6 +8,15 @@ use crate::error::JobError;
 use crate::lift::guide::Guide;
 use crate::stages::selection::Selection;
 
+/// Over what labels are spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Spread {
+    /// The programs that lines run: each program's best line, then its second best.
+    Programs,
+    /// Nothing: by rank alone.
+    None,
+}
+
 /// The budget of labels, and how it is spent.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SelectionArgs {
@@ -29,9 +38,9 @@ pub struct SelectionArgs {
     /// With a guide: share of the budget that the detectors choose.
     #[arg(long, default_value_t = SHARE)]
     unguided_share: f64,
-    /// Spread the lines over the programs that they run.
-    #[arg(long)]
-    spread: bool,
+    /// Take turns among the programs that lines run, or go by rank alone.
+    #[arg(long, value_enum, default_value_t = Spread::Programs)]
+    spread: Spread,
     /// Of the draw.
     #[arg(long, default_value_t = 1)]
     choice_seed: u64,
@@ -63,7 +72,7 @@ impl SelectionArgs {
             } else {
                 0.0
             },
-            spread: self.spread,
+            spread: self.spread == Spread::Programs,
             seed: self.choice_seed,
             guide: guide.map(Arc::new),
         };

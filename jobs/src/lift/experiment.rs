@@ -48,7 +48,7 @@ pub enum Strategy {
     SuspicionDistinct,
     /// And spread over programs.
     SuspicionSpread,
-    /// The product's guided choice: as `SuspicionDistinct`, with a tenth by the detectors and a tenth at random.
+    /// The product's guided choice: as `SuspicionSpread`, with a tenth by the detectors and a tenth at random.
     Guided,
     /// As `SuspicionDistinct` with one half, the other half at random.
     Half,
@@ -76,9 +76,9 @@ impl Strategy {
         Self::Random,
         Self::IsolationForest,
         Self::UnionSpread,
-        Self::SuspicionDistinct,
+        Self::Suspicion,
+        Self::SuspicionSpread,
         Self::Guided,
-        Self::Half,
     ];
 
     /// As in reports.
@@ -400,12 +400,13 @@ impl World<'_> {
         } else {
             vec![]
         };
-        let groups: Vec<u32> = if matches!(strategy, S::UnionSpread | S::SuspicionSpread) {
-            let group = |place: &usize| self.corpus.groups[self.pool[*place]];
-            places.iter().map(group).collect()
-        } else {
-            vec![]
-        };
+        let groups: Vec<u32> =
+            if matches!(strategy, S::UnionSpread | S::SuspicionSpread | S::Guided) {
+                let group = |place: &usize| self.corpus.groups[self.pool[*place]];
+                places.iter().map(group).collect()
+            } else {
+                vec![]
+            };
         let pool = Pool {
             keys: &keys,
             anomaly: &anomaly,

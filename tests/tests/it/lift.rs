@@ -443,15 +443,7 @@ fn a_guided_budget_goes_to_what_the_guide_suspects_here_and_on_a_cluster() {
         &guide,
     ]);
     let (here, there) = (dir.join("here"), dir.join("there"));
-    let flags = [
-        "--quota",
-        "10%",
-        "--label-budget",
-        "40",
-        "--guide",
-        &guide,
-        "--spread",
-    ];
+    let flags = ["--quota", "10%", "--label-budget", "40", "--guide", &guide];
     run(&events, &here, &flags);
     let counts = query(
         &here,
@@ -483,6 +475,8 @@ fn a_guided_budget_goes_to_what_the_guide_suspects_here_and_on_a_cluster() {
         "10%",
         "--label-budget",
         "20",
+        "--spread",
+        "none",
         "--guide-scores",
         &scored,
         "--random-share",
