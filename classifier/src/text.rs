@@ -5,7 +5,7 @@
 //! [`BUCKETS`] (Weinberger et al. 2009, "Feature hashing for large scale multitask learning"); a bucket's value is `ln(1 + count)`, and the row has length 1.
 //! No dictionary: what a model reads of a line depends on no other line, and memory is bounded.
 //!
-//! **Cost.** About 5 µs for a line of 100 bytes, 8 bytes a distinct n-gram (some 3 kB a line). [`MAX_BYTES`] of a line are read.
+//! **Cost.** Linear in the line, and a sort of its hashes; 8 bytes a distinct n-gram (some 3 kB for a line of 100 bytes). [`MAX_BYTES`] of a line are read.
 
 use gleaner_udfs::rng::mix;
 use gleaner_udfs::text::catalog::N_FEATURES;

@@ -1,6 +1,6 @@
 //! Trains each family of classifiers on the baseline, and on the baseline with the benign set, and measures all of them on every test.
 //!
-//! **Leakage.** Training rows that a test knows (equal, of one template, near-duplicates: [`leakage`]) are left out before anything
+//! **Leakage.** Training rows that a test knows (equal, of one template, near-duplicates: [`gleaner_classifier::leakage`]) are left out before anything
 //! is trained, of the baseline and of the benign set alike; a row that one test knows is left out for all tests.
 //!
 //! **Scales.** *full*: the baseline, and all that was added. *reduced*: as many rows as the baseline has, its malicious ones and a draw of both its

@@ -1,6 +1,6 @@
 //! Stage 6, the choice: which of the lines that near-dedup keeps are labelled, when there is a budget of labels a day.
 //!
-//! The driver reads the kept lines a few buckets at a time and holds 60 bytes of each; the guide scores them as they pass. What was chosen, how, and
+//! The driver reads the kept lines a few buckets at a time and holds some 80 bytes of each; the guide scores them as they pass. What was chosen, how, and
 //! with which inclusion probability, is staged as a file and joined to the anomalies. The choice is a function of the lines' content alone
 //! ([`gleaner_classifier::choice`]), so it is the same in this process and on a cluster.
 
