@@ -543,8 +543,8 @@ fn the_experiment_measures_every_strategy_on_sources_held_out_whole() {
         rows.filter(move |row| row["strategy"] == strategy)
             .collect::<Vec<_>>()
     };
-    // By budget, three kinds of labels, five numbers of days, two budgets at the baseline's size.
-    assert_eq!(of("random").len(), 11);
+    // By budget, beside detectors, three kinds of labels, five numbers of days, two budgets at the baseline's size.
+    assert_eq!(of("random").len(), 12);
     assert_eq!(of("everything").len(), 1);
     assert_eq!(of("suspicion").len(), 1);
     for row in &rows[1..] {
