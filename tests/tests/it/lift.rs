@@ -385,11 +385,11 @@ fn a_label_budget_is_spent_by_detectors_and_chance_and_can_be_weighted_back() {
     assert_eq!([by(0), by(1)], [("random", 12), ("unguided", 48)]);
     assert_eq!(number(&few, "SELECT count(*) FROM labels"), 60);
     // What the budget leaves is told as such, and the chosen lines stand for all of it.
-    let left = number(
+    let beyond = number(
         &few,
         "SELECT count(*) FROM candidates WHERE covered_how = 'budget' AND NOT kept",
     );
-    assert_eq!(left, whole - 60);
+    assert_eq!(beyond, whole - 60);
     let stands_for =
         "SELECT CAST(round(sum(1 / inclusion_probability)) AS BIGINT) FROM candidates WHERE kept";
     assert_eq!(number(&few, stands_for), whole);
