@@ -271,7 +271,7 @@ mod tests {
             if line >= 270 {
                 1.0
             } else {
-                f64::from(line % 7 == 0)
+                f64::from(line.is_multiple_of(7))
             }
         };
         let suspicion: Vec<f32> = (0..300_u16).map(f32::from).collect();
