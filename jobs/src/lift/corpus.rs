@@ -2,7 +2,7 @@
 //!
 //! A source has one role, whole: what the test holds is of sources that neither the baseline nor the telemetry has a line of. Which sources those
 //! are is drawn by the seed: with a chance in proportion to the lines that a role still lacks, where the source is not more than
-//! [`OVERFULL`] times the lines that the role wants. Sources that have malicious lines are dealt first, by those.
+//! `OVERFULL` times the lines that the role wants. Sources that have malicious lines are dealt first, by those.
 
 use std::collections::BTreeMap;
 use std::path::Path;
