@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::labels_day::flags;
+use crate::labels_day::{flags, whole_day};
 use crate::llm_server::{Script, Server};
-use crate::support::{Dir, number, program, query};
+use crate::support::{Dir, number, query};
 
 fn run(
     telemetry: &str,
@@ -12,33 +12,16 @@ fn run(
     server: Option<&Server>,
     fault: Option<(&str, &str)>,
 ) -> (bool, String) {
-    let mut args: Vec<String> = [
-        "--",
-        "run",
-        "--date",
-        "2025-01-01",
-        "--telemetry",
-        telemetry,
-        "--warehouse",
-        warehouse,
-        "--quota",
-        "100%",
-        "--cosine",
-        "1",
-    ]
-    .map(str::to_owned)
-    .to_vec();
+    let mut command = whole_day(telemetry, warehouse);
     match server {
         Some(server) => {
-            args.extend(flags(server));
-            args.extend(
-                ["--llm-batch", "--llm-has-batch", "--llm-poll", "0.02"].map(str::to_owned),
-            );
+            let batch = ["--llm-batch", "--llm-has-batch", "--llm-poll", "0.02"];
+            command.args(flags(server)).args(batch);
         }
-        None => args.extend(["--through", "candidates"].map(str::to_owned)),
+        None => {
+            command.args(["--through", "candidates"]);
+        }
     }
-    let mut command = program("gleaner");
-    command.args(args);
     if let Some((fault, marks)) = fault {
         command
             .env("GLEANER_FAULT", fault)

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use std::process::Command;
+
 use crate::llm_server::{Script, Server};
 use crate::support::{Dir, fails, number, program, query, skip, succeeds};
 
@@ -24,6 +26,16 @@ pub fn flags(server: &Server) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec()
+}
+
+/// A run of the day in which every line is a kept candidate.
+pub fn whole_day(telemetry: &str, warehouse: &str) -> Command {
+    let mut command = program("gleaner");
+    command
+        .args(["--", "run", "--date", "2025-01-01", "--quota", "100%"])
+        .args(["--cosine", "1"])
+        .args(["--telemetry", telemetry, "--warehouse", warehouse]);
+    command
 }
 
 fn run(telemetry: &str, warehouse: &str, more: &[&str]) -> Vec<String> {

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::labels_day::flags;
+use crate::labels_day::{flags, whole_day};
 use crate::llm_server::{Mode, Script, Server};
-use crate::support::{Dir, number, program, query, status, succeeds};
+use crate::support::{Dir, number, query, status, succeeds};
 
 fn telemetry(dir: &Dir) -> String {
     let lines = (0..160_u8).map(|n| {
@@ -26,22 +26,8 @@ fn run(
     more: &[&str],
     key: Option<&str>,
 ) -> (bool, String) {
-    let common = [
-        "--",
-        "run",
-        "--date",
-        "2025-01-01",
-        "--telemetry",
-        telemetry,
-        "--warehouse",
-        warehouse,
-        "--quota",
-        "100%",
-        "--cosine",
-        "1",
-    ];
-    let mut command = program("gleaner");
-    command.args(common).args(flags(server)).args(more);
+    let mut command = whole_day(telemetry, warehouse);
+    command.args(flags(server)).args(more);
     if let Some(key) = key {
         command.env("KEY_OF_THE_TEST", key);
     }

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::labels_day::flags;
+use crate::labels_day::{flags, whole_day};
 use crate::llm_server::{Script, Server};
-use crate::support::{Dir, fails, number, program, query, succeeds};
+use crate::support::{Dir, fails, number, query, succeeds};
 
 const COPY: &str = r"
 title: Copy to a share
@@ -41,24 +41,7 @@ fn day(dir: &Dir) -> String {
 }
 
 fn run(telemetry: &str, warehouse: &str, more: &[&str]) -> (bool, String) {
-    let common = [
-        "--",
-        "run",
-        "--date",
-        "2025-01-01",
-        "--telemetry",
-        telemetry,
-        "--warehouse",
-        warehouse,
-        "--quota",
-        "100%",
-        "--cosine",
-        "1",
-    ];
-    let output = program("gleaner")
-        .args(common.iter().chain(more))
-        .output()
-        .unwrap();
+    let output = whole_day(telemetry, warehouse).args(more).output().unwrap();
     let both = [output.stdout, output.stderr].concat();
     (
         output.status.success(),

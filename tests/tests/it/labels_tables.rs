@@ -7,9 +7,9 @@ use gleaner::warehouse::Warehouse;
 use gleaner::warehouse::tables::{ANSWERS, LABELS, Table};
 use serde_json::{Value, json};
 
-use crate::labels_day::flags;
+use crate::labels_day::{flags, whole_day};
 use crate::llm_server::{Script, Server};
-use crate::support::{Dir, number, program, query, succeeds};
+use crate::support::{Dir, number, query, succeeds};
 
 /// `labels` as it was before labels named the key of their answers.
 const EARLIER_LABELS: Table = Table {
@@ -50,22 +50,7 @@ fn telemetry(dir: &Dir) -> String {
 }
 
 fn run(telemetry: &str, warehouse: &str, server: &Server) {
-    let common = [
-        "--",
-        "run",
-        "--date",
-        "2025-01-01",
-        "--telemetry",
-        telemetry,
-        "--warehouse",
-        warehouse,
-        "--quota",
-        "100%",
-        "--cosine",
-        "1",
-    ];
-    let output = program("gleaner")
-        .args(common)
+    let output = whole_day(telemetry, warehouse)
         .args(flags(server))
         .output()
         .unwrap();

@@ -3,14 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, BinaryArray, BooleanArray, Int64Array};
+use datafusion::arrow::array::{Array, ArrayRef, Int64Array, StringArray};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::logical_expr::GroupsAccumulator;
 
 use super::arguments::{Args, state_column, text_column};
 use super::function::Kind::{State as StateKind, Text};
 use super::function::{Aggregate, Doc, Scalar, State, failed};
+use super::groups::{Group, Groups, states};
 use crate::sketch::distinct::{Kmv, text_hash};
 
 /// The aggregates of this file.
@@ -84,127 +85,29 @@ fn estimate(args: &Args<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(counts.collect::<Result<Int64Array>>()?))
 }
 
-/// What is known of the values of one group.
-trait Hashes: Default + Send + 'static {
-    const NAME: &'static str;
-    fn add(&mut self, hash: u64);
-    fn merge(&mut self, bytes: &[u8]) -> Result<()>;
-    fn to_bytes(&self) -> Vec<u8>;
-    /// On the heap, in bytes.
-    fn held(&self) -> usize;
-    fn results(groups: &[Self]) -> ArrayRef;
+/// The hash of a row's text; none where it is NULL.
+fn hash_of(texts: &StringArray, row: usize) -> Option<u64> {
+    texts.is_valid(row).then(|| text_hash(texts.value(row)))
 }
 
-/// The groups of an aggregate over texts.
-struct Groups<H> {
-    groups: Vec<H>,
-    held: usize,
-}
-
-impl<H: Hashes> Groups<H> {
-    fn boxed() -> Box<dyn GroupsAccumulator> {
-        Box::new(Self {
-            groups: vec![],
-            held: 0,
-        })
-    }
-
-    fn change(&mut self, group: usize, change: impl FnOnce(&mut H) -> Result<()>) -> Result<()> {
-        let missing = || failed(H::NAME, "a row of no group");
-        let group = self.groups.get_mut(group).ok_or_else(missing)?;
-        let before = group.held();
-        change(group)?;
-        self.held = (self.held + group.held()).saturating_sub(before);
-        Ok(())
-    }
-
-    fn take(&mut self, emit: EmitTo) -> Vec<H> {
-        let taken = emit.take_needed(&mut self.groups);
-        let held: usize = taken.iter().map(H::held).sum();
-        self.held = self.held.saturating_sub(held);
-        taken
-    }
-}
-
-impl<H: Hashes> GroupsAccumulator for Groups<H> {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        groups: &[usize],
-        filter: Option<&BooleanArray>,
-        total: usize,
-    ) -> Result<()> {
-        self.groups.resize_with(total, H::default);
-        let texts = text_column(H::NAME, values, 0)?;
-        for (row, (text, group)) in texts.iter().zip(groups).enumerate() {
-            let wanted = filter.is_none_or(|f| f.is_valid(row) && f.value(row));
-            if let (Some(text), true) = (text, wanted) {
-                let hash = text_hash(text);
-                self.change(*group, |state| {
-                    state.add(hash);
-                    Ok(())
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
-        Ok(H::results(&self.take(emit)))
-    }
-
-    fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(vec![states(&self.take(emit))])
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.groups.resize_with(total, H::default);
-        let states = state_column(H::NAME, values, 0)?;
-        for (state, group) in states.iter().zip(groups) {
-            if let Some(bytes) = state {
-                self.change(*group, |group| group.merge(bytes))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn convert_to_state(
-        &self,
-        values: &[ArrayRef],
-        filter: Option<&BooleanArray>,
-    ) -> Result<Vec<ArrayRef>> {
-        let rows = values.first().map_or(0, Array::len);
-        let mut each = Self {
-            groups: vec![],
-            held: 0,
-        };
-        let own: Vec<usize> = (0..rows).collect();
-        each.update_batch(values, &own, filter, rows)?;
-        Ok(vec![states(&each.groups)])
-    }
-
-    fn size(&self) -> usize {
-        self.groups.capacity() * size_of::<H>() + self.held
-    }
-}
-
-fn states<H: Hashes>(groups: &[H]) -> ArrayRef {
-    let states = groups.iter().map(|group| Some(group.to_bytes()));
-    Arc::new(states.collect::<BinaryArray>())
-}
-
-impl Hashes for Kmv {
+impl Group for Kmv {
     const NAME: &'static str = "distinct_state";
+    type Rows<'a> = &'a StringArray;
 
-    fn add(&mut self, hash: u64) {
-        self.add_hash(hash);
+    fn rows(values: &[ArrayRef]) -> Result<&StringArray> {
+        text_column(Self::NAME, values, 0)
+    }
+
+    fn add(&mut self, texts: &&StringArray, row: usize) -> Result<()> {
+        if let Some(hash) = hash_of(texts, row) {
+            self.add_hash(hash);
+        }
+        Ok(())
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<()> {
-        Kmv::merge(
-            self,
-            &Self::from_bytes(bytes).map_err(|e| failed("distinct_state", e))?,
-        );
+        let other = Self::from_bytes(bytes).map_err(|e| failed(Self::NAME, e))?;
+        Kmv::merge(self, &other);
         Ok(())
     }
 
@@ -216,16 +119,24 @@ impl Hashes for Kmv {
         Kmv::held(self)
     }
 
-    fn results(groups: &[Self]) -> ArrayRef {
-        states(groups)
+    fn results(groups: Vec<Self>) -> Result<ArrayRef> {
+        Ok(states(&groups))
     }
 }
 
-impl Hashes for Exact {
+impl Group for Exact {
     const NAME: &'static str = "distinct_count";
+    type Rows<'a> = &'a StringArray;
 
-    fn add(&mut self, hash: u64) {
-        Exact::add(self, hash);
+    fn rows(values: &[ArrayRef]) -> Result<&StringArray> {
+        text_column(Self::NAME, values, 0)
+    }
+
+    fn add(&mut self, texts: &&StringArray, row: usize) -> Result<()> {
+        if let Some(hash) = hash_of(texts, row) {
+            Exact::add(self, hash);
+        }
+        Ok(())
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<()> {
@@ -243,8 +154,10 @@ impl Hashes for Exact {
         State::size(self)
     }
 
-    fn results(groups: &[Self]) -> ArrayRef {
-        Arc::new(groups.iter().map(Self::count).collect::<Int64Array>())
+    fn results(groups: Vec<Self>) -> Result<ArrayRef> {
+        Ok(Arc::new(
+            groups.iter().map(Self::count).collect::<Int64Array>(),
+        ))
     }
 }
 
@@ -383,6 +296,9 @@ impl State for Exact {
 mod tests {
     use datafusion::arrow::array::{AsArray, StringArray};
     use datafusion::arrow::datatypes::Int64Type;
+
+    use datafusion::arrow::array::BooleanArray;
+    use datafusion::logical_expr::EmitTo;
 
     use super::*;
 

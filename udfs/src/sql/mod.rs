@@ -8,6 +8,7 @@ pub mod detectors;
 pub mod distinct;
 pub mod embed;
 pub mod function;
+mod groups;
 pub mod label;
 pub mod near;
 pub mod quota;

@@ -19,17 +19,18 @@ use prost::Message;
 
 use super::function::Kind::{Bool, Date, Float, Int, Text, Vector};
 use super::function::{Aggregate, Doc, State, failed};
+use super::groups::{self, Groups};
 use crate::text::canonical::{canonical, comparable};
 use crate::text::lexical::{DIM, Lexical};
 use crate::vector::near_duplicates::{Candidate, Cover, Fate, Leader, Verdict};
 
 mod columns;
 mod decision;
-mod groups;
+#[cfg(test)]
+mod groups_tests;
 
 use self::columns::Columns;
 use self::decision::{Decision, Decisions, Near, decisions_type};
-use self::groups::Groups;
 
 const NAME: &str = "cmd_near_duplicates";
 /// Lines of history that are embedded and compared together.
@@ -112,9 +113,7 @@ impl State for Group {
     fn update(&mut self, values: &[ArrayRef]) -> Result<()> {
         let columns = Columns::of(values)?;
         for row in 0..columns.rows() {
-            let (line, threshold) = columns.line(row)?;
-            self.threshold = threshold;
-            self.add(line);
+            groups::Group::add(self, &columns, row)?;
         }
         Ok(())
     }
@@ -124,7 +123,7 @@ impl State for Group {
         if !other.lines.is_empty() {
             self.threshold = other.threshold;
             for line in other.lines {
-                self.add(line);
+                self.push(line);
             }
         }
         Ok(())
@@ -141,7 +140,7 @@ impl State for Group {
     }
 
     fn groups(&self) -> Option<Box<dyn GroupsAccumulator>> {
-        Some(Box::new(Groups::default()))
+        Some(Groups::<Self>::boxed())
     }
 
     fn size(&self) -> usize {
@@ -149,11 +148,47 @@ impl State for Group {
     }
 }
 
+impl groups::Group for Group {
+    const NAME: &'static str = NAME;
+    type Rows<'a> = Columns<'a>;
+
+    fn rows(values: &[ArrayRef]) -> Result<Columns<'_>> {
+        Columns::of(values)
+    }
+
+    fn add(&mut self, rows: &Columns<'_>, row: usize) -> Result<()> {
+        let (line, threshold) = rows.line(row)?;
+        self.threshold = threshold;
+        self.push(line);
+        Ok(())
+    }
+
+    fn merge(&mut self, bytes: &[u8]) -> Result<()> {
+        State::merge(self, bytes)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.encode_to_vec()
+    }
+
+    fn held(&self) -> usize {
+        State::size(self)
+    }
+
+    fn results(groups: Vec<Self>) -> Result<ArrayRef> {
+        let mut decisions = Decisions::default();
+        for group in groups {
+            decisions.push(group.decide()?);
+        }
+        Ok(Arc::new(decisions.finish()?))
+    }
+}
+
 /// The line that covers, how, and the cosine.
 type Covered<'a> = (&'a Line, &'static str, f32);
 
 impl Group {
-    fn add(&mut self, line: Line) {
+    fn push(&mut self, line: Line) {
         let texts = line.hash.len() + line.text.len() + line.template.len();
         self.held += (size_of::<Line>() + texts + size_of_val(line.vector.as_slice())) as u64;
         self.lines.push(line);
