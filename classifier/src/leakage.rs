@@ -105,8 +105,8 @@ pub fn leaks(
             .map(|r| training[*r].canonical.as_str())
             .collect();
         let asked_vectors = vectors(&canonical, embedder)?;
+        let history: Vec<&[f32]> = known.iter().map(Vec::as_slice).collect();
         for (row, vector) in asked.into_iter().zip(&asked_vectors) {
-            let history: Vec<&[f32]> = known.iter().map(Vec::as_slice).collect();
             let candidate = Candidate {
                 events: 1,
                 hash: &[],

@@ -1,5 +1,6 @@
 //! A classifier of either family: fitted, scored, saved.
 
+use gleaner_udfs::model_cache::sha256;
 use prost::Message;
 
 use crate::ClassifierError;
@@ -124,7 +125,7 @@ impl Classifier {
                 saved.trees = boosting.trees.iter().map(|t| SavedTree::of(t)).collect();
             }
         }
-        saved.checksum = checksum(&saved.encode_to_vec());
+        saved.checksum = sha256(&saved.encode_to_vec());
         saved.encode_to_vec()
     }
 
@@ -139,7 +140,7 @@ impl Classifier {
         if saved.version != VERSION {
             return Err(damaged("it is of another version"));
         }
-        if checksum(&saved.encode_to_vec()) != written {
+        if sha256(&saved.encode_to_vec()) != written {
             return Err(damaged("its checksum differs"));
         }
         if saved.weights.len() == BUCKETS + 1 && saved.trees.is_empty() {
@@ -162,19 +163,13 @@ impl Classifier {
     }
 }
 
-/// FNV-1a: against damage, not against an adversary.
-fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
 #[derive(Clone, PartialEq, Message)]
 struct Saved {
     #[prost(uint32, tag = "1")]
     version: u32,
-    #[prost(fixed64, tag = "2")]
-    checksum: u64,
+    /// SHA-256 of the message without it.
+    #[prost(string, tag = "2")]
+    checksum: String,
     #[prost(float, repeated, tag = "3")]
     weights: Vec<f32>,
     #[prost(uint32, tag = "4")]

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use gleaner_udfs::text::label::{Prevalence, Subject, Thresholds, Verdict, label};
+use gleaner_udfs::text::label::Verdict;
 use serde_json::json;
 
 use super::{output, progress};
 use crate::error::JobError;
 use crate::labels::rows;
+use crate::lift::by_rules_alone;
 use crate::lift::sets::{self, Labelled};
 
 /// Flags of `gleaner baseline`.
@@ -92,16 +93,7 @@ async fn regex(args: &RegexArgs) -> Result<(), JobError> {
 
 /// What the rules alone say of a line: `None` where a rule of low level hits, or the line hides something from them.
 fn by_rules(line: &str) -> Option<bool> {
-    let subject = Subject {
-        command_line: line,
-        ..Subject::default()
-    };
-    let thresholds = Thresholds {
-        min_hosts: 0,
-        min_users: 0,
-        min_days: 0,
-    };
-    let label = label(&subject, &Prevalence::default(), &thresholds);
+    let label = by_rules_alone(line);
     match label.verdict {
         Verdict::Malicious => Some(true),
         Verdict::Suspicious => (!label.rules.is_empty()).then_some(true),

@@ -11,8 +11,9 @@ use datafusion::arrow::array::{Array, AsArray};
 use gleaner_classifier::leakage::Keys;
 use gleaner_classifier::text::Lines;
 use gleaner_udfs::rng::{SplitMix64, mix};
-use gleaner_udfs::text::label::{Prevalence, Subject, Thresholds, Verdict, label};
+use gleaner_udfs::text::label::Verdict;
 
+use super::by_rules_alone;
 use crate::error::JobError;
 use crate::session;
 use crate::synth::SynthParams;
@@ -220,14 +221,5 @@ fn hash(line: &str) -> u64 {
 }
 
 fn benign_by_rules(line: &str) -> bool {
-    let subject = Subject {
-        command_line: line,
-        ..Subject::default()
-    };
-    let thresholds = Thresholds {
-        min_hosts: 0,
-        min_users: 0,
-        min_days: 0,
-    };
-    label(&subject, &Prevalence::default(), &thresholds).verdict == Verdict::Benign
+    by_rules_alone(line).verdict == Verdict::Benign
 }

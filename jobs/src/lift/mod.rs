@@ -8,8 +8,24 @@
 //! study   leakage out, training with and without the benign set, at full scale and at the baseline's size, measured on every test
 //! ```
 
+use gleaner_udfs::text::label::{Label, Prevalence, Subject, Thresholds, label};
+
 pub mod corpus;
 pub mod experiment;
 pub mod guide;
 pub mod sets;
 pub mod study;
+
+/// What the rules say of a line by itself: without context, whatever its prevalence.
+pub(crate) fn by_rules_alone(line: &str) -> Label {
+    let subject = Subject {
+        command_line: line,
+        ..Subject::default()
+    };
+    let thresholds = Thresholds {
+        min_hosts: 0,
+        min_users: 0,
+        min_days: 0,
+    };
+    label(&subject, &Prevalence::default(), &thresholds)
+}

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::logical_expr::{Extension, LogicalPlan};
+use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
+use datafusion::parquet::file::page_index::column_index::ColumnIndexMetaData;
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
 use datafusion_proto::logical_plan::{AsLogicalPlan, LogicalExtensionCodec};
@@ -237,4 +239,39 @@ async fn a_query_without_rows_still_writes_a_file() {
     let (path, rows, digest) = manifest(&execute(&ctx, plan).await);
     assert_eq!((rows, digest), (0, Digest::default()));
     assert!(dir.path().join(path).is_file());
+}
+
+#[tokio::test]
+async fn a_sorted_file_lets_a_reader_of_a_short_range_skip_the_rest() {
+    let (ctx, dir) = (session::embedded(1 << 28).unwrap(), Dir::new());
+    let sql = "SELECT 10000 - value AS bucket, 'a line ' || value AS line FROM generate_series(1, 10000) AS t (value)";
+    let plan = write_plan(&ctx, &dir, sql, "bucket").await;
+    let (path, rows, _) = manifest(&execute(&ctx, plan).await);
+    assert_eq!(rows, 10_000);
+    let file = std::fs::File::open(dir.path().join(path)).unwrap();
+    let metadata = ParquetMetaDataReader::new()
+        .with_page_index_policy(PageIndexPolicy::Required)
+        .parse_and_finish(&file)
+        .unwrap();
+    let (bounds, places) = (
+        metadata.column_index().unwrap(),
+        metadata.offset_index().unwrap(),
+    );
+    assert_eq!(metadata.num_row_groups(), 1);
+    let ColumnIndexMetaData::INT64(bucket) = &bounds[0][0] else {
+        panic!("the sort column's pages have bounds");
+    };
+    let firsts: Vec<i64> = bucket.min_values().to_vec();
+    assert!(
+        firsts.is_sorted() && firsts.len() >= 10_000 / 512,
+        "{firsts:?}"
+    );
+    assert!(
+        matches!(bounds[0][1], ColumnIndexMetaData::NONE),
+        "of other columns they are not read"
+    );
+    // Pages of all columns are short: the range of a bucket is found in each.
+    for column in &places[0] {
+        assert!(column.page_locations().len() >= 10_000 / 1024);
+    }
 }

@@ -134,6 +134,25 @@ fn more_runs_never_make_it_worse() {
 }
 
 #[test]
+fn local_search_lowers_the_inertia_of_one_start() {
+    let rows = blobs(2000, 96, 2);
+    let mean = |local_search| {
+        let inertia = |seed| {
+            let params = KMeansParams {
+                n_init: 1,
+                local_search,
+                seed,
+                ..with(96)
+            };
+            fit(&rows, 2, params).inertia()
+        };
+        (1..=8).map(inertia).sum::<f64>() / 8.0
+    };
+    // 3306 against 3455: greedy k-means++ leaves little.
+    assert!(mean(100) < 0.97 * mean(0), "{} {}", mean(100), mean(0));
+}
+
+#[test]
 fn the_same_sample_gives_the_same_bytes() {
     let rows = blobs(300, 4, 5);
     assert_eq!(
@@ -372,6 +391,13 @@ fn bad_parameters_and_data_are_named() {
             ..with(2)
         })
         .contains("n_init")
+    );
+    assert!(
+        named(KMeansParams {
+            local_search: 10_001,
+            ..with(2)
+        })
+        .contains("local_search")
     );
     assert!(
         named(KMeansParams {
