@@ -123,16 +123,16 @@ impl Guide {
         })
     }
 
-    /// How suspicious lines are; NaN for one that it does not know. `numbers` are the same lines.
+    /// How suspicious lines are; NaN for one that it does not know.
     ///
     /// # Errors
     /// When the lines' columns are not those of the classifier.
     #[expect(clippy::cast_possible_truncation, reason = "a probability")]
-    pub fn score(&self, lines: &[&str], numbers: &Lines) -> Result<Vec<f32>, JobError> {
+    pub fn score(&self, lines: &[&str]) -> Result<Vec<f32>, JobError> {
         match &self.kind {
             Kind::Classifier(model) => {
                 let rows: Vec<usize> = (0..lines.len()).collect();
-                let scores = model.score(numbers, &rows);
+                let scores = Lines::read(lines, &[], 0).and_then(|read| model.score(&read, &rows));
                 let scores = scores.map_err(|e| JobError::Model(e.to_string()))?;
                 Ok(scores.into_iter().map(|score| score as f32).collect())
             }

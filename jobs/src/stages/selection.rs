@@ -13,7 +13,6 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use gleaner_classifier::choice::{Pick, Plan, Pool, choose};
 use gleaner_classifier::leakage::Keys;
-use gleaner_classifier::text::Lines;
 
 use super::DayRun;
 use crate::engine::{Source, Task};
@@ -159,8 +158,7 @@ impl Kept {
         if let Some(guide) = &selection.guide {
             let texts: Vec<&str> = (0..lines.len()).map(|row| lines.value(row)).collect();
             for some in texts.chunks(CHUNK) {
-                let numbers = Lines::read(some, &[], 0)?;
-                self.suspicion.extend(guide.score(some, &numbers)?);
+                self.suspicion.extend(guide.score(some)?);
             }
         }
         Ok(())
