@@ -3,6 +3,7 @@
 
 pub mod baseline;
 pub mod candidates;
+pub mod day;
 pub mod demo;
 pub mod doctor;
 pub mod embedder;

@@ -6,15 +6,12 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 
-use super::embedder::EmbedderArgs;
-use super::llm::LlmArgs;
-use super::selection::SelectionArgs;
+use super::day::DayArgs;
 use super::{output, progress};
 use crate::driver;
 use crate::engine::{ClusterOptions, Engine};
 use crate::error::JobError;
-use crate::options::{ModelPolicy, PrevalenceOptions, Quotas, RunOptions};
-use crate::telemetry::{SchemaKind, Undated};
+use crate::telemetry::Undated;
 use crate::warehouse::Warehouse;
 use crate::warehouse::tables::CANDIDATES;
 
@@ -27,59 +24,12 @@ pub struct Args {
     /// The last day of several; the days run one after the other, and a day without events is skipped.
     #[arg(long, value_name = "YYYY-MM-DD")]
     to: Option<NaiveDate>,
-    /// A file or directory of Parquet, NDJSON (plain, .gz, .zst) or CSV; may be given several times.
-    #[arg(long, required = true, value_name = "PATH")]
-    telemetry: Vec<String>,
-    /// The telemetry's schema: native, ocsf, ecs, sysmon or security4688. Recognised when not given.
-    #[arg(long)]
-    schema: Option<String>,
-    /// What becomes of rows without an event time: quarantine, or day (they are taken as of the day).
-    #[arg(long, default_value = "quarantine", value_parser = ["quarantine", "day"])]
-    undated: String,
-    /// Lines each detector may choose, of the day's unique lines: 0.5%, 1000, or iforest=1%,pca=500,kmeans=0.5%.
-    #[arg(long, default_value = "1%")]
-    quota: Quotas,
-    /// Cosine from which a line covers another of its guard key; default: the embedder's, 0.75 of the lexical one, 0.85 of others.
-    #[arg(long)]
-    cosine: Option<f32>,
     #[command(flatten)]
-    embedder: EmbedderArgs,
-    /// Rule labeller: hosts that a benign line's template was seen on.
-    #[arg(long, default_value_t = PrevalenceOptions::default().min_hosts)]
-    min_hosts: u32,
-    /// Rule labeller: users that a benign line's template was seen with.
-    #[arg(long, default_value_t = PrevalenceOptions::default().min_users)]
-    min_users: u32,
-    /// Rule labeller: days that a benign line's template was seen on.
-    #[arg(long, default_value_t = PrevalenceOptions::default().min_days)]
-    min_days: u32,
-    /// Rule labeller: how many days of the warehouse are asked, the day itself included.
-    #[arg(long, default_value_t = PrevalenceOptions::default().window_days)]
-    window_days: u32,
-    /// Lines that the detectors are fitted on.
-    #[arg(long, default_value_t = RunOptions::default().fit_rows)]
-    fit_rows: u64,
-    /// Which models score the day: fitted on the day itself (refit), those of the latest earlier day (reuse), or those
-    /// unless the day's scores or features have drifted from them (refit-if-drifted).
-    #[arg(long, value_enum, default_value_t)]
-    models: ModelPolicy,
+    day: DayArgs,
     /// Afterwards run the later days of the warehouse too, with these flags and this telemetry: near-dedup held them against
     /// what these days were. Where nothing changes for them, nothing is computed.
     #[arg(long)]
     later: bool,
-    #[command(flatten)]
-    llm: LlmArgs,
-    /// A CSV of allow- and deny-lists (list,pattern,owner,reason,expires), applied before any label is paid for.
-    #[arg(long, value_name = "FILE")]
-    lists: Option<String>,
-    /// A directory of Sigma rules: a hit keeps a line from being benign.
-    #[arg(long, value_name = "DIR", env = "GLEANER_SIGMA")]
-    sigma: Option<String>,
-    #[command(flatten)]
-    selection: SelectionArgs,
-    /// Stop after this stage.
-    #[arg(long, default_value = "benign", value_name = "STAGE")]
-    through: String,
     #[command(flatten)]
     engine: EngineArgs,
     /// Directory of the warehouse; made when new.
@@ -151,40 +101,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
             args.date
         )));
     }
-    let schema = args.schema.as_deref().map(|name| {
-        let names = SchemaKind::ALL.map(SchemaKind::name).join(", ");
-        let unknown = |_| JobError::UnknownSchema {
-            name: name.to_owned(),
-            expected: names,
-        };
-        name.parse::<SchemaKind>().map_err(unknown)
-    });
-    let embedder = args.embedder.resolve().await?;
-    let options = RunOptions {
-        telemetry: args.telemetry,
-        schema: schema.transpose()?,
-        undated: if args.undated == "day" {
-            Undated::AsDay
-        } else {
-            Undated::Quarantine
-        },
-        quotas: args.quota,
-        cosine: args.cosine.unwrap_or(embedder.threshold),
-        embedder,
-        prevalence: PrevalenceOptions {
-            min_hosts: args.min_hosts,
-            min_users: args.min_users,
-            min_days: args.min_days,
-            window_days: args.window_days,
-        },
-        fit_rows: args.fit_rows,
-        models: args.models,
-        llm: args.llm.options()?,
-        lists: args.lists,
-        sigma: args.sigma,
-        selection: args.selection.selection().await?,
-        through: args.through,
-    };
+    let options = args.day.options().await?;
     if options.undated == Undated::AsDay && last != args.date {
         return Err(JobError::Usage(
             "--undated day contradicts --to: rows without a time would belong to every one of the days".into(),

@@ -1,0 +1,107 @@
+//! Flags that say how a day is run: of `gleaner run`, and of `gleaner serve` for every day that it runs.
+
+use super::embedder::EmbedderArgs;
+use super::llm::LlmArgs;
+use super::selection::SelectionArgs;
+use crate::error::JobError;
+use crate::options::{ModelPolicy, PrevalenceOptions, Quotas, RunOptions};
+use crate::telemetry::{SchemaKind, Undated};
+
+/// How a day is run.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DayArgs {
+    /// A file or directory of Parquet, NDJSON (plain, .gz, .zst) or CSV; may be given several times.
+    #[arg(long, required = true, value_name = "PATH")]
+    telemetry: Vec<String>,
+    /// The telemetry's schema: native, ocsf, ecs, sysmon or security4688. Recognised when not given.
+    #[arg(long)]
+    schema: Option<String>,
+    /// What becomes of rows without an event time: quarantine, or day (they are taken as of the day).
+    #[arg(long, default_value = "quarantine", value_parser = ["quarantine", "day"])]
+    undated: String,
+    /// Lines each detector may choose, of the day's unique lines: 0.5%, 1000, or iforest=1%,pca=500,kmeans=0.5%.
+    #[arg(long, default_value = "1%")]
+    quota: Quotas,
+    /// Cosine from which a line covers another of its guard key; default: the embedder's, 0.75 of the lexical one, 0.85 of others.
+    #[arg(long)]
+    cosine: Option<f32>,
+    #[command(flatten)]
+    embedder: EmbedderArgs,
+    /// Rule labeller: hosts that a benign line's template was seen on.
+    #[arg(long, default_value_t = PrevalenceOptions::default().min_hosts)]
+    min_hosts: u32,
+    /// Rule labeller: users that a benign line's template was seen with.
+    #[arg(long, default_value_t = PrevalenceOptions::default().min_users)]
+    min_users: u32,
+    /// Rule labeller: days that a benign line's template was seen on.
+    #[arg(long, default_value_t = PrevalenceOptions::default().min_days)]
+    min_days: u32,
+    /// Rule labeller: how many days of the warehouse are asked, the day itself included.
+    #[arg(long, default_value_t = PrevalenceOptions::default().window_days)]
+    window_days: u32,
+    /// Lines that the detectors are fitted on.
+    #[arg(long, default_value_t = RunOptions::default().fit_rows)]
+    fit_rows: u64,
+    /// Which models score the day: fitted on the day itself (refit), those of the latest earlier day (reuse), or those
+    /// unless the day's scores or features have drifted from them (refit-if-drifted).
+    #[arg(long, value_enum, default_value_t)]
+    models: ModelPolicy,
+    #[command(flatten)]
+    llm: LlmArgs,
+    /// A CSV of allow- and deny-lists (list,pattern,owner,reason,expires), applied before any label is paid for.
+    #[arg(long, value_name = "FILE")]
+    lists: Option<String>,
+    /// A directory of Sigma rules: a hit keeps a line from being benign.
+    #[arg(long, value_name = "DIR", env = "GLEANER_SIGMA")]
+    sigma: Option<String>,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    /// Stop after this stage.
+    #[arg(long, default_value = "benign", value_name = "STAGE")]
+    through: String,
+}
+
+impl DayArgs {
+    /// The options, checked; embedders are resolved and the files of guides read.
+    ///
+    /// # Errors
+    /// When a value is out of range, or a file is not as expected.
+    pub async fn options(&self) -> Result<RunOptions, JobError> {
+        let schema = self.schema.as_deref().map(|name| {
+            let names = SchemaKind::ALL.map(SchemaKind::name).join(", ");
+            let unknown = |_| JobError::UnknownSchema {
+                name: name.to_owned(),
+                expected: names,
+            };
+            name.parse::<SchemaKind>().map_err(unknown)
+        });
+        let embedder = self.embedder.resolve().await?;
+        let options = RunOptions {
+            telemetry: self.telemetry.clone(),
+            schema: schema.transpose()?,
+            undated: if self.undated == "day" {
+                Undated::AsDay
+            } else {
+                Undated::Quarantine
+            },
+            quotas: self.quota.clone(),
+            cosine: self.cosine.unwrap_or(embedder.threshold),
+            embedder,
+            prevalence: PrevalenceOptions {
+                min_hosts: self.min_hosts,
+                min_users: self.min_users,
+                min_days: self.min_days,
+                window_days: self.window_days,
+            },
+            fit_rows: self.fit_rows,
+            models: self.models,
+            llm: self.llm.options()?,
+            lists: self.lists.clone(),
+            sigma: self.sigma.clone(),
+            selection: self.selection.selection().await?,
+            through: self.through.clone(),
+        };
+        options.check()?;
+        Ok(options)
+    }
+}
