@@ -62,6 +62,23 @@ pub async fn run_day(
     options: &RunOptions,
     progress: &dyn Progress,
 ) -> Result<DayReport, JobError> {
+    let run = uuid::Uuid::new_v4().simple().to_string();
+    run_day_as(&run, engine, warehouse, day, options, progress).await
+}
+
+/// [`run_day`] under a name of the caller's: what the run stages lies below it, for a caller that drops the run half way
+/// to remove.
+///
+/// # Errors
+/// As [`run_day`].
+pub async fn run_day_as(
+    run: &str,
+    engine: &Engine,
+    warehouse: &str,
+    day: NaiveDate,
+    options: &RunOptions,
+    progress: &dyn Progress,
+) -> Result<DayReport, JobError> {
     let started = Instant::now();
     options.check()?;
     install_model_loader();
@@ -69,14 +86,13 @@ pub async fn run_day(
     let fresh = !Warehouse::exists(warehouse).await?;
     let opened = Warehouse::create(warehouse).await?;
     opened.settle().await?;
-    let run = uuid::Uuid::new_v4().simple().to_string();
     let context = DayRun {
         engine,
         warehouse: &opened,
         day,
         options,
         progress,
-        run,
+        run: run.to_owned(),
     };
     let result = stages(&context, &inputs).await;
     let cleaned = opened.remove_staging(&context.run).await;

@@ -15,6 +15,23 @@ pub fn install(endpoints: Endpoints) {
     });
 }
 
+/// Lets this process's functions load the embedder at `address` and no other; without effect after [`install`].
+pub fn install_only(address: &str) {
+    let allowed = address.to_owned();
+    let process = Process {
+        reader: Arc::new(|url| storage::process().find_blocking(url)),
+        endpoints: Endpoints::Any,
+    };
+    gleaner_udfs::embedder::install_provider(Box::new(move |asked| {
+        if asked != allowed {
+            return Err(
+                "only the embedder that this server was started with can be loaded here".to_owned(),
+            );
+        }
+        gleaner_embed::load(asked, &process).map_err(|e| e.to_string())
+    }));
+}
+
 /// Finds what `spec` names and tries it; what is `lexical` needs nothing.
 ///
 /// # Errors

@@ -120,6 +120,16 @@ pub enum JobError {
 }
 
 impl JobError {
+    /// Whether the day has nothing to read: no error among several days. A place that does not exist is wrong for every day.
+    #[must_use]
+    pub fn is_empty_day(&self) -> bool {
+        match self {
+            Self::EmptyDay { .. } => true,
+            Self::NoTelemetry { why, .. } => !why.contains("no such"),
+            _ => false,
+        }
+    }
+
     /// An IO error with its path.
     #[must_use]
     pub fn io(path: &std::path::Path, source: std::io::Error) -> Self {

@@ -11,10 +11,13 @@
 //! telemetry/  formats, schemas, quarantine
 //! storage/    local disks and S3: locations, credentials, checked reads
 //! warehouse/  Delta tables, models, ledger, publishing a day whole
+//! catalog     what queries see of a warehouse
+//! serve/      the control plane: jobs, schedule, read-only queries
 //! synth/      telemetry of any size, seeded
 //! cli/        the `gleaner` command
 //! ```
 
+pub mod catalog;
 pub mod cli;
 pub mod doctor;
 pub mod driver;
@@ -27,6 +30,7 @@ pub mod lift;
 pub mod logging;
 pub mod options;
 pub mod plan;
+pub mod serve;
 pub mod session;
 pub mod stages;
 pub mod storage;

@@ -264,6 +264,97 @@ impl RunOptions {
     }
 }
 
+/// The options that one job may have otherwise than its server, by their names as flags. What costs money, names a place or
+/// holds a secret is the server's alone.
+pub const CHANGEABLE: [&str; 13] = [
+    "choice-seed",
+    "cosine",
+    "fit-rows",
+    "label-budget",
+    "min-days",
+    "min-hosts",
+    "min-users",
+    "models",
+    "quota",
+    "schema",
+    "through",
+    "undated",
+    "window-days",
+];
+
+/// `base` with some options changed.
+///
+/// # Errors
+/// When a name is not one of [`CHANGEABLE`], or a value is not as expected.
+pub fn changed(
+    base: &RunOptions,
+    values: &BTreeMap<String, String>,
+) -> Result<RunOptions, JobError> {
+    let mut options = base.clone();
+    for (name, value) in values {
+        set(&mut options, name, value)?;
+    }
+    options.check()?;
+    Ok(options)
+}
+
+fn set(options: &mut RunOptions, name: &str, value: &str) -> Result<(), JobError> {
+    fn parsed<T: FromStr>(name: &str, value: &str, expected: &str) -> Result<T, JobError> {
+        let bad = |_| JobError::Usage(format!("option {name}={value:?}: expected {expected}"));
+        value.parse().map_err(bad)
+    }
+    let number = |expected| parsed::<u32>(name, value, expected);
+    match name {
+        "choice-seed" | "label-budget" => {
+            let Some(selection) = &mut options.selection else {
+                return Err(JobError::Usage(format!(
+                    "option {name}: the server has no --label-budget to change"
+                )));
+            };
+            let value = parsed(name, value, "a number")?;
+            if name == "choice-seed" {
+                selection.seed = value;
+            } else {
+                selection.budget = value;
+            }
+        }
+        "cosine" => options.cosine = parsed(name, value, "a number in (0, 1]")?,
+        "fit-rows" => options.fit_rows = parsed(name, value, "a number of lines")?,
+        "min-days" => options.prevalence.min_days = number("a number of days")?,
+        "min-hosts" => options.prevalence.min_hosts = number("a number of hosts")?,
+        "min-users" => options.prevalence.min_users = number("a number of users")?,
+        "window-days" => options.prevalence.window_days = number("a number of days")?,
+        "models" => {
+            let policy = <ModelPolicy as clap::ValueEnum>::from_str(value, false);
+            let bad = |_| {
+                let text = "expected refit, reuse or refit-if-drifted";
+                JobError::Usage(format!("option models={value:?}: {text}"))
+            };
+            options.models = policy.map_err(bad)?;
+        }
+        "quota" => options.quotas = value.parse().map_err(JobError::Usage)?,
+        "schema" => options.schema = Some(parsed(name, value, "a schema of `gleaner run --help`")?),
+        "through" => value.clone_into(&mut options.through),
+        "undated" => {
+            options.undated = match value {
+                "day" => Undated::AsDay,
+                "quarantine" => Undated::Quarantine,
+                _ => {
+                    let text = "expected quarantine or day";
+                    return Err(JobError::Usage(format!("option undated={value:?}: {text}")));
+                }
+            }
+        }
+        _ => {
+            return Err(JobError::Usage(format!(
+                "option {name:?}: a job may change {}; everything else is the server's",
+                CHANGEABLE.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,6 +375,42 @@ mod tests {
                 assert_eq!(quota.of(100 * hundreds + 1), percent * hundreds + 1);
             }
         }
+    }
+
+    #[test]
+    fn a_job_changes_what_it_may_and_nothing_else() {
+        let base = RunOptions {
+            telemetry: vec!["events".to_owned()],
+            ..RunOptions::default()
+        };
+        let one = |name: &str, value: &str| {
+            changed(
+                &base,
+                &BTreeMap::from([(name.to_owned(), value.to_owned())]),
+            )
+        };
+        assert!(one("quota", "7").is_ok_and(|o| o.quotas.of(100) == [7; 3]));
+        assert!(one("models", "reuse").is_ok_and(|o| o.models == ModelPolicy::Reuse));
+        for (name, value, said) in [
+            ("telemetry", "/etc", "a job may change"),
+            ("llm-url", "http://elsewhere", "a job may change"),
+            ("quota", "none", "quota"),
+            ("cosine", "2", "--cosine"),
+            ("through", "nowhere", "--through"),
+            ("label-budget", "5", "no --label-budget"),
+        ] {
+            let error = one(name, value).err().map(|e| e.to_string());
+            assert!(error.clone().is_some_and(|e| e.contains(said)), "{error:?}");
+        }
+        let set_alone = CHANGEABLE.iter().filter(|name| {
+            let error = one(name, "").err().map(|e| e.to_string());
+            error.is_some_and(|e| e.contains("a job may change"))
+        });
+        assert_eq!(
+            set_alone.count(),
+            0,
+            "an option that is named and not known"
+        );
     }
 
     #[test]

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::output;
 use super::run::EngineArgs;
-use super::sql::{run, tables};
+use super::sql::run;
+use crate::catalog::tables;
 use crate::error::JobError;
 use crate::warehouse::Warehouse;
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use chrono::{Days, NaiveDate};
 
 use super::{output, progress, run, sql, synth};
+use crate::catalog;
 use crate::driver;
 use crate::engine::Engine;
 use crate::error::JobError;
@@ -88,7 +89,7 @@ async fn show(
     day: NaiveDate,
 ) -> Result<(), JobError> {
     let ctx = engine.session().clone().enable_url_table();
-    sql::tables(&ctx, &Warehouse::open(warehouse).await?).await?;
+    catalog::tables(&ctx, &Warehouse::open(warehouse).await?).await?;
     let truth = first.iter_days().take_while(|d| *d <= day).map(|d| {
         let file = telemetry.join("_truth").join(format!("day={d}.parquet"));
         let file = file.to_string_lossy().replace('\'', "''");

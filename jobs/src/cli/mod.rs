@@ -10,14 +10,17 @@ pub mod embedder;
 pub mod evaluate;
 pub mod evaluate_labels;
 pub mod functions;
+pub mod jobs;
 pub mod labels;
 pub mod llm;
 pub mod output;
 pub mod progress;
 pub mod run;
 pub mod selection;
+pub mod serve;
 pub mod sql;
 pub mod status;
+pub mod submit;
 pub mod synth;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +42,12 @@ enum Command {
     Run(Box<run::Args>),
     /// Query the warehouse: one statement, or a shell.
     Sql(sql::Args),
+    /// Serve: take jobs, run days by a schedule, answer queries.
+    Serve(Box<serve::Args>),
+    /// Give a job to a running `gleaner serve`: a file of SQL, or days.
+    Submit(submit::Args),
+    /// The jobs of a running `gleaner serve`: list, watch, cancel.
+    Jobs(jobs::Args),
     /// What each day of a warehouse took in and gave out.
     Status(status::Args),
     /// What near-dedup would keep at another threshold, and the pairs nearest to it. Nothing is written.
@@ -71,6 +80,9 @@ pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + 
     let result = match Cli::parse_from(args).command {
         Command::Run(args) => run::main(*args).await,
         Command::Sql(args) => sql::main(args).await,
+        Command::Serve(args) => serve::main(*args).await,
+        Command::Submit(args) => submit::main(args).await,
+        Command::Jobs(args) => jobs::main(args).await,
         Command::Status(args) => status::main(args).await,
         Command::Candidates(args) => candidates::main(args).await,
         Command::Evaluate(args) => evaluate::main(args).await,

@@ -121,9 +121,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
                     summary(&report, &args.warehouse)?;
                 }
             }
-            Err(e @ (JobError::EmptyDay { .. } | JobError::NoTelemetry { .. }))
-                if several && !is_missing(&e) =>
-            {
+            Err(e) if several && e.is_empty_day() => {
                 drop(shown);
                 output::note(&format!("{day} skipped: {e}"));
                 skipped = Some(e);
@@ -152,11 +150,6 @@ async fn later_days(warehouse: &str, day: NaiveDate) -> Result<BTreeSet<NaiveDat
         .await?;
     let files = snapshot.files(&CANDIDATES).iter();
     Ok(files.map(|file| file.day).filter(|d| *d > day).collect())
-}
-
-/// A path that does not exist is wrong for every day.
-fn is_missing(error: &JobError) -> bool {
-    matches!(error, JobError::NoTelemetry { why, .. } if why.contains("no such"))
 }
 
 /// What a person wants to know after a day.

@@ -2,13 +2,11 @@
 //! functions.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::datasource::empty::EmptyTable;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::{SessionContext, col, concat, lit};
+use datafusion::prelude::SessionContext;
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -18,11 +16,11 @@ use rustyline::{CompletionType, Config, Editor, Helper, Highlighter, Hinter};
 use super::embedder::EmbedderArgs;
 use super::output;
 use super::run::EngineArgs;
+use crate::catalog::tables;
 use crate::driver::install_model_loader;
-use crate::engine::{Engine, register};
+use crate::engine::Engine;
 use crate::error::JobError;
 use crate::warehouse::Warehouse;
-use crate::warehouse::tables::{MODELS, TABLES};
 
 /// Flags of `gleaner sql`.
 #[derive(Debug, clap::Args)]
@@ -64,45 +62,6 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         }
         None => shell(&engine, &ctx, names, args.json).await,
     }
-}
-
-/// Registers the tables of a warehouse; returns their names and columns, for completion.
-///
-/// # Errors
-/// When a table's log cannot be read.
-pub async fn tables(ctx: &SessionContext, warehouse: &Warehouse) -> Result<Vec<String>, JobError> {
-    let mut names = vec![];
-    let snapshot = warehouse.snapshot(TABLES).await?;
-    for table in TABLES {
-        names.push(table.name.to_owned());
-        names.extend(table.schema().fields().iter().map(|f| f.name().clone()));
-        let Some(source) = warehouse.source(table, snapshot.files(table)) else {
-            // A table that no day has written yet is there, and empty.
-            ctx.register_table(table.name, Arc::new(EmptyTable::new(table.schema())))?;
-            continue;
-        };
-        if table.name == MODELS.name {
-            // Functions take a model's URI; the table holds its path, which does not change with the warehouse's place.
-            register(ctx, "models_table", &source)?;
-            let uri = concat(vec![lit(warehouse.url("")), col("path")]).alias("uri");
-            let columns = table
-                .schema()
-                .fields()
-                .iter()
-                .map(|f| col(f.name()))
-                .chain([uri])
-                .collect::<Vec<_>>();
-            let view = ctx
-                .table("models_table")
-                .await?
-                .select(columns)?
-                .into_view();
-            ctx.register_table(table.name, view)?;
-        } else {
-            register(ctx, table.name, &source)?;
-        }
-    }
-    Ok(names)
 }
 
 /// Runs a statement.

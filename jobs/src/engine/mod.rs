@@ -141,6 +141,21 @@ impl Engine {
         }
     }
 
+    /// Writes a query's result, a file for each of its partitions.
+    ///
+    /// # Errors
+    /// When it fails, or the cluster does.
+    pub async fn write(&self, frame: DataFrame, spec: WriteSpec) -> Result<Vec<Written>, JobError> {
+        let (state, plan) = frame.into_parts();
+        let node = Arc::new(WriteNode::new(spec, plan)?);
+        let plan = LogicalPlan::Extension(Extension { node });
+        let batches = self.collect(DataFrame::new(state, plan)).await?;
+        let rows = batches
+            .iter()
+            .flat_map(|batch| (0..batch.num_rows()).map(|row| batch.slice(row, 1)));
+        rows.map(|row| written(&[row])).collect()
+    }
+
     /// Runs `tasks`, calling `done` after each; results are in task order.
     ///
     /// # Errors

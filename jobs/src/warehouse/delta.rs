@@ -94,10 +94,10 @@ pub enum Outcome {
 }
 
 impl Warehouse {
-    fn log_store(&self, table: &Table) -> Result<LogStoreRef, JobError> {
-        let url = self.url(&format!("{}/", table.name));
+    pub(super) fn log_store(&self, directory: &str) -> Result<LogStoreRef, JobError> {
+        let url = self.url(&format!("{directory}/"));
         let url = Url::parse(&url).map_err(|e| JobError::Internal(format!("{url}: {e}")))?;
-        let (root, prefixed) = self.stores(table.name);
+        let (root, prefixed) = self.stores(directory);
         Ok(default_logstore(
             prefixed,
             root,
@@ -106,8 +106,9 @@ impl Warehouse {
         ))
     }
 
-    async fn load(&self, table: &Table) -> Result<Option<DeltaTable>, JobError> {
-        let log = self.log_store(table)?;
+    /// The table in a directory below the warehouse; `None` when nothing was ever committed to it.
+    pub(super) async fn load(&self, directory: &str) -> Result<Option<DeltaTable>, JobError> {
+        let log = self.log_store(directory)?;
         let mut loaded = DeltaTable::new(Arc::clone(&log));
         match loaded.load().await {
             Ok(()) => Ok(Some(loaded)),
@@ -125,7 +126,7 @@ impl Warehouse {
         &self,
         table: &Table,
     ) -> Result<(Option<u64>, Vec<DataFile>), JobError> {
-        match self.load(table).await? {
+        match self.load(table.name).await? {
             Some(loaded) => Ok((loaded.version(), active(&loaded).await?)),
             None => Ok((None, vec![])),
         }
@@ -207,7 +208,7 @@ impl Warehouse {
             .map_err(|e| JobError::Internal(format!("schema of {}: {e}", table.name)))?;
         self.make_directory(table.name)?;
         let created = CreateBuilder::new()
-            .with_log_store(self.log_store(table)?)
+            .with_log_store(self.log_store(table.name)?)
             .with_table_name(table.name)
             .with_comment(table.doc)
             .with_columns(kernel.fields().cloned())
@@ -220,7 +221,7 @@ impl Warehouse {
         match created {
             Ok(created) => Ok(Some(created)),
             // Another run made it meanwhile.
-            Err(_) if self.load(table).await?.is_some() => Ok(None),
+            Err(_) if self.load(table.name).await?.is_some() => Ok(None),
             Err(e) => Err(e.into()),
         }
     }
@@ -259,7 +260,7 @@ impl Tries {
                 tokio::time::sleep(pause(self.made)).await;
             }
             self.made += 1;
-            if let Some(loaded) = warehouse.load(table).await? {
+            if let Some(loaded) = warehouse.load(table.name).await? {
                 return Ok(Some(loaded));
             }
             match warehouse.create_table(table).await {
@@ -296,7 +297,7 @@ impl Tries {
 }
 
 /// Before another attempt: others are at it, or the store has trouble. About 10 seconds in all, spread.
-fn pause(attempt: usize) -> Duration {
+pub(super) fn pause(attempt: usize) -> Duration {
     let spread = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
     Duration::from_millis((20 << attempt.min(5)) + spread)
 }
@@ -312,7 +313,7 @@ pub(super) fn common_fingerprint<'f>(
         .then_some(first)
 }
 
-fn lost_the_race(error: &TransactionError) -> bool {
+pub(super) fn lost_the_race(error: &TransactionError) -> bool {
     matches!(
         error,
         TransactionError::MaxCommitAttempts(_)
@@ -423,7 +424,7 @@ fn added(file: &DataFile) -> Action {
     })
 }
 
-async fn transact(
+pub(super) async fn transact(
     table: &DeltaTable,
     actions: Vec<Action>,
     operation: DeltaOperation,

@@ -7,6 +7,8 @@
 //! _ledger/<day>/<stage>-<fingerprint>.json   what a finished stage counted, and the files it wrote
 //! _publish/                         days that are being published: see `publish`
 //! _staging/<run>/                   intermediate files of a running day
+//! user/<name>/                      tables of the user's own, written by SQL jobs: see `user_tables`
+//! _jobs/, _serve/                   the jobs of `gleaner serve`, and who serves
 //! ```
 //!
 //! A data file's name carries the fingerprint of what it was made from. A stage's files lie in their table's directory as
@@ -15,6 +17,7 @@
 pub mod delta;
 pub mod publish;
 pub mod tables;
+pub mod user_tables;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -187,7 +190,9 @@ impl Warehouse {
 
     /// The whole store, and that of one of the warehouse's directories.
     fn stores(&self, directory: &str) -> (Arc<dyn ObjectStore>, Arc<dyn ObjectStore>) {
-        let below = self.prefix.clone().join(directory);
+        let below = directory
+            .split('/')
+            .fold(self.prefix.clone(), ObjectPath::join);
         let one = PrefixStore::new(Arc::clone(&self.root), below);
         (Arc::clone(&self.root), Arc::new(one))
     }
@@ -242,6 +247,40 @@ impl Warehouse {
             .try_collect()
             .await
             .map_err(|e| self.failed(directory, e))
+    }
+
+    /// The names of the directories in a directory, sorted.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub async fn directories(&self, directory: &str) -> Result<Vec<String>, JobError> {
+        let prefix = ObjectPath::from(directory);
+        let listed = self.store.list_with_delimiter(Some(&prefix)).await;
+        let listed = listed.map_err(|e| self.failed(directory, e))?;
+        let names = listed.common_prefixes.iter();
+        let mut names: Vec<_> = names
+            .filter_map(|path| path.filename().map(str::to_owned))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Writes a small object unless there is one; whether it did.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn put_new(&self, path: &str, bytes: Vec<u8>) -> Result<bool, JobError> {
+        let options = object_store::PutOptions::from(object_store::PutMode::Create);
+        let payload = PutPayload::from(bytes);
+        let put = self
+            .store
+            .put_opts(&ObjectPath::from(path), payload, options)
+            .await;
+        match put {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(e) => Err(self.failed(path, e)),
+        }
     }
 
     /// Removes an object; one that is not there is removed already.

@@ -1,0 +1,162 @@
+//! `gleaner serve`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use croner::Cron;
+use tokio::net::TcpListener;
+
+use super::day::DayArgs;
+use super::output;
+use super::run::EngineArgs;
+use crate::error::JobError;
+use crate::serve::runner::{AfterDay, Retries};
+use crate::serve::schedule::Schedule;
+use crate::serve::{Limits, Server};
+use crate::telemetry::Undated;
+use crate::warehouse::user_tables::check_name;
+
+/// Flags of `gleaner serve`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where jobs and queries are taken.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50060")]
+    listen: SocketAddr,
+    /// When days are due, as a cron expression in UTC: "30 3 * * *" is 03:30 every day. Without it, days are only submitted.
+    #[arg(long, value_name = "CRON", value_parser = Schedule::parse_cron)]
+    cron: Option<Cron>,
+    /// The schedule's first day; default: the warehouse's first, or the one that is due.
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "cron")]
+    from: Option<NaiveDate>,
+    /// The schedule's last day; default: no end.
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "cron")]
+    until: Option<NaiveDate>,
+    /// The day that is due lies so many days before the tick.
+    #[arg(long, default_value_t = 1)]
+    lag_days: u32,
+    /// So many days before the one that is due are looked at again, for telemetry that came late; it costs nothing when none did.
+    #[arg(long, default_value_t = 2)]
+    recheck_days: u32,
+    /// A SQL job after every day that succeeds, with $date: TABLE=FILE, the table that its result goes to and its statements. May be
+    /// given several times.
+    #[arg(long, value_name = "TABLE=FILE")]
+    after_day: Vec<String>,
+    /// How often a failed job is tried again.
+    #[arg(long, default_value_t = 3)]
+    retries: u32,
+    /// Seconds before a failed job is tried again; each further time twice as long, an hour at most.
+    #[arg(long, default_value_t = 60)]
+    retry_secs: u64,
+    /// SQL jobs at a time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    sql_slots: u16,
+    /// Seconds that a query may take.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    query_timeout: u64,
+    /// Memory in MiB that a query may take.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    query_memory_mib: u64,
+    /// Rows that a query may return.
+    #[arg(long, default_value_t = 1_000_000)]
+    query_rows: u64,
+    /// Queries at a time.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    query_slots: u16,
+    #[command(flatten)]
+    day: DayArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// Directory of the warehouse; made when new.
+    #[arg(long, value_name = "DIR", env = "GLEANER_WAREHOUSE")]
+    warehouse: String,
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// When a flag, the warehouse or the port is not as expected.
+pub async fn main(args: Args) -> Result<(), JobError> {
+    let options = args.day.options().await?;
+    let schedule = args.cron.map(|cron| Schedule {
+        cron,
+        from: args.from,
+        until: args.until,
+        lag_days: args.lag_days,
+        recheck_days: args.recheck_days,
+    });
+    if schedule.is_some() && options.undated == Undated::AsDay {
+        return Err(JobError::Usage(
+            "--undated day contradicts --cron: rows without a time would belong to every day"
+                .to_owned(),
+        ));
+    }
+    let after_day = args.after_day.iter().map(|text| after_day(text));
+    let mib = usize::try_from(args.query_memory_mib).unwrap_or(usize::MAX);
+    let server = Server {
+        engine: args.engine.engine()?,
+        warehouse: args.warehouse,
+        options,
+        schedule,
+        retries: Retries {
+            most: args.retries,
+            pause: Duration::from_secs(args.retry_secs),
+        },
+        sql_slots: usize::from(args.sql_slots),
+        after_day: after_day.collect::<Result<_, _>>()?,
+        limits: Limits {
+            time: Duration::from_secs(args.query_timeout),
+            memory_bytes: mib.saturating_mul(1 << 20),
+            rows: args.query_rows,
+            slots: usize::from(args.query_slots),
+        },
+    };
+    let taken = |e: std::io::Error| {
+        JobError::Usage(format!(
+            "--listen {}: {e}; is another gleaner serve running?",
+            args.listen
+        ))
+    };
+    let listener = TcpListener::bind(args.listen).await.map_err(taken)?;
+    let address = listener.local_addr().map_err(taken)?;
+    let ready = || {
+        output::note(&format!(
+            "gleaner serve: listening on http://{address}; Ctrl-C ends it"
+        ))
+    };
+    server.serve(listener, ready, stop()).await
+}
+
+fn after_day(text: &str) -> Result<AfterDay, JobError> {
+    let Some((into, path)) = text.split_once('=') else {
+        return Err(JobError::Usage(format!(
+            "--after-day {text:?}: expected TABLE=FILE"
+        )));
+    };
+    check_name(into)?;
+    let path = Path::new(path);
+    let statements = std::fs::read_to_string(path).map_err(|e| JobError::io(path, e))?;
+    let name = path.file_name().unwrap_or_default();
+    Ok(AfterDay {
+        into: into.to_owned(),
+        name: name.to_string_lossy().into_owned(),
+        statements,
+    })
+}
+
+/// Ctrl-C, or what a service manager sends.
+async fn stop() {
+    #[cfg(unix)]
+    {
+        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+        if let Ok(mut terminate) = terminate {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,125 @@
+//! Starts everything, and ends it in order.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_flight::flight_service_server::FlightServiceServer;
+use gleaner_proto::control::control_server::ControlServer;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_stream::wrappers::TcpListenerStream;
+
+use super::control::Service;
+use super::jobs::Jobs;
+use super::lease::Lease;
+use super::query::{Queries, restrict_process};
+use super::runner::{AfterDay, Retries, Runner};
+use super::schedule::Schedule;
+use crate::engine::Engine;
+use crate::error::JobError;
+use crate::options::RunOptions;
+use crate::warehouse::Warehouse;
+
+/// What a query of the SQL service may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From its arrival to its last row.
+    pub time: Duration,
+    /// Beyond which it fails.
+    pub memory_bytes: usize,
+    /// Of its result.
+    pub rows: u64,
+    /// Queries at a time.
+    pub slots: usize,
+}
+
+/// A server, before it starts.
+pub struct Server {
+    /// Where tasks run.
+    pub engine: Engine,
+    /// The warehouse's place, as given.
+    pub warehouse: String,
+    /// Of every day.
+    pub options: RunOptions,
+    /// `None`: jobs are submitted only.
+    pub schedule: Option<Schedule>,
+    /// Of failed jobs.
+    pub retries: Retries,
+    /// SQL jobs at a time.
+    pub sql_slots: usize,
+    /// SQL jobs that follow every day that succeeds.
+    pub after_day: Vec<AfterDay>,
+    /// Of the SQL service.
+    pub limits: Limits,
+}
+
+impl Server {
+    /// Serves until `shutdown`; says `ready` when it does. Running jobs are stopped then, and queued for the next server.
+    ///
+    /// # Errors
+    /// When the warehouse cannot be had (another server has it, it cannot be written), or the port fails.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        ready: impl FnOnce() + Send,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), JobError> {
+        let warehouse = Warehouse::create(&self.warehouse).await?;
+        restrict_process(&warehouse, &self.options.embedder.address);
+        warehouse.settle().await?;
+        let holder = format!("process {} on {}", std::process::id(), hostname());
+        let mut lease = Lease::take(&warehouse, &holder).await?;
+        let jobs = Arc::new(Jobs::load(warehouse.clone()).await?);
+        let stopping = watch::Sender::new(false);
+        let runner = Arc::new(Runner {
+            jobs: Arc::clone(&jobs),
+            engine: self.engine,
+            warehouse: warehouse.clone(),
+            place: self.warehouse,
+            options: self.options.clone(),
+            retries: self.retries,
+            sql_slots: self.sql_slots,
+            after_day: self.after_day,
+            stopping: stopping.clone(),
+        });
+        let service = Service {
+            jobs: Arc::clone(&jobs),
+            warehouse: warehouse.clone(),
+            options: Arc::new(self.options),
+        };
+        let queries = Queries::new(warehouse.clone(), self.limits)?;
+        let running = tokio::spawn(Arc::clone(&runner).run());
+        let scheduling = self
+            .schedule
+            .map(|schedule| tokio::spawn(schedule.run(jobs, warehouse)));
+        let mut closed = stopping.subscribe();
+        let answering = tonic::transport::Server::builder()
+            .add_service(ControlServer::new(service))
+            .add_service(FlightServiceServer::new(queries))
+            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+                let _ = closed.wait_for(|stopping| *stopping).await;
+            });
+        ready();
+        let answering = tokio::spawn(answering);
+        let result = tokio::select! {
+            () = shutdown => Ok(()),
+            lost = lease.keep() => Err(lost),
+        };
+        stopping.send_replace(true);
+        running.abort();
+        if let Some(scheduling) = scheduling {
+            scheduling.abort();
+        }
+        runner.stopped().await;
+        // Watchers of jobs keep their streams open for as long as they like.
+        let _ = tokio::time::timeout(Duration::from_secs(2), answering).await;
+        lease.release().await;
+        result
+    }
+}
+
+fn hostname() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}
