@@ -25,6 +25,12 @@ pub struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// The address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.server
+    }
+
     /// # Errors
     /// When nobody answers there.
     pub async fn connect(&self) -> Result<Client, JobError> {
@@ -242,7 +248,8 @@ fn why(job: &proto::Job) -> String {
 }
 
 /// One line for a person.
-fn row(job: &proto::Job) -> String {
+#[must_use]
+pub fn row(job: &proto::Job) -> String {
     let at = match &job.step {
         Some(step) => format!(
             " {} {} {}/{}",

@@ -1,10 +1,13 @@
 //! `gleaner sql`: one statement, or a shell with history and completion, over the tables of a warehouse and all
 //! functions.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{AsArray as _, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use rustyline::completion::{Completer, Pair};
@@ -20,6 +23,7 @@ use crate::catalog::tables;
 use crate::driver::install_model_loader;
 use crate::engine::Engine;
 use crate::error::JobError;
+use crate::serve::client::Client;
 use crate::warehouse::Warehouse;
 
 /// Flags of `gleaner sql`.
@@ -30,6 +34,9 @@ pub struct Args {
     /// Directory of the warehouse whose tables are at hand; without it, functions and files alone.
     #[arg(long, value_name = "DIR", env = "GLEANER_WAREHOUSE")]
     warehouse: Option<String>,
+    /// Ask a running `gleaner serve` instead: its warehouse's tables, read-only and within its limits.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["warehouse", "cluster"])]
+    server: Option<String>,
     #[command(flatten)]
     embedder: EmbedderArgs,
     #[command(flatten)]
@@ -40,28 +47,72 @@ pub struct Args {
 }
 
 /// # Errors
-/// When the warehouse cannot be opened or the statement fails.
+/// When the warehouse cannot be opened, the server does not answer, or the statement fails.
 pub async fn main(args: Args) -> Result<(), JobError> {
-    let engine = args.engine.engine()?;
-    install_model_loader();
-    gleaner_udfs::embedder::configure(&args.embedder.resolve().await?.address);
-    // A file's path in quotes is a table, as in `SELECT … FROM 'events.parquet'`.
-    let ctx = engine.session().clone().enable_url_table();
-    let mut names = vec![];
-    if let Some(path) = &args.warehouse {
-        names = tables(&ctx, &Warehouse::open(path).await?).await?;
-    }
+    let (asked, names) = if let Some(url) = &args.server {
+        let client = Client::connect(url).await?;
+        let columns = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'";
+        let names = match args.query {
+            None => words(&client.query(columns).await?.1)?,
+            Some(_) => vec![],
+        };
+        (Asked::Server(client), names)
+    } else {
+        let engine = args.engine.engine()?;
+        install_model_loader();
+        gleaner_udfs::embedder::configure(&args.embedder.resolve().await?.address);
+        // A file's path in quotes is a table, as in `SELECT … FROM 'events.parquet'`.
+        let ctx = engine.session().clone().enable_url_table();
+        let names = match &args.warehouse {
+            Some(path) => tables(&ctx, &Warehouse::open(path).await?).await?,
+            None => vec![],
+        };
+        (Asked::Engine(Box::new(engine), Box::new(ctx)), names)
+    };
     match &args.query {
         Some(query) => {
-            let batches = run(&engine, &ctx, query).await?;
+            let batches = asked.run(query).await?;
             if args.json {
                 output::json(&batches)
             } else {
                 output::table(&batches)
             }
         }
-        None => shell(&engine, &ctx, names, args.json).await,
+        None => shell(&asked, names, args.json).await,
     }
+}
+
+/// Who answers.
+enum Asked {
+    Engine(Box<Engine>, Box<SessionContext>),
+    Server(Client),
+}
+
+impl Asked {
+    async fn run(&self, query: &str) -> Result<Vec<RecordBatch>, JobError> {
+        match self {
+            Self::Engine(engine, ctx) => run(engine, ctx, query).await,
+            Self::Server(client) => {
+                let (schema, batches) = client.query(query).await?;
+                Ok(if batches.is_empty() {
+                    vec![RecordBatch::new_empty(schema)]
+                } else {
+                    batches
+                })
+            }
+        }
+    }
+}
+
+/// The distinct texts of all columns.
+fn words(batches: &[RecordBatch]) -> Result<Vec<String>, JobError> {
+    let mut words = BTreeSet::new();
+    for column in batches.iter().flat_map(RecordBatch::columns) {
+        let texts = cast(column, &DataType::Utf8).map_err(|e| JobError::Query(e.into()))?;
+        let texts = texts.as_string::<i32>();
+        words.extend(texts.iter().flatten().map(str::to_owned));
+    }
+    Ok(words.into_iter().collect())
 }
 
 /// Runs a statement.
@@ -147,12 +198,7 @@ fn history_file() -> Option<PathBuf> {
     std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".gleaner_history"))
 }
 
-async fn shell(
-    engine: &Engine,
-    ctx: &SessionContext,
-    names: Vec<String>,
-    json: bool,
-) -> Result<(), JobError> {
+async fn shell(asked: &Asked, names: Vec<String>, json: bool) -> Result<(), JobError> {
     let failed = |e: ReadlineError| JobError::Internal(format!("terminal: {e}"));
     let mut words = names;
     words.extend(gleaner_udfs::described().iter().map(|f| f.name.to_owned()));
@@ -193,7 +239,7 @@ async fn shell(
         };
         let started = Instant::now();
         // A wrong statement is told, and the shell goes on.
-        match run(engine, ctx, query).await {
+        match asked.run(query).await {
             Ok(batches) => {
                 if json {
                     output::json(&batches)?;

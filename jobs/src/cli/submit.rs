@@ -99,10 +99,13 @@ pub async fn main(args: Args) -> Result<(), JobError> {
             }
         } else if args.json {
             output::line(&super::jobs::object(&ended).to_string())?;
+        } else if args.file.is_none() {
+            output::line(&super::jobs::row(&ended))?;
         } else if let Some(table) = &args.into {
             output::line(&format!(
-                "{} rows in table {table}: gleaner sql \"SELECT * FROM {table} LIMIT 20\"",
-                ended.result_rows
+                "{} rows in table {table}: gleaner sql --server {} \"SELECT * FROM {table} LIMIT 20\"",
+                ended.result_rows,
+                args.server.url()
             ))?;
         }
     }

@@ -211,8 +211,9 @@ impl ExecutionPlan for WriteExec {
         vec![&self.input]
     }
 
+    /// A file's rows are in the order that the query asked for.
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![false]
+        vec![true]
     }
 
     /// A repartition under the writer would undo the order the query asked for.

@@ -96,7 +96,7 @@ impl Jobs {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a job; a day that is open under the same options already is not added again.
+    /// Adds a job; one that is open already is not added again.
     ///
     /// # Errors
     /// When the ledger cannot be written, or too many jobs are open.
@@ -107,7 +107,9 @@ impl Jobs {
             .into_iter()
             .filter(|j| !j.state.ended())
             .collect();
-        let same = |job: &&Job| matches!(work, Work::Day { .. }) && job.work == work;
+        // What waits for its turn does the same whoever asked for it. A SQL job that runs may have read before what is asked now.
+        let same =
+            |job: &&Job| job.work == work && (job.day().is_some() || job.state == State::Queued);
         if let Some(job) = open.iter().find(same) {
             return Ok(job.clone());
         }

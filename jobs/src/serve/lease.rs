@@ -15,9 +15,9 @@ use crate::warehouse::Warehouse;
 
 const DIRECTORY: &str = "_serve";
 /// How often the holder touches its lease.
-pub const BEAT: Duration = Duration::from_secs(5);
+pub const BEAT: Duration = Duration::from_secs(3);
 /// A lease that was not touched for so long is dead.
-pub const TTL: Duration = Duration::from_secs(20);
+pub const TTL: Duration = Duration::from_secs(12);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Content {

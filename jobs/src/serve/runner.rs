@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{NaiveDate, Utc};
 use futures::FutureExt as _;
 use tokio::sync::{Semaphore, watch};
 
@@ -214,8 +214,10 @@ impl Runner {
                 let report =
                     driver::run_day_as(run, &self.engine, &self.place, *day, &options, &shown)
                         .await?;
-                if report.unchanged() {
+                if report.unchanged() && job.attempts == 1 {
                     shown.remark("up to date: nothing had to be done");
+                } else {
+                    self.follow(*day).await?;
                 }
                 Ok(0)
             }
@@ -299,19 +301,21 @@ impl Runner {
             ),
             state => log::info!("job {}: {} {}", ended.id, ended.title(), state.name()),
         }
-        if let (State::Succeeded, Some(day)) = (ended.state, ended.day()) {
-            for after in &self.after_day {
-                let work = Work::Sql {
-                    name: after.name.clone(),
-                    statements: after.statements.clone(),
-                    parameters: [("date".to_owned(), day.to_string())].into(),
-                    into: Some(after.into.clone()),
-                };
-                if let Err(e) = self.jobs.submit(work, &format!("day {day}")).await {
-                    log::error!("{} after day {day} could not be queued: {e}", after.name);
-                }
-            }
+    }
+
+    /// Queues what follows a day. Before the day itself is written off: a server that is killed in between runs the day again, which
+    /// finds nothing to do, and comes here.
+    async fn follow(&self, day: NaiveDate) -> Result<(), JobError> {
+        for after in &self.after_day {
+            let work = Work::Sql {
+                name: after.name.clone(),
+                statements: after.statements.clone(),
+                parameters: [("date".to_owned(), day.to_string())].into(),
+                into: Some(after.into.clone()),
+            };
+            self.jobs.submit(work, &format!("day {day}")).await?;
         }
+        Ok(())
     }
 }
 
