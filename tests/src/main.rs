@@ -26,6 +26,7 @@ async fn main() -> ExitCode {
     ExitCode::from(match Program::parse() {
         Program::Gleaner { args } => {
             gleaner::logging::init("error");
+            gleaner::serve::worker::started_by(&["gleaner", "--"]);
             gleaner::cli::run(std::iter::once("gleaner".to_owned()).chain(args)).await
         }
         Program::Scheduler(args) => gleaner_scheduler::main(args).await,

@@ -26,6 +26,7 @@ pub mod synth;
 use clap::{Parser, Subcommand};
 
 use crate::error::JobError;
+use crate::serve::worker;
 
 /// Gleaner turns anomaly detection round: it finds the rare, complex and benign command lines in a day of telemetry,
 /// and emits them as training data.
@@ -66,6 +67,9 @@ enum Command {
     Doctor(Box<doctor::Args>),
     /// Get a sentence encoder's files from the Hugging Face hub.
     Embedder(embedder::Args),
+    /// Answer one query of `gleaner serve`, which starts this itself.
+    #[command(name = worker::NAME, hide = true)]
+    QueryWorker,
     /// Make three days of telemetry, run them, and show what was found.
     Demo(demo::Args),
 }
@@ -92,6 +96,7 @@ pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + 
         Command::Synth(args) => synth::main(&args),
         Command::Doctor(args) => doctor::main(*args).await,
         Command::Embedder(args) => embedder::main(&args).await,
+        Command::QueryWorker => return worker::main().await,
         Command::Demo(args) => demo::main(args).await,
     };
     match result {

@@ -11,6 +11,7 @@
 //! sql_job    statements, parameters bound as values, a table of the user's
 //! control    the gRPC service of `proto/gleaner/v1/control.proto`
 //! query      Arrow Flight SQL over the warehouse's tables, limited
+//! worker     the process that one query runs in
 //! client     the other side of both
 //! ```
 //!
@@ -32,6 +33,7 @@ pub mod runner;
 pub mod schedule;
 pub mod server;
 pub mod sql_job;
+pub mod worker;
 
 pub use server::{Limits, Server};
 

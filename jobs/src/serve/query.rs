@@ -1,13 +1,14 @@
 //! Read-only queries over the warehouse's tables and the user's, as Arrow Flight SQL: ADBC, JDBC and ODBC drivers speak it, and
 //! `gleaner sql --server`.
 //!
-//! A query sees tables, and nothing else of this process: no files, no buckets, no settings, no writing, no model or embedder but the
-//! warehouse's ([`restrict_process`]). It has a time, a number of rows, and memory, beyond which it fails instead of spilling. What is allocated inside
-//! a function is not in that account, so that functions which make large values out of small ones are left out ([`AMPLIFIERS`]).
+//! A query sees tables, and nothing else: no files, no buckets, no settings, no writing, no model or embedder but the warehouse's. It has
+//! a time, a number of rows, and memory. Each runs in a process of its own ([`super::worker`]), because `DataFusion` alone cannot hold
+//! a query to these: it accounts for what its operators buffer and not for what is allocated inside functions or for batches without columns, and
+//! a join of all with all may see no deadline for hours. (Tried: a count over five tables joined without a condition took 23 GB, and every
+//! thread of the server's.)
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
@@ -28,66 +29,32 @@ use arrow_flight::{
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::ipc::writer::IpcWriteOptions;
-use datafusion::common::DataFusionError;
-use datafusion::dataframe::DataFrame;
-use datafusion::execution::FunctionRegistry;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::prelude::SessionContext;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{Stream, TryStreamExt};
 use gleaner_udfs::model_cache::sha256;
 use prost::Message as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Caller;
 use super::server::Limits;
-use super::sql_job::reads;
-use crate::catalog;
-use crate::embedding;
+use super::worker::{Asked, Worker};
 use crate::error::JobError;
-use crate::plan::codec::Planner;
-use crate::session;
-use crate::storage;
 use crate::warehouse::Warehouse;
 use crate::warehouse::tables::TABLES;
 
-/// Functions that make large values out of small ones, outside of the account of a query's memory.
-pub const AMPLIFIERS: [&str; 8] = [
-    "array_repeat",
-    "array_resize",
-    "generate_series",
-    "list_repeat",
-    "list_resize",
-    "lpad",
-    "range",
-    "repeat",
-];
-const MORE_AMPLIFIERS: [&str; 2] = ["rpad", "space"];
 /// Bytes of a statement.
 const MAX_STATEMENT: usize = 1 << 20;
 const CATALOG: &str = "datafusion";
 const SCHEMA: &str = "public";
 
-/// From now on this process's functions load no model but the warehouse's, and no embedder but `embedder`. To be called before
-/// anything else that installs a loader.
-pub fn restrict_process(warehouse: &Warehouse, embedder: &str) {
-    let models = warehouse.url("_models/");
-    gleaner_udfs::model_cache::install_loader(Box::new(move |uri| {
-        let name = uri.strip_prefix(&models);
-        if name.is_none_or(|name| name.contains('/') || name.contains("..")) {
-            return Err("only the warehouse's own models can be loaded here".to_owned());
-        }
-        storage::process().read_blocking(uri)
-    }));
-    embedding::install_only(embedder);
-}
-
 /// The service.
 #[derive(Clone)]
 pub struct Queries {
     warehouse: Warehouse,
+    /// The warehouse's place, as given.
+    place: String,
+    /// The address of the embedder that queries may use.
+    embedder: String,
     limits: Limits,
     slots: Arc<Semaphore>,
     info: Arc<SqlInfoData>,
@@ -99,7 +66,12 @@ type FlightStream = Stream_<arrow_flight::FlightData>;
 impl Queries {
     /// # Errors
     /// When the service cannot describe itself, which does not happen.
-    pub fn new(warehouse: Warehouse, limits: Limits) -> Result<Self, JobError> {
+    pub fn new(
+        warehouse: Warehouse,
+        place: &str,
+        embedder: &str,
+        limits: Limits,
+    ) -> Result<Self, JobError> {
         let mut info = SqlInfoDataBuilder::new();
         info.append(SqlInfo::FlightSqlServerName, "Gleaner");
         info.append(SqlInfo::FlightSqlServerVersion, env!("CARGO_PKG_VERSION"));
@@ -111,88 +83,60 @@ impl Queries {
         Ok(Self {
             warehouse,
             slots: Arc::new(Semaphore::new(limits.slots)),
+            place: place.to_owned(),
+            embedder: embedder.to_owned(),
             limits,
             info: Arc::new(info),
         })
     }
 
-    /// A session of one query's: the tables as of now.
-    async fn session(&self) -> Result<SessionContext, JobError> {
-        let runtime = RuntimeEnvBuilder::new()
-            .with_object_store_registry(storage::process().registry())
-            .with_memory_pool(Arc::new(GreedyMemoryPool::new(self.limits.memory_bytes)))
-            .with_disk_manager_builder(
-                DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
-            )
-            .build_arc()?;
-        let mut state = session::state(session::config(), runtime, Planner::Embedded)?;
-        for name in AMPLIFIERS.into_iter().chain(MORE_AMPLIFIERS) {
-            state.deregister_udf(name)?;
-        }
-        let ctx = SessionContext::new_with_state(state);
-        ctx.deregister_udtf("generate_series");
-        ctx.deregister_udtf("range");
-        catalog::tables(&ctx, &self.warehouse).await?;
-        Ok(ctx)
-    }
-
-    async fn frame(&self, sql: &str) -> Result<DataFrame, Status> {
+    fn worker(
+        &self,
+        sql: String,
+        described: bool,
+    ) -> Result<(Worker, OwnedSemaphorePermit), Status> {
         if sql.len() > MAX_STATEMENT {
             return Err(Status::invalid_argument(format!(
                 "a statement of {} bytes: {MAX_STATEMENT} at most",
                 sql.len()
             )));
         }
-        let ctx = self.session().await.map_err(|e| status(&e))?;
-        let frame = ctx.sql_with_options(sql, reads()).await;
-        frame.map_err(|e| refused(&e))
-    }
-
-    async fn described(&self, sql: &str) -> Result<SchemaRef, Status> {
-        let planned = tokio::time::timeout(self.limits.time, self.frame(sql)).await;
-        let frame = planned.map_err(|_| too_long(self.limits.time))??;
-        Ok(Arc::clone(frame.schema().inner()))
-    }
-
-    /// The result of a query, within the limits.
-    async fn answer(&self, sql: String, caller: &str) -> Result<FlightStream, Status> {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             return Err(Status::resource_exhausted(format!(
                 "{} queries are running: try again in a moment",
                 self.limits.slots
             )));
         };
-        let until = tokio::time::Instant::now() + self.limits.time;
-        let limits = self.limits;
-        let begun = async {
-            let frame = self.frame(&sql).await?;
-            let schema = Arc::clone(frame.schema().inner());
-            let stream = frame.execute_stream().await.map_err(|e| refused(&e))?;
-            Ok::<_, Status>((schema, stream))
+        let asked = Asked {
+            warehouse: self.place.clone(),
+            embedder: self.embedder.clone(),
+            sql,
+            described,
+            secs: self.limits.time.as_secs(),
+            memory_bytes: self.limits.memory_bytes,
+            rows: self.limits.rows,
         };
-        let begun = tokio::time::timeout_at(until, begun).await;
-        let (schema, stream) = begun.map_err(|_| too_long(limits.time))??;
-        log::info!("query {} by {caller} begins", &sha256(sql.as_bytes())[..16]);
-        let state = (stream, 0_u64, slot);
-        let limited = futures::stream::try_unfold(
-            state,
-            move |(mut stream, rows, slot)| async move {
-                let next = tokio::time::timeout_at(until, stream.next()).await;
-                let Some(batch) = next.map_err(|_| too_long(limits.time))? else {
-                    return Ok(None);
-                };
-                let batch: RecordBatch = batch.map_err(|e| refused(&e))?;
-                let rows = rows + batch.num_rows() as u64;
-                if rows > limits.rows {
-                    return Err(Status::resource_exhausted(format!(
-                        "the result has more than {} rows: add LIMIT, aggregate, or submit a job with --into",
-                        limits.rows
-                    )));
-                }
-                Ok(Some((batch, (stream, rows, slot))))
-            },
-        );
-        let batches = limited.map_err(|e: Status| FlightError::Tonic(Box::new(e)));
+        Ok((Worker::start(asked)?, slot))
+    }
+
+    /// The columns of a query's result.
+    async fn described(&self, sql: &str) -> Result<SchemaRef, Status> {
+        let (mut worker, _slot) = self.worker(sql.to_owned(), true)?;
+        worker.schema().await
+    }
+
+    /// The result of a query, within the limits.
+    async fn answer(&self, sql: String, caller: &str) -> Result<FlightStream, Status> {
+        let name = sha256(sql.as_bytes())[..16].to_owned();
+        log::info!("query {name} by {caller}");
+        let (mut worker, slot) = self.worker(sql, false)?;
+        let schema = worker.schema().await?;
+        let batches =
+            futures::stream::try_unfold((worker, slot), |(mut worker, slot)| async move {
+                let next = worker.next().await;
+                let next = next.map_err(|e: Status| FlightError::Tonic(Box::new(e)))?;
+                Ok(next.map(|batch| (batch, (worker, slot))))
+            });
         let encoded = FlightDataEncoderBuilder::new()
             .with_schema(schema)
             .build(batches);
@@ -227,26 +171,6 @@ impl Queries {
     ) -> Result<Response<FlightInfo>, Status> {
         let ticket = Ticket::new(command.as_any().encode_to_vec());
         Self::info(schema, descriptor, ticket)
-    }
-}
-
-fn too_long(limit: Duration) -> Status {
-    Status::deadline_exceeded(format!(
-        "the query took longer than {} s: make it smaller, or submit it as a job",
-        limit.as_secs()
-    ))
-}
-
-/// A query that is wrong, not allowed, or too large.
-fn refused(error: &DataFusionError) -> Status {
-    let text = error.strip_backtrace();
-    match error.find_root() {
-        DataFusionError::ResourcesExhausted(_) => Status::resource_exhausted(format!(
-            "the query needs more memory than it may have: aggregate or filter earlier, or submit it as a job ({text})"
-        )),
-        DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => Status::unavailable(text),
-        DataFusionError::Internal(_) => Status::internal(text),
-        _ => Status::invalid_argument(text),
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use super::control::Service;
 use super::jobs::Jobs;
 use super::lease::Lease;
-use super::query::{Queries, restrict_process};
+use super::query::Queries;
 use super::runner::{AfterDay, Retries, Runner};
 use super::schedule::Schedule;
 use crate::engine::Engine;
@@ -66,17 +66,17 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), JobError> {
         let warehouse = Warehouse::create(&self.warehouse).await?;
-        restrict_process(&warehouse, &self.options.embedder.address);
         warehouse.settle().await?;
         let holder = format!("process {} on {}", std::process::id(), hostname());
         let mut lease = Lease::take(&warehouse, &holder).await?;
         let jobs = Arc::new(Jobs::load(warehouse.clone()).await?);
+        let (place, embedder) = (self.warehouse, self.options.embedder.address.clone());
         let stopping = watch::Sender::new(false);
         let runner = Arc::new(Runner {
             jobs: Arc::clone(&jobs),
             engine: self.engine,
             warehouse: warehouse.clone(),
-            place: self.warehouse,
+            place: place.clone(),
             options: self.options.clone(),
             retries: self.retries,
             sql_slots: self.sql_slots,
@@ -88,7 +88,7 @@ impl Server {
             warehouse: warehouse.clone(),
             options: Arc::new(self.options),
         };
-        let queries = Queries::new(warehouse.clone(), self.limits)?;
+        let queries = Queries::new(warehouse.clone(), &place, &embedder, self.limits)?;
         let running = tokio::spawn(Arc::clone(&runner).run());
         let scheduling = self
             .schedule
