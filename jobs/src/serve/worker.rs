@@ -88,6 +88,8 @@ pub struct Worker {
     out: ChildStdout,
     decoder: StreamDecoder,
     pending: Buffer,
+    /// A batch that came with the columns.
+    first: Option<RecordBatch>,
     until: Instant,
     limit: Duration,
 }
@@ -130,6 +132,7 @@ impl Worker {
             out,
             decoder: StreamDecoder::new(),
             pending: Buffer::from_vec(Vec::<u8>::new()),
+            first: None,
             until: Instant::now() + limit,
             limit,
         })
@@ -147,9 +150,7 @@ impl Worker {
             if !self.more().await? {
                 return Err(Status::internal("the query's process said nothing"));
             }
-            // A schema alone gives no batch.
-            let decoded = self.decoder.decode(&mut self.pending);
-            decoded.map_err(|e| Status::internal(e.to_string()))?;
+            self.first = self.decoded()?;
         }
     }
 
@@ -158,15 +159,22 @@ impl Worker {
     /// # Errors
     /// What became of the query.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>, Status> {
+        if let Some(batch) = self.first.take() {
+            return Ok(Some(batch));
+        }
         loop {
-            let decoded = self.decoder.decode(&mut self.pending);
-            if let Some(batch) = decoded.map_err(|e| Status::internal(e.to_string()))? {
+            if let Some(batch) = self.decoded()? {
                 return Ok(Some(batch));
             }
             if !self.more().await? {
                 return Ok(None);
             }
         }
+    }
+
+    fn decoded(&mut self) -> Result<Option<RecordBatch>, Status> {
+        let decoded = self.decoder.decode(&mut self.pending);
+        decoded.map_err(|e| Status::internal(e.to_string()))
     }
 
     /// Reads on; `false` when the worker has ended well.
