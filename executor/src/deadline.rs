@@ -1,5 +1,5 @@
-//! A deadline for every task. A pull-mode executor of Ballista 55 runs no server of its own, so that a cancelled job's task
-//! cannot be told to stop: it would keep its slot until it ends by itself.
+//! The end of a task before its own: at its deadline, or when its job has ended elsewhere. A pull-mode executor of Ballista
+//! 55 runs no server that could be told so: [`crate::wanted`] asks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,17 +20,21 @@ use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 use gleaner::faults;
 
-/// Ballista's engine, each task within a time.
+use crate::wanted::Jobs;
+
+/// Ballista's engine, each task within a time and for as long as its job runs.
 pub(crate) struct Deadlines {
     engine: DefaultExecutionEngine,
     limit: Duration,
+    jobs: Jobs,
 }
 
 impl Deadlines {
-    pub(crate) fn new(limit: Duration) -> Self {
+    pub(crate) fn new(limit: Duration, jobs: Jobs) -> Self {
         Self {
             engine: DefaultExecutionEngine::new(),
             limit,
+            jobs,
         }
     }
 }
@@ -46,12 +50,16 @@ impl ExecutionEngine for Deadlines {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
+        let jobs = self.jobs.clone();
+        let job = job_id.to_string();
         let inner = self.engine.create_query_stage_exec(
             job_id, stage_id, task_id, partitions, plan, work_dir, config,
         )?;
         Ok(Arc::new(Limited {
             inner,
             limit: self.limit,
+            jobs,
+            job,
         }))
     }
 }
@@ -60,6 +68,8 @@ impl ExecutionEngine for Deadlines {
 struct Limited {
     inner: Arc<dyn QueryStageExecutor>,
     limit: Duration,
+    jobs: Jobs,
+    job: String,
 }
 
 impl fmt::Display for Limited {
@@ -75,13 +85,19 @@ impl QueryStageExecutor for Limited {
         task_id: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
-        let task = self.inner.execute_query_stage(task_id, context);
-        let result = tokio::time::timeout(self.limit, task).await.map_err(|_| {
-            DataFusionError::Execution(format!(
-                "the task took longer than this executor's --task-timeout of {} s",
-                self.limit.as_secs()
-            ))
-        })?;
+        let task = tokio::time::timeout(
+            self.limit,
+            self.inner.execute_query_stage(task_id, context),
+        );
+        let result = tokio::select! {
+            result = task => result.map_err(|_| {
+                DataFusionError::Execution(format!(
+                    "the task took longer than this executor's --task-timeout of {} s",
+                    self.limit.as_secs()
+                ))
+            })?,
+            why = self.jobs.ended(self.job.clone()) => return Err(DataFusionError::Execution(why)),
+        };
         faults::reach("task.done", "");
         result
     }

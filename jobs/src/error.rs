@@ -3,6 +3,7 @@
 use datafusion::common::DataFusionError;
 
 use crate::engine::guard::ClusterError;
+use crate::secure::SecureError;
 use crate::storage::StorageError;
 
 /// A failed job. Messages say what to do; none holds a command line.
@@ -94,6 +95,9 @@ pub enum JobError {
     /// Where data is.
     #[error("{0}")]
     Storage(#[from] StorageError),
+    /// Certificates and tokens.
+    #[error("{0}")]
+    Secure(#[from] SecureError),
     /// Embedders.
     #[error(transparent)]
     Embed(#[from] gleaner_embed::EmbedError),

@@ -9,6 +9,7 @@
 //! engine      tasks, in this process or on a Ballista cluster
 //! plan/       the two plan nodes of our own: defensive reading, distributed writing
 //! telemetry/  formats, schemas, quarantine
+//! secure/     TLS, roles, tokens: who may call what on a port
 //! storage/    local disks and S3: locations, credentials, checked reads
 //! warehouse/  Delta tables, models, ledger, publishing a day whole
 //! catalog     what queries see of a warehouse
@@ -30,6 +31,7 @@ pub mod lift;
 pub mod logging;
 pub mod options;
 pub mod plan;
+pub mod secure;
 pub mod serve;
 pub mod session;
 pub mod stages;

@@ -1,5 +1,9 @@
 //! A Ballista scheduler with Gleaner's functions and plan nodes. Plans arrive from `gleaner run --cluster`, from
 //! `ballista-cli`, or from any Ballista client; jobs are pulled by executors.
+//!
+//! With certificates it serves behind [`secured`]; without, as Ballista's own does, and on loopback alone.
+
+mod secured;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,8 +14,9 @@ use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
 use ballista_scheduler::scheduler_process::start_server;
 use datafusion::prelude::SessionConfig;
 use gleaner::plan::codec::{LogicalCodec, PhysicalCodec, Planner};
+use gleaner::secure::{ClientAuth, Protection, TlsArgs, check_bind};
 use gleaner::session;
-use gleaner::storage::{self, Buckets};
+use gleaner::storage::{self, Buckets, Directories};
 
 /// Flags of `gleaner-scheduler`.
 #[derive(Debug, clap::Parser)]
@@ -21,15 +26,23 @@ use gleaner::storage::{self, Buckets};
     about = "Ballista scheduler with Gleaner's functions"
 )]
 pub struct Args {
-    /// Address to listen on. The port has no authentication: keep it on loopback or on a network of its own.
+    /// Address to listen on; another one than loopback wants certificates.
     #[arg(long, default_value = "127.0.0.1:50050")]
     bind: SocketAddr,
+    #[command(flatten)]
+    tls: TlsArgs,
+    /// Listens on other addresses than loopback without certificates: whoever reaches the port can use the cluster.
+    #[arg(long)]
+    insecure: bool,
     /// Seconds after which a silent executor is given up.
     #[arg(long, default_value_t = 30)]
     executor_timeout_secs: u64,
     /// Buckets whose files queries may name, with commas between them; * for every one. None by default.
     #[arg(long, env = "GLEANER_BUCKETS", default_value = "")]
     buckets: Buckets,
+    /// Local directories whose files queries may name, with commas between them; * for every one. None by default.
+    #[arg(long, env = "GLEANER_DIRECTORIES", default_value = "")]
+    directories: Directories,
     /// Lets other clients' queries run in several stages on several executors. Ballista 55 may hang, or count rows twice,
     /// when an executor is lost under them; without this flag every query is one task.
     #[arg(long)]
@@ -49,7 +62,10 @@ pub async fn main(args: Args) -> u8 {
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
-    storage::limit(args.buckets);
+    let tls = args.tls.server(ClientAuth::Required)?;
+    let protection = Protection::Processes { tls: tls.is_some() };
+    check_bind("--bind", args.bind, protection, args.insecure)?;
+    storage::limit(args.buckets, args.directories);
     let message = u32::try_from(session::GRPC_MESSAGE_BYTES)?;
     let config = SchedulerConfig {
         bind_host: args.bind.ip().to_string(),
@@ -78,6 +94,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
         ..SchedulerConfig::default()
     };
     let cluster = BallistaCluster::new_from_config(&config).await?;
-    start_server(cluster, args.bind, Arc::new(config)).await?;
+    match tls {
+        None => start_server(cluster, args.bind, Arc::new(config)).await?,
+        Some(tls) => secured::serve(cluster, args.bind, Arc::new(config), tls).await?,
+    }
     Ok(())
 }

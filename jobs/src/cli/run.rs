@@ -11,6 +11,7 @@ use super::{output, progress};
 use crate::driver;
 use crate::engine::{ClusterOptions, Engine};
 use crate::error::JobError;
+use crate::secure::TlsArgs;
 use crate::telemetry::Undated;
 use crate::warehouse::Warehouse;
 use crate::warehouse::tables::CANDIDATES;
@@ -43,7 +44,8 @@ pub struct Args {
 /// Where queries run.
 #[derive(Debug, Clone, clap::Args)]
 pub struct EngineArgs {
-    /// A Ballista cluster's scheduler, df://host:port; without it, everything runs in this process.
+    /// A Ballista cluster's scheduler, df://host:port, or dfs://host:port over TLS; without it, everything runs in this
+    /// process.
     #[arg(long, value_name = "URL", env = "GLEANER_CLUSTER")]
     cluster: Option<String>,
     /// Tasks at a time; default: the machine's cores, on a cluster 8.
@@ -58,6 +60,8 @@ pub struct EngineArgs {
     /// Memory in GiB beyond which operators of this process spill to disk.
     #[arg(long, default_value_t = 2.0)]
     memory: f64,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 impl EngineArgs {
@@ -74,6 +78,7 @@ impl EngineArgs {
         if let Some(url) = &self.cluster {
             let options = ClusterOptions {
                 url: url.clone(),
+                tls: self.tls.client()?,
                 task_timeout: Duration::from_secs(self.task_timeout),
                 adaptive: self.adaptive,
             };

@@ -34,6 +34,7 @@ use crate::engine::guard::{ClusterError, Guard};
 use crate::error::JobError;
 use crate::plan::scan::TelemetryTable;
 use crate::plan::write::{Digest, WriteNode};
+use crate::secure::ClientTls;
 use crate::session;
 
 /// How often a task is tried before the stage fails.
@@ -82,8 +83,10 @@ pub struct Written {
 /// A cluster, and how its tasks are run.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
-    /// `df://host:port` of the scheduler.
+    /// `df://host:port` of the scheduler, or `dfs://host:port` over TLS.
     pub url: String,
+    /// Certificates, with which everything goes over TLS.
+    pub tls: Option<ClientTls>,
     /// How long one task may take.
     pub task_timeout: Duration,
     /// Ballista's adaptive planning. A task has one stage, so that there is nothing to adapt.
@@ -116,11 +119,16 @@ impl Engine {
     /// # Errors
     /// When the cluster's URL is malformed.
     pub fn cluster(options: &ClusterOptions, slots: usize) -> Result<Self, JobError> {
-        let scheduler = session::scheduler(&options.url)?;
+        let tls = options.tls.as_ref();
+        let scheduler = session::scheduler(&options.url, tls.is_some())?;
         Ok(Self {
-            ctx: session::cluster(&scheduler, options.adaptive)?,
+            ctx: session::cluster(&scheduler, options.adaptive, tls)?,
             slots: slots.max(1),
-            guard: Some(Guard::new(scheduler, options.task_timeout)?),
+            guard: Some(Guard::new(
+                scheduler,
+                options.task_timeout,
+                options.tls.clone(),
+            )?),
         })
     }
 

@@ -25,7 +25,7 @@ use object_store::path::Path as ObjectPath;
 use url::Url;
 
 use crate::faults;
-use crate::storage::ObjectReader;
+use crate::storage::{self, ObjectReader};
 use crate::telemetry::{self, FileAccount, ReadOptions, SchemaKind, TelemetryError, Undated};
 
 /// Telemetry as a table; it travels as its [`ScanSpec`].
@@ -235,6 +235,10 @@ fn read_file(
     };
     let url = Url::parse(&file.url).map_err(|e| failed(std::io::Error::other(e)))?;
     if let Ok(path) = url.to_file_path() {
+        storage::process().allow_local(&path).map_err(|e| {
+            let kind = std::io::ErrorKind::PermissionDenied;
+            failed(std::io::Error::new(kind, e))
+        })?;
         return telemetry::read_file(&path.to_string_lossy(), &path, options, emit);
     }
     let store = context.runtime_env().object_store_registry.get_store(&url);
