@@ -85,10 +85,8 @@ impl QueryStageExecutor for Limited {
         task_id: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
-        let task = tokio::time::timeout(
-            self.limit,
-            self.inner.execute_query_stage(task_id, context),
-        );
+        let task =
+            tokio::time::timeout(self.limit, self.inner.execute_query_stage(task_id, context));
         let result = tokio::select! {
             result = task => result.map_err(|_| {
                 DataFusionError::Execution(format!(

@@ -26,7 +26,10 @@ const RULES: &[Rule] = &[
 /// Serves the files of a work directory, in place of Ballista's own server.
 pub(crate) fn over(tls: ServerTls) -> Arc<ArrowFlightServerProvider> {
     Arc::new(
-        move |work_dir: String, address: SocketAddr, mut shutdown: Shutdown, _: GrpcServerConfig| {
+        move |work_dir: String,
+              address: SocketAddr,
+              mut shutdown: Shutdown,
+              _: GrpcServerConfig| {
             let tls = tls.clone();
             tokio::spawn(async move {
                 let listener = TcpListener::bind(address).await?;

@@ -178,11 +178,7 @@ pub fn scheduler(url: &str, tls: bool) -> Result<String> {
 ///
 /// # Errors
 /// When the session cannot be made.
-pub fn cluster(
-    scheduler: &str,
-    adaptive: bool,
-    tls: Option<&ClientTls>,
-) -> Result<SessionContext> {
+pub fn cluster(scheduler: &str, adaptive: bool, tls: Option<&ClientTls>) -> Result<SessionContext> {
     let config = config_over(tls)
         .set_usize("ballista.scheduler.max_partitions_per_task", 1)
         .set_bool("ballista.client.pull", true)

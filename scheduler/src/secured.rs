@@ -24,10 +24,19 @@ const ANY_PROCESS: &[Role] = &[Role::Scheduler, Role::Executor, Role::Driver];
 /// Who may call what. What is not here is for nobody: `CleanJobData` and `UpdateTaskStatus` are for push scheduling.
 const RULES: &[Rule] = &[
     Rule::new("/ballista.protobuf.SchedulerGrpc/PollWork", EXECUTOR),
-    Rule::new("/ballista.protobuf.SchedulerGrpc/RegisterExecutor", EXECUTOR),
-    Rule::new("/ballista.protobuf.SchedulerGrpc/HeartBeatFromExecutor", EXECUTOR),
+    Rule::new(
+        "/ballista.protobuf.SchedulerGrpc/RegisterExecutor",
+        EXECUTOR,
+    ),
+    Rule::new(
+        "/ballista.protobuf.SchedulerGrpc/HeartBeatFromExecutor",
+        EXECUTOR,
+    ),
     Rule::new("/ballista.protobuf.SchedulerGrpc/ExecutorStopped", EXECUTOR),
-    Rule::new("/ballista.protobuf.SchedulerGrpc/CreateUpdateSession", DRIVER),
+    Rule::new(
+        "/ballista.protobuf.SchedulerGrpc/CreateUpdateSession",
+        DRIVER,
+    ),
     Rule::new("/ballista.protobuf.SchedulerGrpc/RemoveSession", DRIVER),
     Rule::new("/ballista.protobuf.SchedulerGrpc/ExecuteQuery", DRIVER),
     Rule::new("/ballista.protobuf.SchedulerGrpc/ExecuteQueryPush", DRIVER),
@@ -69,12 +78,22 @@ pub(crate) async fn serve(
                 if scheduler.is_ready() {
                     (StatusCode::OK, "ready\n")
                 } else {
-                    (StatusCode::SERVICE_UNAVAILABLE, "no executor is registered\n")
+                    (
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "no executor is registered\n",
+                    )
                 }
             }),
         );
     let routes = routes.routes().into_axum_router().merge(health);
     let policy = Policy::new(RULES, None);
-    serve_on(listener, Some(tls), policy, routes.into(), std::future::pending()).await?;
+    serve_on(
+        listener,
+        Some(tls),
+        policy,
+        routes.into(),
+        std::future::pending(),
+    )
+    .await?;
     Ok(())
 }

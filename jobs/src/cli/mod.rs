@@ -22,6 +22,7 @@ pub mod sql;
 pub mod status;
 pub mod submit;
 pub mod synth;
+pub mod token;
 
 use clap::{Parser, Subcommand};
 
@@ -66,6 +67,8 @@ enum Command {
     Doctor(Box<doctor::Args>),
     /// Get a sentence encoder's files from the Hugging Face hub.
     Embedder(embedder::Args),
+    /// Make tokens, with which people use `gleaner serve`.
+    Token(token::Args),
     /// Make three days of telemetry, run them, and show what was found.
     Demo(demo::Args),
 }
@@ -92,6 +95,7 @@ pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + 
         Command::Synth(args) => synth::main(&args),
         Command::Doctor(args) => doctor::main(*args).await,
         Command::Embedder(args) => embedder::main(&args).await,
+        Command::Token(args) => token::main(&args),
         Command::Demo(args) => demo::main(args).await,
     };
     match result {

@@ -268,7 +268,11 @@ struct Reloaded {
 impl ServerTls {
     /// What the next connection is accepted with.
     pub(super) fn config(&self) -> Arc<ServerConfig> {
-        let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self
+            .0
+            .current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let (stamps, config) = &mut *current;
         match self.0.files.stamps() {
             Ok(now) if now == *stamps => {}

@@ -258,10 +258,7 @@ mod tests {
         let today = Utc::now().date_naive();
         let after = |days| today + chrono::Days::new(days);
         assert!(tokens.find_on(&anna.token, after(3)).is_ok());
-        assert_eq!(
-            tokens.find_on(&anna.token, after(4)),
-            Err(Refusal::Expired)
-        );
+        assert_eq!(tokens.find_on(&anna.token, after(4)), Err(Refusal::Expired));
     }
 
     #[test]

@@ -67,7 +67,12 @@ fn real(path: &FilePath) -> Option<PathBuf> {
     loop {
         match there.canonicalize() {
             Ok(real) => {
-                return Some(missing.iter().rev().fold(real, |path, name| path.join(name)));
+                return Some(
+                    missing
+                        .iter()
+                        .rev()
+                        .fold(real, |path, name| path.join(name)),
+                );
             }
             // A link that leads nowhere yet would be followed once it does.
             Err(_) if there.symlink_metadata().is_ok() => return None,
@@ -140,7 +145,11 @@ fn check(directories: &Directories, path: &Path) -> Result<()> {
             "{path} is not a local file's path"
         )))
     })?;
-    directories.allow(&file).map_err(refused)
+    directories.allow(&file).map_err(|why| {
+        // Also to the log: of what goes wrong while a file is written, `DataFusion` tells its client too little.
+        log::warn!("{why}");
+        refused(why)
+    })
 }
 
 /// As `LocalFileSystem` makes a file's path of an object's.
@@ -220,8 +229,12 @@ impl ObjectStore for Within {
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         self.check(prefix.unwrap_or(&Path::default()))?;
         let mut found = self.inner.list_with_delimiter(prefix).await?;
-        found.objects.retain(|meta| self.check(&meta.location).is_ok());
-        found.common_prefixes.retain(|path| self.check(path).is_ok());
+        found
+            .objects
+            .retain(|meta| self.check(&meta.location).is_ok());
+        found
+            .common_prefixes
+            .retain(|path| self.check(path).is_ok());
         Ok(found)
     }
 
@@ -344,10 +357,7 @@ mod tests {
             store.list(Some(&at(&t.other))).next().await.unwrap().err(),
         ] {
             let refused = refused.expect("it was let through");
-            assert!(
-                refused.to_string().contains("--directories"),
-                "{refused}"
-            );
+            assert!(refused.to_string().contains("--directories"), "{refused}");
         }
         // A link's names are not shown either.
         let listed: Vec<_> = store.list(Some(&at(&t.own))).collect().await;

@@ -14,11 +14,14 @@
 )]
 
 mod bad_input;
+mod cancelled;
+mod closed;
 #[cfg(unix)]
 mod cloud;
 mod cluster;
 mod day;
 mod detectors;
+mod directories;
 mod disguises;
 mod drift;
 mod embedders;
@@ -46,6 +49,8 @@ mod near_dup;
 mod nodes;
 #[cfg(unix)]
 mod peers;
+mod pki;
+mod probe;
 mod processes;
 #[cfg(unix)]
 mod proxy;
