@@ -61,7 +61,7 @@ pub struct EngineArgs {
     #[arg(long, default_value_t = 2.0)]
     memory: f64,
     #[command(flatten)]
-    tls: TlsArgs,
+    pub(super) tls: TlsArgs,
 }
 
 impl EngineArgs {

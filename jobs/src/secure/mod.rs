@@ -28,7 +28,7 @@ pub use listener::{Connection, Peer, incoming, serve};
 pub use policy::{Caller, Policy, Rule, Who};
 pub use role::{Certificate, ROLE_URI, Role};
 pub use tls::{ClientAuth, ClientTls, ServerTls, TlsArgs};
-pub use tokens::{NewToken, Tokens};
+pub use tokens::{NewToken, Token, Tokens};
 
 /// What is wrong with certificates, tokens or addresses. Messages say what to do; none holds a key or a token.
 #[derive(Debug, thiserror::Error)]

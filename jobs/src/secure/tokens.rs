@@ -9,8 +9,9 @@
 //! A token is 32 random bytes: its hash needs no salt and no slowness, as there is nothing to guess. It starts with
 //! `gleaner_`, by which scanners for secrets find one that was committed somewhere.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
@@ -18,6 +19,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{NaiveDate, Utc};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use tonic::metadata::{Ascii, MetadataValue};
 
 use super::SecureError;
 use super::role::Role;
@@ -176,6 +178,43 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
     }
     Some(bytes)
+}
+
+/// A token as its owner gives it; it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// What `authorization` is set to.
+    ///
+    /// # Errors
+    /// When it is no token.
+    pub fn header(&self) -> Result<MetadataValue<Ascii>, SecureError> {
+        let header = format!("Bearer {}", self.0).parse::<MetadataValue<Ascii>>();
+        let mut header = header.map_err(|_| {
+            SecureError::Usage("--token (GLEANER_TOKEN) holds what no token holds".to_owned())
+        })?;
+        // Neither shown by `Debug` nor kept in the table of a connection's compressed headers.
+        header.set_sensitive(true);
+        Ok(header)
+    }
+}
+
+impl FromStr for Token {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "" => Err("the token is empty".to_owned()),
+            token => Ok(Self(token.to_owned())),
+        }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
 }
 
 /// A token that was made just now: shown once, kept nowhere.

@@ -9,6 +9,7 @@
 //! runner     one day at a time, the earliest first; SQL jobs beside it
 //! schedule   a cron expression, and the days that it missed
 //! sql_job    statements, parameters bound as values, a table of the user's
+//! access     which path takes which role
 //! control    the gRPC service of `proto/gleaner/v1/control.proto`
 //! query      Arrow Flight SQL over the warehouse's tables, limited
 //! client     the other side of both
@@ -21,6 +22,7 @@
 //! **Days run one at a time, the earliest first**, because each is held against the days before it. A day that failed is tried
 //! again after a pause, and days after it wait for as long.
 
+pub mod access;
 pub mod client;
 pub mod control;
 pub mod job;
@@ -36,5 +38,4 @@ pub mod sql_job;
 pub use server::{Limits, Server};
 
 /// Who calls: put into a request's extensions by whoever has checked a token or a certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller(pub String);
+pub use crate::secure::Caller;

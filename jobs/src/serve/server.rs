@@ -8,7 +8,7 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use gleaner_proto::control::control_server::ControlServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
 
 use super::control::Service;
 use super::jobs::Jobs;
@@ -19,6 +19,7 @@ use super::schedule::Schedule;
 use crate::engine::Engine;
 use crate::error::JobError;
 use crate::options::RunOptions;
+use crate::secure::{self, Policy, ServerTls};
 use crate::warehouse::Warehouse;
 
 /// What a query of the SQL service may take.
@@ -52,6 +53,10 @@ pub struct Server {
     pub after_day: Vec<AfterDay>,
     /// Of the SQL service.
     pub limits: Limits,
+    /// Certificates of the port.
+    pub tls: Option<ServerTls>,
+    /// Who may call what.
+    pub policy: Policy,
 }
 
 impl Server {
@@ -94,12 +99,11 @@ impl Server {
             .schedule
             .map(|schedule| tokio::spawn(schedule.run(jobs, warehouse)));
         let mut closed = stopping.subscribe();
-        let answering = tonic::transport::Server::builder()
-            .add_service(ControlServer::new(service))
-            .add_service(FlightServiceServer::new(queries))
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
-                let _ = closed.wait_for(|stopping| *stopping).await;
-            });
+        let routes =
+            Routes::new(ControlServer::new(service)).add_service(FlightServiceServer::new(queries));
+        let answering = secure::serve(listener, self.tls, self.policy, routes, async move {
+            let _ = closed.wait_for(|stopping| *stopping).await;
+        });
         ready();
         let answering = tokio::spawn(answering);
         let result = tokio::select! {
