@@ -24,7 +24,12 @@ pub struct ServerArgs {
     )]
     server: String,
     /// Your token, where the server wants one; better in the environment, where other users of the machine do not see it.
-    #[arg(long, value_name = "TOKEN", env = "GLEANER_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "GLEANER_TOKEN",
+        hide_env_values = true
+    )]
     token: Option<Token>,
 }
 

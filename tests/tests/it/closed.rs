@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::pki::{Ca, Holder};
 use crate::probe::{Outcome, Speaker};
 use crate::processes::{Cluster, Setup, free_port};
-use crate::support::{Dir, gleaner, program, query, run, tree};
+use crate::support::{Dir, gleaner, program, query, run, skip, succeeds, tree};
 
 const FETCH: [&str; 2] = [
     "/arrow.flight.protocol.FlightService/DoGet",
@@ -178,6 +178,51 @@ fn a_day_on_a_closed_cluster_has_the_same_digest() {
             assert!(!text.contains(secret), "a key in {log}");
         }
     }
+}
+
+/// The commands of docs/security.md, in a directory of ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_commands_make_certificates_that_a_cluster_takes() {
+    let dir = Dir::new();
+    let document = include_str!("../../../docs/security.md");
+    let commands = document.split("```bash\n").nth(1).unwrap();
+    let commands = commands.split("```").next().unwrap();
+    let script = format!("set -eu\nmkdir pki\ncd pki\n{commands}");
+    let made = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(dir.path())
+        .output();
+    match made {
+        Ok(made) if made.status.success() => {}
+        Ok(made) => {
+            let said = String::from_utf8_lossy(&made.stderr).into_owned();
+            assert!(said.contains("openssl: not found"), "{said}");
+            return skip("openssl makes the documented certificates");
+        }
+        Err(e) => panic!("{e}"),
+    }
+    let holder = |name: &str| Holder {
+        cert: dir.join(&format!("pki/{name}.pem")),
+        key: dir.join(&format!("pki/{name}.key")),
+        ca: dir.join("pki/ca.pem"),
+    };
+    let setup = Setup {
+        executors: 1,
+        scheduler_args: holder("scheduler").args(),
+        executor_args: holder("executor-1").args(),
+        ..Setup::default()
+    };
+    let cluster = Cluster::start(&dir, setup);
+    let mine = dir.write("mine.csv", "name\nanna\n");
+    let query = format!("SELECT max(name) AS n FROM '{mine}'");
+    let ask = ["sql", "--json", "--cluster", &cluster.url];
+    let driver = holder("driver").args();
+    let said = succeeds(&[&ask[..], &strs(&driver), &[&query]].concat());
+    assert_eq!(said.trim(), "{\"n\":\"anna\"}");
+    let executor = Speaker::over_tls(&holder("driver").ca, Some(&holder("executor-1")));
+    let submit = "/ballista.protobuf.SchedulerGrpc/ExecuteQuery";
+    let outcome = executor.call(cluster.address, submit).await;
+    assert_eq!(outcome, Outcome::Forbidden);
 }
 
 #[test]

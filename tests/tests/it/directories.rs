@@ -83,7 +83,7 @@ fn a_cluster_touches_local_files_of_its_own_directories_alone() {
     assert!(!dir.path().join("elsewhere/copied.csv").exists());
     // A model by its address.
     bad(&format!(
-        "SELECT pca_score('file://{secret}', cmd_features(name)) AS s FROM '{mine}'"
+        "SELECT pca_error(cmd_features(name), 'file://{secret}') AS s FROM '{mine}'"
     ));
 }
 

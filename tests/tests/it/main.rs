@@ -16,6 +16,7 @@
 mod bad_input;
 mod cancelled;
 mod closed;
+mod closed_serve;
 #[cfg(unix)]
 mod cloud;
 mod cluster;

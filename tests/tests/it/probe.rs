@@ -116,7 +116,11 @@ impl Speaker {
         };
         let tls = tls.client().unwrap().unwrap();
         let client = tls.http(Duration::from_secs(10)).unwrap();
-        let answer = client.get(format!("https://{address}{path}")).send().await;
+        let mut request = client.get(format!("https://{address}{path}"));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let answer = request.send().await;
         match answer.map(|answer| answer.status().as_u16()) {
             Err(_) => Outcome::Closed,
             Ok(401) => Outcome::Unknown,
