@@ -233,6 +233,14 @@ async fn every_method_of_a_server_answers_to_the_right_token_or_certificate_alon
         listed.contains("\"anna\"") && !listed.contains(&anna),
         "{listed}"
     );
+    let counted = text(
+        &ask(
+            &ben,
+            &["sql", "--json", "SELECT sum(events) AS n FROM commands"],
+        )
+        .stdout,
+    );
+    assert_eq!(counted.trim(), "{\"n\":500}");
     let said = text(&ask("gleaner_wrong", &["jobs"]).stderr);
     assert!(said.contains("the token is not known here"), "{said}");
     assert!(!said.contains("gleaner_wrong"), "{said}");
