@@ -1,7 +1,7 @@
 //! A Ballista scheduler with Gleaner's functions and plan nodes. Plans arrive from `gleaner run --cluster`, from
 //! `ballista-cli`, or from any Ballista client; jobs are pulled by executors.
 //!
-//! With certificates it serves behind [`secured`]; without, as Ballista's own does, and on loopback alone.
+//! With certificates it serves over TLS, each method to its roles; without, as Ballista's own does, and on loopback alone.
 
 mod secured;
 
