@@ -19,6 +19,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 use gleaner::faults;
+use gleaner::observe::context::{self, Context};
+
+use crate::metrics::{self, Metrics};
 
 use crate::wanted::Jobs;
 
@@ -27,14 +30,16 @@ pub(crate) struct Deadlines {
     engine: DefaultExecutionEngine,
     limit: Duration,
     jobs: Jobs,
+    metrics: Metrics,
 }
 
 impl Deadlines {
-    pub(crate) fn new(limit: Duration, jobs: Jobs) -> Self {
+    pub(crate) fn new(limit: Duration, jobs: Jobs, metrics: Metrics) -> Self {
         Self {
             engine: DefaultExecutionEngine::new(),
             limit,
             jobs,
+            metrics,
         }
     }
 }
@@ -52,6 +57,14 @@ impl ExecutionEngine for Deadlines {
     ) -> Result<Arc<dyn QueryStageExecutor>> {
         let jobs = self.jobs.clone();
         let job = job_id.to_string();
+        let about = Context {
+            job: Some(job_id.to_string().into()),
+            stage: Some(stage_id.to_string().into()),
+            task: Some(task_id.to_string().into()),
+            ..Context::default()
+        };
+        // The engine wraps the plan anew, but its operators stay, and what they count.
+        let operators = Arc::clone(&plan);
         let inner = self.engine.create_query_stage_exec(
             job_id, stage_id, task_id, partitions, plan, work_dir, config,
         )?;
@@ -60,6 +73,9 @@ impl ExecutionEngine for Deadlines {
             limit: self.limit,
             jobs,
             job,
+            about,
+            operators,
+            metrics: self.metrics.clone(),
         }))
     }
 }
@@ -70,6 +86,9 @@ struct Limited {
     limit: Duration,
     jobs: Jobs,
     job: String,
+    about: Context,
+    operators: Arc<dyn ExecutionPlan>,
+    metrics: Metrics,
 }
 
 impl fmt::Display for Limited {
@@ -85,17 +104,30 @@ impl QueryStageExecutor for Limited {
         task_id: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
+        let running = self.metrics.begin(&self.operators);
         let task =
             tokio::time::timeout(self.limit, self.inner.execute_query_stage(task_id, context));
-        let result = tokio::select! {
-            result = task => result.map_err(|_| {
+        let work = async {
+            let result = tokio::select! {
+                result = task => result,
+                // Dropped unended: cancelled.
+                why = self.jobs.ended(self.job.clone()) => return Err(DataFusionError::Execution(why)),
+            };
+            let outcome = match &result {
+                Ok(Ok(_)) => metrics::SUCCEEDED,
+                Ok(Err(_)) => metrics::FAILED,
+                Err(_) => metrics::TIMED_OUT,
+            };
+            running.end(outcome);
+            log::debug!("task {outcome}");
+            result.map_err(|_| {
                 DataFusionError::Execution(format!(
                     "the task took longer than this executor's --task-timeout of {} s",
                     self.limit.as_secs()
                 ))
-            })?,
-            why = self.jobs.ended(self.job.clone()) => return Err(DataFusionError::Execution(why)),
+            })
         };
+        let result = context::scope(self.about.clone(), work).await?;
         faults::reach("task.done", "");
         result
     }

@@ -3,8 +3,10 @@
 
 mod deadline;
 mod flight;
+mod metrics;
 mod wanted;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -18,12 +20,19 @@ use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_core::utils::{GrpcClientConfig, create_grpc_client_endpoint};
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use deadline::Deadlines;
+use gleaner::config::{self, ConfigArgs, Program};
+use gleaner::logging::LogArgs;
+use gleaner::observe::{ObserveArgs, listener};
 use gleaner::plan::codec::{LogicalCodec, PhysicalCodec, Planner};
 use gleaner::secure::{ClientAuth, Protection, TlsArgs, check_bind};
 use gleaner::storage::{self, Buckets, Directories};
 use gleaner::{driver, embedding, session};
 use gleaner_embed::{ENDPOINTS, Endpoints};
+use metrics::Metrics;
 use wanted::Jobs;
+
+/// Levels of the log: what Ballista says of every task is too much.
+const LOG: &str = "warn,gleaner=info,gleaner_executor=info";
 
 /// Flags of `gleaner-executor`.
 #[derive(Debug, clap::Parser)]
@@ -68,6 +77,20 @@ pub struct Args {
     /// Seconds that one task may take.
     #[arg(long, default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..))]
     task_timeout: u64,
+    #[command(flatten)]
+    observe: ObserveArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Runs a command line, the program's name first, with the defaults of `gleaner.toml`.
+pub async fn command(args: impl IntoIterator<Item = impl Into<OsString>>) -> u8 {
+    match config::parse::<Args>(Program::Executor, args) {
+        Ok(args) => main(args).await,
+        Err(error) => error.report("gleaner-executor"),
+    }
 }
 
 fn slots(text: &str) -> Result<usize, String> {
@@ -91,7 +114,7 @@ fn host_and_port(text: &str) -> Result<(String, u16), String> {
 
 /// Runs until it is killed; returns the exit code of a failed start.
 pub async fn main(args: Args) -> u8 {
-    gleaner::logging::init("warn");
+    gleaner::logging::init(LOG, args.log.log_format);
     match run(args).await {
         Ok(()) => 0,
         Err(error) => {
@@ -144,6 +167,22 @@ async fn run(args: Args) -> anyhow::Result<()> {
         Some(over_tls) => over_tls(scheduler).map_err(anyhow::Error::from_boxed)?,
         None => scheduler,
     };
+    let metrics = Metrics::default();
+    let slots = args.slots.unwrap_or(cores);
+    if let Some(address) = args.observe.metrics {
+        let served = metrics.served(
+            slots,
+            args.memory_mib << 20,
+            Arc::clone(&runtime),
+            args.bind,
+            format!("{host}:{port}"),
+        );
+        listener::listen(address, served).await?;
+    }
+    log::info!(
+        "executor at {}, {slots} slots, scheduler {host}:{port}",
+        args.bind
+    );
     let config = ExecutorProcessConfig {
         bind_host: args.bind.ip().to_string(),
         external_host: Some(advertised),
@@ -153,12 +192,13 @@ async fn run(args: Args) -> anyhow::Result<()> {
         scheduler_host: args.scheduler.0,
         scheduler_port: args.scheduler.1,
         scheduler_connect_timeout_seconds: 30,
-        vcores: args.slots.unwrap_or(cores),
+        vcores: slots,
         task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
         work_dir: Some(work_dir.to_string_lossy().into_owned()),
         override_execution_engine: Some(Arc::new(Deadlines::new(
             Duration::from_secs(args.task_timeout),
             Jobs::new(&scheduler),
+            metrics,
         ))),
         job_data_ttl_seconds: 3600,
         job_data_clean_up_interval_seconds: 300,

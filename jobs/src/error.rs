@@ -134,6 +134,31 @@ impl JobError {
         }
     }
 
+    /// The kind of error, in a word or two: for places where its text, which may quote data, must not go.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoTelemetry { .. } => "no telemetry",
+            Self::EmptyDay { .. } => "empty day",
+            Self::UnknownSchema { .. } => "unknown schema",
+            Self::NewerWarehouse { .. } => "newer warehouse",
+            Self::NotAWarehouse { .. } => "not a warehouse",
+            Self::Usage(_) => "usage",
+            Self::Task { .. } => "task",
+            Self::Unbalanced { .. } => "unbalanced",
+            Self::Contended { .. } => "contended",
+            Self::Query(_) => "query",
+            Self::Cluster(_) => "cluster",
+            Self::Storage(_) => "storage",
+            Self::Embed(_) => "embedder",
+            Self::Delta(_) => "delta",
+            Self::Io { .. } => "input or output",
+            Self::Model(_) => "model",
+            Self::Classifier(_) => "classifier",
+            Self::Internal(_) => "internal",
+        }
+    }
+
     /// An IO error with its path.
     #[must_use]
     pub fn io(path: &std::path::Path, source: std::io::Error) -> Self {

@@ -15,11 +15,14 @@
 //! catalog     what queries see of a warehouse
 //! serve/      the control plane: jobs, schedule, read-only queries
 //! synth/      telemetry of any size, seeded
+//! config/     gleaner.toml: defaults of flags, for all three programs
+//! observe/    metrics, health, logs and spans
 //! cli/        the `gleaner` command
 //! ```
 
 pub mod catalog;
 pub mod cli;
+pub mod config;
 pub mod doctor;
 pub mod driver;
 pub mod embedding;
@@ -29,6 +32,7 @@ pub mod faults;
 pub mod labels;
 pub mod lift;
 pub mod logging;
+pub mod observe;
 pub mod options;
 pub mod plan;
 pub mod secure;

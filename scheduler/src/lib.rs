@@ -5,18 +5,29 @@
 
 mod secured;
 
+mod metrics;
+
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
-use ballista_scheduler::scheduler_process::start_server;
+use ballista_scheduler::scheduler_process::start_grpc_service;
 use datafusion::prelude::SessionConfig;
+use gleaner::config::{self, ConfigArgs, Program};
+use gleaner::logging::LogArgs;
+use gleaner::observe::{ObserveArgs, listener};
 use gleaner::plan::codec::{LogicalCodec, PhysicalCodec, Planner};
 use gleaner::secure::{ClientAuth, Protection, TlsArgs, check_bind};
 use gleaner::session;
 use gleaner::storage::{self, Buckets, Directories};
+use metrics::Metrics;
+
+/// Levels of the log: what Ballista says of every job is too much.
+const LOG: &str = "warn,gleaner=info,gleaner_scheduler=info";
 
 /// Flags of `gleaner-scheduler`.
 #[derive(Debug, clap::Parser)]
@@ -47,11 +58,25 @@ pub struct Args {
     /// when an executor is lost under them; without this flag every query is one task.
     #[arg(long)]
     shuffles: bool,
+    #[command(flatten)]
+    observe: ObserveArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Runs a command line, the program's name first, with the defaults of `gleaner.toml`.
+pub async fn command(args: impl IntoIterator<Item = impl Into<OsString>>) -> u8 {
+    match config::parse::<Args>(Program::Scheduler, args) {
+        Ok(args) => main(args).await,
+        Err(error) => error.report("gleaner-scheduler"),
+    }
 }
 
 /// Runs until it is killed; returns the exit code of a failed start.
 pub async fn main(args: Args) -> u8 {
-    gleaner::logging::init("warn");
+    gleaner::logging::init(LOG, args.log.log_format);
     match run(args).await {
         Ok(()) => 0,
         Err(error) => {
@@ -94,9 +119,18 @@ async fn run(args: Args) -> anyhow::Result<()> {
         ..SchedulerConfig::default()
     };
     let cluster = BallistaCluster::new_from_config(&config).await?;
+    config.validate()?;
+    let config = Arc::new(config);
+    let metrics = Metrics::default();
+    let server = metrics::scheduler(cluster, Arc::clone(&config), &metrics).await?;
+    if let Some(address) = args.observe.metrics {
+        let timeout = Duration::from_secs(args.executor_timeout_secs);
+        listener::listen(address, metrics.served(&server, timeout)).await?;
+    }
+    log::info!("scheduler at {}", args.bind);
     match tls {
-        None => start_server(cluster, args.bind, Arc::new(config)).await?,
-        Some(tls) => secured::serve(cluster, args.bind, Arc::new(config), tls).await?,
+        None => start_grpc_service(args.bind, server).await?,
+        Some(tls) => secured::serve(server, args.bind, &config, tls).await?,
     }
     Ok(())
 }

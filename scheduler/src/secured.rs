@@ -2,20 +2,18 @@
 //! here, on a listener of ours: gRPC and health, on one port. (Ballista's REST API is not compiled in.)
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
-use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::SchedulerConfig;
-use ballista_scheduler::scheduler_process::create_scheduler;
-use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use gleaner::secure::{Policy, Role, Rule, ServerTls, serve as serve_on};
 use tokio::net::TcpListener;
 use tonic::service::RoutesBuilder;
+
+use crate::metrics::Server;
 
 const EXECUTOR: &[Role] = &[Role::Executor];
 const DRIVER: &[Role] = &[Role::Driver];
@@ -53,18 +51,14 @@ const RULES: &[Rule] = &[
 
 /// Serves until it fails.
 pub(crate) async fn serve(
-    cluster: BallistaCluster,
+    scheduler: Server,
     bind: SocketAddr,
-    config: Arc<SchedulerConfig>,
+    config: &SchedulerConfig,
     tls: ServerTls,
 ) -> anyhow::Result<()> {
-    config.validate()?;
-    // Bound first: an address in use is told before anything is started.
     let listener = TcpListener::bind(bind)
         .await
         .with_context(|| format!("--bind {bind}"))?;
-    let scheduler =
-        create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster, Arc::clone(&config)).await?;
     let grpc = SchedulerGrpcServer::new(scheduler.clone())
         .max_decoding_message_size(config.grpc_server_max_decoding_message_size as usize)
         .max_encoding_message_size(config.grpc_server_max_encoding_message_size as usize);

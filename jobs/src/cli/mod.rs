@@ -26,13 +26,20 @@ pub mod token;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::{self, ConfigArgs, Program};
 use crate::error::JobError;
+use crate::logging::{self, LogArgs, LogFormat};
+use crate::observe::spans;
 
 /// Gleaner turns anomaly detection round: it finds the rare, complex and benign command lines in a day of telemetry,
 /// and emits them as training data.
 #[derive(Debug, Parser)]
 #[command(name = "gleaner", version, about, max_term_width = 110)]
 pub struct Cli {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    log: LogArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -78,9 +85,43 @@ pub async fn main() -> u8 {
     run(std::env::args_os()).await
 }
 
-/// Runs a command line, the program's name first. Wrong flags end the process with code 2, as `clap` does.
-pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>) -> u8 {
-    let result = match Cli::parse_from(args).command {
+/// Runs a command line, the program's name first, with the defaults of `gleaner.toml`; returns the exit code.
+pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString>>) -> u8 {
+    let cli: Cli = match config::parse(Program::Gleaner, args) {
+        Ok(cli) => cli,
+        Err(error) => return error.report("gleaner"),
+    };
+    // A service says what it does; a command that somebody waits for says it itself.
+    let level = match cli.command {
+        Command::Serve(_) => "warn,gleaner=info",
+        _ if cli.log.log_format == LogFormat::Json => "warn,gleaner=info",
+        _ => "error",
+    };
+    logging::init(level, cli.log.log_format);
+    let result = match spans::start() {
+        Ok(exporter) => {
+            let result = command(cli.command).await;
+            exporter.stop().await;
+            result
+        }
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => 0,
+        Err(error) if closed_pipe(&error) => 0,
+        Err(error) if cli.log.log_format == LogFormat::Json => {
+            log::error!("gleaner: {}", output::chain(&error));
+            2
+        }
+        Err(error) => {
+            output::error(&error);
+            2
+        }
+    }
+}
+
+async fn command(command: Command) -> Result<(), JobError> {
+    match command {
         Command::Run(args) => run::main(*args).await,
         Command::Sql(args) => sql::main(args).await,
         Command::Serve(args) => serve::main(*args).await,
@@ -97,14 +138,6 @@ pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + 
         Command::Embedder(args) => embedder::main(&args).await,
         Command::Token(args) => token::main(&args),
         Command::Demo(args) => demo::main(args).await,
-    };
-    match result {
-        Ok(()) => 0,
-        Err(error) if closed_pipe(&error) => 0,
-        Err(error) => {
-            output::error(&error);
-            2
-        }
     }
 }
 

@@ -11,6 +11,8 @@ use super::{output, progress};
 use crate::driver;
 use crate::engine::{ClusterOptions, Engine};
 use crate::error::JobError;
+use crate::observe::listener::{self, Served};
+use crate::observe::{ObserveArgs, metrics};
 use crate::secure::TlsArgs;
 use crate::telemetry::Undated;
 use crate::warehouse::Warehouse;
@@ -39,6 +41,8 @@ pub struct Args {
     /// One JSON object a stage on standard output.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    observe: ObserveArgs,
 }
 
 /// Where queries run.
@@ -111,6 +115,11 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         return Err(JobError::Usage(
             "--undated day contradicts --to: rows without a time would belong to every one of the days".into(),
         ));
+    }
+    if let Some(address) = args.observe.metrics {
+        let mut registry = metrics::registry();
+        metrics::driver().register(&mut registry);
+        listener::listen(address, Served::new(registry)).await?;
     }
     let engine = args.engine.engine()?;
     let several = last != args.date || args.later;

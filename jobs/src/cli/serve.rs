@@ -13,6 +13,7 @@ use super::day::DayArgs;
 use super::output;
 use super::run::EngineArgs;
 use crate::error::JobError;
+use crate::observe::ObserveArgs;
 use crate::secure::{ClientAuth, Protection, Tokens, check_bind};
 use crate::serve::runner::{AfterDay, Retries};
 use crate::serve::schedule::Schedule;
@@ -79,6 +80,8 @@ pub struct Args {
     /// Directory of the warehouse; made when new.
     #[arg(long, value_name = "DIR", env = "GLEANER_WAREHOUSE")]
     warehouse: String,
+    #[command(flatten)]
+    observe: ObserveArgs,
 }
 
 /// Serves until it is told to stop.
@@ -130,6 +133,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         },
         tls,
         policy,
+        metrics: args.observe.metrics,
     };
     let taken = |e: std::io::Error| {
         JobError::Usage(format!(

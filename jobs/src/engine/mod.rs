@@ -32,6 +32,7 @@ use gleaner_proto::plan::{ScanSpec, WriteSpec};
 
 use crate::engine::guard::{ClusterError, Guard};
 use crate::error::JobError;
+use crate::observe::{self, metrics};
 use crate::plan::scan::TelemetryTable;
 use crate::plan::write::{Digest, WriteNode};
 use crate::secure::ClientTls;
@@ -192,13 +193,16 @@ impl Engine {
         done: &(dyn Fn() + Sync),
         mut f: impl FnMut(Vec<RecordBatch>) -> Result<(), JobError>,
     ) -> Result<(), JobError> {
+        let about = observe::context::current();
         let running = tasks.into_iter().map(|task| {
-            let engine = self.clone();
+            let (engine, about) = (self.clone(), about.clone());
             async move {
                 // A thread of its own for each task: a task is one partition, so it keeps one core busy.
                 let name = task.name.clone();
                 // It ends with the stage: a failed sibling leaves nobody writing.
-                let result = SpawnedTask::spawn(async move { engine.run_task(&task).await });
+                let result = SpawnedTask::spawn(async move {
+                    observe::task(about, &task.name, engine.run_task(&task)).await
+                });
                 let result = result.join().await;
                 let source = |e| JobError::Task {
                     name,
@@ -237,10 +241,14 @@ impl Engine {
         let mut attempt = 1;
         loop {
             let error = match self.try_task(task).await {
-                Ok(batches) => return Ok(batches),
+                Ok(batches) => {
+                    metrics::driver().task_done(true, attempt - 1);
+                    return Ok(batches);
+                }
                 Err(e) => e,
             };
             if attempt == TRIES || !is_transient(&error) {
+                metrics::driver().task_done(false, attempt - 1);
                 return Err(failed(error));
             }
             log::warn!(

@@ -12,6 +12,7 @@
 //! access     which path takes which role
 //! control    the gRPC service of `proto/gleaner/v1/control.proto`
 //! query      Arrow Flight SQL over the warehouse's tables, limited
+//! metrics    what is told of queue and schedule
 //! client     the other side of both
 //! ```
 //!
@@ -29,6 +30,7 @@ pub mod job;
 pub mod jobs;
 pub mod lease;
 pub mod ledger;
+pub mod metrics;
 pub mod query;
 pub mod runner;
 pub mod schedule;

@@ -1,6 +1,7 @@
 //! Starts everything, and ends it in order.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,13 @@ use tonic::service::Routes;
 use super::control::Service;
 use super::jobs::Jobs;
 use super::lease::Lease;
+use super::metrics;
 use super::query::{Queries, restrict_process};
 use super::runner::{AfterDay, Retries, Runner};
 use super::schedule::Schedule;
 use crate::engine::Engine;
 use crate::error::JobError;
+use crate::observe::listener;
 use crate::options::RunOptions;
 use crate::secure::{self, Policy, ServerTls};
 use crate::warehouse::Warehouse;
@@ -57,6 +60,8 @@ pub struct Server {
     pub tls: Option<ServerTls>,
     /// Who may call what.
     pub policy: Policy,
+    /// Where metrics and health are told; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Server {
@@ -95,6 +100,7 @@ impl Server {
         };
         let queries = Queries::new(warehouse.clone(), self.limits)?;
         let running = tokio::spawn(Arc::clone(&runner).run());
+        let told = metrics::served(&jobs, &warehouse, self.schedule.as_ref());
         let scheduling = self
             .schedule
             .map(|schedule| tokio::spawn(schedule.run(jobs, warehouse)));
@@ -104,6 +110,9 @@ impl Server {
         let answering = secure::serve(listener, self.tls, self.policy, routes, async move {
             let _ = closed.wait_for(|stopping| *stopping).await;
         });
+        if let Some(address) = self.metrics {
+            listener::listen(address, told).await?;
+        }
         ready();
         let answering = tokio::spawn(answering);
         let result = tokio::select! {

@@ -21,6 +21,8 @@ mod closed_serve;
 mod cloud;
 mod cluster;
 mod day;
+#[cfg(unix)]
+mod deploy;
 mod detectors;
 mod directories;
 mod disguises;
@@ -49,6 +51,8 @@ mod matrix;
 mod near_dup;
 mod nodes;
 #[cfg(unix)]
+mod observe;
+#[cfg(unix)]
 mod peers;
 mod pki;
 mod probe;
@@ -58,6 +62,8 @@ mod proxy;
 mod readers;
 mod readme;
 mod real;
+#[cfg(unix)]
+mod runbook;
 #[cfg(unix)]
 mod s3;
 #[cfg(unix)]
