@@ -122,6 +122,8 @@ pub(super) fn command_of<'c>(
 #[must_use]
 pub fn keys(command: &Command, program: Program) -> Vec<Key> {
     let mut found: Vec<Key> = vec![];
+    // What hides its variable's value is a secret, and no key.
+    let shown = |arg: &Arg| !arg.is_hide_env_values_set();
     for section in SECTIONS.iter().copied() {
         if program == Program::Gleaner && section == COMMON {
             let common = COMMON_KEYS
@@ -137,7 +139,7 @@ pub fn keys(command: &Command, program: Program) -> Vec<Key> {
             let shared =
                 |key: &Key| LIKE_RUN.contains(&section) && key.section == "run" && key.name == name;
             let common = program == Program::Gleaner && COMMON_KEYS.contains(&name);
-            if !common && !found.iter().any(shared) {
+            if shown(arg) && !common && !found.iter().any(shared) {
                 found.push(key(section, arg));
             }
         }
