@@ -14,6 +14,7 @@ trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 first=$((20000 + RANDOM % 20000))
 for n in 1 2; do
     port=$((first + 10 * n))
+    export GLEANER_DIRECTORIES='*'
     "$bin/gleaner-scheduler" --bind 127.0.0.1:$port 2>>"$work/cluster.log" &
     sleep 1
     for core in $(seq 0 $((n - 1))); do

@@ -2,8 +2,10 @@
 # A cluster on this machine: one scheduler and N executors of one slot each, on loopback, until Ctrl-C.
 #   deploy/cluster.sh [EXECUTORS] [SCHEDULER_PORT]
 # Then: gleaner run --cluster df://127.0.0.1:50050 …
-# The ports have no authentication, so nothing here listens on another address than 127.0.0.1.
+# The ports have no certificates here, so nothing listens on another address than 127.0.0.1. Queries may name files below
+# GLEANER_DIRECTORIES (with commas between), by default those below the directory that this is started in.
 set -euo pipefail
+export GLEANER_DIRECTORIES="${GLEANER_DIRECTORIES-$PWD}"
 executors="${1:-2}"
 port="${2:-50050}"
 bin="${GLEANER_BIN:-$(cd "$(dirname "$0")/.." && pwd)/target/release}"

@@ -1,5 +1,5 @@
-//! A deadline for every task. A pull-mode executor of Ballista 55 runs no server of its own, so that a cancelled job's task
-//! cannot be told to stop: it would keep its slot until it ends by itself.
+//! The end of a task before its own: at its deadline, or when its job has ended elsewhere. A pull-mode executor of Ballista
+//! 55 runs no server that could be told so: [`crate::wanted`] asks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,18 +19,27 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 use gleaner::faults;
+use gleaner::observe::context::{self, Context};
 
-/// Ballista's engine, each task within a time.
+use crate::metrics::{self, Metrics};
+
+use crate::wanted::Jobs;
+
+/// Ballista's engine, each task within a time and for as long as its job runs.
 pub(crate) struct Deadlines {
     engine: DefaultExecutionEngine,
     limit: Duration,
+    jobs: Jobs,
+    metrics: Metrics,
 }
 
 impl Deadlines {
-    pub(crate) fn new(limit: Duration) -> Self {
+    pub(crate) fn new(limit: Duration, jobs: Jobs, metrics: Metrics) -> Self {
         Self {
             engine: DefaultExecutionEngine::new(),
             limit,
+            jobs,
+            metrics,
         }
     }
 }
@@ -46,12 +55,27 @@ impl ExecutionEngine for Deadlines {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
+        let jobs = self.jobs.clone();
+        let job = job_id.to_string();
+        let about = Context {
+            job: Some(job_id.to_string().into()),
+            stage: Some(stage_id.to_string().into()),
+            task: Some(task_id.to_string().into()),
+            ..Context::default()
+        };
+        // The engine wraps the plan anew, but its operators stay, and what they count.
+        let operators = Arc::clone(&plan);
         let inner = self.engine.create_query_stage_exec(
             job_id, stage_id, task_id, partitions, plan, work_dir, config,
         )?;
         Ok(Arc::new(Limited {
             inner,
             limit: self.limit,
+            jobs,
+            job,
+            about,
+            operators,
+            metrics: self.metrics.clone(),
         }))
     }
 }
@@ -60,6 +84,11 @@ impl ExecutionEngine for Deadlines {
 struct Limited {
     inner: Arc<dyn QueryStageExecutor>,
     limit: Duration,
+    jobs: Jobs,
+    job: String,
+    about: Context,
+    operators: Arc<dyn ExecutionPlan>,
+    metrics: Metrics,
 }
 
 impl fmt::Display for Limited {
@@ -75,13 +104,30 @@ impl QueryStageExecutor for Limited {
         task_id: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
-        let task = self.inner.execute_query_stage(task_id, context);
-        let result = tokio::time::timeout(self.limit, task).await.map_err(|_| {
-            DataFusionError::Execution(format!(
-                "the task took longer than this executor's --task-timeout of {} s",
-                self.limit.as_secs()
-            ))
-        })?;
+        let running = self.metrics.begin(&self.operators);
+        let task =
+            tokio::time::timeout(self.limit, self.inner.execute_query_stage(task_id, context));
+        let work = async {
+            let result = tokio::select! {
+                result = task => result,
+                // Dropped unended: cancelled.
+                why = self.jobs.ended(self.job.clone()) => return Err(DataFusionError::Execution(why)),
+            };
+            let outcome = match &result {
+                Ok(Ok(_)) => metrics::SUCCEEDED,
+                Ok(Err(_)) => metrics::FAILED,
+                Err(_) => metrics::TIMED_OUT,
+            };
+            running.end(outcome);
+            log::debug!("task {outcome}");
+            result.map_err(|_| {
+                DataFusionError::Execution(format!(
+                    "the task took longer than this executor's --task-timeout of {} s",
+                    self.limit.as_secs()
+                ))
+            })
+        };
+        let result = context::scope(self.about.clone(), work).await?;
         faults::reach("task.done", "");
         result
     }

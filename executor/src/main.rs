@@ -2,9 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    ExitCode::from(gleaner_executor::main(gleaner_executor::Args::parse()).await)
+    ExitCode::from(gleaner_executor::command(std::env::args_os()).await)
 }

@@ -9,6 +9,8 @@ use gleaner_embed::Endpoints;
 use crate::embedding;
 use crate::engine::Engine;
 use crate::error::JobError;
+use crate::observe::metrics::Outcome;
+use crate::observe::{self, metrics};
 use crate::options::RunOptions;
 use crate::stages::inputs::Input;
 use crate::stages::{
@@ -35,8 +37,12 @@ impl DayReport {
     /// Whether nothing had to be done.
     #[must_use]
     pub fn unchanged(&self) -> bool {
-        !self.published && self.records.iter().all(|r| r.reused)
+        unchanged(&self.records, self.published)
     }
+}
+
+fn unchanged(records: &[StageRecord], published: bool) -> bool {
+    !published && records.iter().all(|r| r.reused)
 }
 
 /// Lets this process's functions load models from where the warehouse keeps them, and embedders.
@@ -80,6 +86,32 @@ pub async fn run_day_as(
     progress: &dyn Progress,
 ) -> Result<DayReport, JobError> {
     let started = Instant::now();
+    let result = attempt(run, engine, warehouse, day, options, progress).await;
+    let secs = started.elapsed().as_secs_f64();
+    let outcome = match &result {
+        Ok((records, published)) if unchanged(records, *published) => Outcome::Unchanged,
+        Ok(_) => Outcome::Published,
+        Err(JobError::EmptyDay { .. }) => Outcome::Empty,
+        Err(_) => Outcome::Failed,
+    };
+    metrics::driver().day_done(day, secs, outcome);
+    let (records, published) = result?;
+    Ok(DayReport {
+        day,
+        records,
+        published,
+        secs,
+    })
+}
+
+async fn attempt(
+    run: &str,
+    engine: &Engine,
+    warehouse: &str,
+    day: NaiveDate,
+    options: &RunOptions,
+    progress: &dyn Progress,
+) -> Result<(Vec<StageRecord>, bool), JobError> {
     options.check()?;
     install_model_loader();
     let inputs = inputs::list(&options.telemetry, day).await?;
@@ -94,20 +126,15 @@ pub async fn run_day_as(
         progress,
         run: run.to_owned(),
     };
-    let result = stages(&context, &inputs).await;
+    let result = observe::run(&context.run, day, stages(&context, &inputs)).await;
     let cleaned = opened.remove_staging(&context.run).await;
     if fresh && result.is_err() {
         // Nothing is written, not even an empty warehouse.
         opened.remove_if_empty().await;
     }
-    let (records, published) = result?;
+    let made = result?;
     cleaned?;
-    Ok(DayReport {
-        day,
-        records,
-        published,
-        secs: started.elapsed().as_secs_f64(),
-    })
+    Ok(made)
 }
 
 async fn stages(day: &DayRun<'_>, inputs: &[Input]) -> Result<(Vec<StageRecord>, bool), JobError> {
@@ -128,6 +155,7 @@ async fn compute(
 ) -> Result<(), JobError> {
     let mut done = |record: StageRecord| {
         day.progress.stage_done(&record);
+        observe::stage_done(&record);
         records.push(record.clone());
         (record, records.len() == wanted)
     };
@@ -142,31 +170,35 @@ async fn compute(
         }
         done(commands)
     } else {
-        let (record, events) = telemetry::run(day, inputs, &fingerprint).await?;
+        let (record, events) =
+            observe::stage("telemetry", telemetry::run(day, inputs, &fingerprint)).await?;
         if done(record).1 {
             return Ok(());
         }
-        done(commands::run(day, &events, &after).await?)
+        done(observe::stage("commands", commands::run(day, &events, &after)).await?)
     };
     if last {
         return Ok(());
     }
-    let (models, last) = done(models::run(day, &commands).await?);
+    let (models, last) = done(observe::stage("models", models::run(day, &commands)).await?);
     if last {
         return Ok(());
     }
-    let (anomalies, last) = done(anomalies::run(day, &commands, &models).await?);
+    let (anomalies, last) =
+        done(observe::stage("anomalies", anomalies::run(day, &commands, &models)).await?);
     if last {
         return Ok(());
     }
-    let (candidates, last) = done(candidates::run(day, &anomalies).await?);
+    let (candidates, last) =
+        done(observe::stage("candidates", candidates::run(day, &anomalies)).await?);
     if last {
         return Ok(());
     }
-    let (labels, last) = done(labels::run(day, &commands, &candidates).await?);
+    let (labels, last) =
+        done(observe::stage("labels", labels::run(day, &commands, &candidates)).await?);
     if last {
         return Ok(());
     }
-    done(benign::run(day, &candidates, &labels).await?);
+    done(observe::stage("benign", benign::run(day, &candidates, &labels)).await?);
     Ok(())
 }

@@ -3,6 +3,7 @@
 use datafusion::common::DataFusionError;
 
 use crate::engine::guard::ClusterError;
+use crate::secure::SecureError;
 use crate::storage::StorageError;
 
 /// A failed job. Messages say what to do; none holds a command line.
@@ -94,6 +95,9 @@ pub enum JobError {
     /// Where data is.
     #[error("{0}")]
     Storage(#[from] StorageError),
+    /// Certificates and tokens.
+    #[error("{0}")]
+    Secure(#[from] SecureError),
     /// Embedders.
     #[error(transparent)]
     Embed(#[from] gleaner_embed::EmbedError),
@@ -127,6 +131,32 @@ impl JobError {
             Self::EmptyDay { .. } => true,
             Self::NoTelemetry { why, .. } => !why.contains("no such"),
             _ => false,
+        }
+    }
+
+    /// The kind of error, in a word or two: for places where its text, which may quote data, must not go.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoTelemetry { .. } => "no telemetry",
+            Self::EmptyDay { .. } => "empty day",
+            Self::UnknownSchema { .. } => "unknown schema",
+            Self::NewerWarehouse { .. } => "newer warehouse",
+            Self::NotAWarehouse { .. } => "not a warehouse",
+            Self::Usage(_) => "usage",
+            Self::Task { .. } => "task",
+            Self::Unbalanced { .. } => "unbalanced",
+            Self::Contended { .. } => "contended",
+            Self::Query(_) => "query",
+            Self::Cluster(_) => "cluster",
+            Self::Storage(_) => "storage",
+            Self::Secure(_) => "access",
+            Self::Embed(_) => "embedder",
+            Self::Delta(_) => "delta",
+            Self::Io { .. } => "input or output",
+            Self::Model(_) => "model",
+            Self::Classifier(_) => "classifier",
+            Self::Internal(_) => "internal",
         }
     }
 

@@ -9,16 +9,20 @@
 //! engine      tasks, in this process or on a Ballista cluster
 //! plan/       the two plan nodes of our own: defensive reading, distributed writing
 //! telemetry/  formats, schemas, quarantine
+//! secure/     TLS, roles, tokens: who may call what on a port
 //! storage/    local disks and S3: locations, credentials, checked reads
 //! warehouse/  Delta tables, models, ledger, publishing a day whole
 //! catalog     what queries see of a warehouse
 //! serve/      the control plane: jobs, schedule, read-only queries
 //! synth/      telemetry of any size, seeded
+//! config/     gleaner.toml: defaults of flags, for all three programs
+//! observe/    metrics, health, logs and spans
 //! cli/        the `gleaner` command
 //! ```
 
 pub mod catalog;
 pub mod cli;
+pub mod config;
 pub mod doctor;
 pub mod driver;
 pub mod embedding;
@@ -28,8 +32,10 @@ pub mod faults;
 pub mod labels;
 pub mod lift;
 pub mod logging;
+pub mod observe;
 pub mod options;
 pub mod plan;
+pub mod secure;
 pub mod serve;
 pub mod session;
 pub mod stages;

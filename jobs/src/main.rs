@@ -4,6 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    gleaner::logging::init("error");
     ExitCode::from(gleaner::cli::main().await)
 }

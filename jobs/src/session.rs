@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ballista_core::extension::{SessionConfigExt, SessionStateExt};
+use ballista_core::utils::GrpcClientConfig;
 use datafusion::catalog::memory::{
     MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
 };
@@ -18,6 +19,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use url::Url;
 
 use crate::plan::codec::{LogicalCodec, PhysicalCodec, Planner};
+use crate::secure::ClientTls;
 use crate::storage;
 
 /// gRPC messages of client, scheduler and executors: the three limits must be raised together.
@@ -130,30 +132,54 @@ pub fn embedded(memory_bytes: usize) -> Result<SessionContext> {
     )?))
 }
 
-/// The address of the scheduler at `url` (`df://host:port`): `http://host:port`.
+/// The same settings, for a process that speaks TLS to the others of its cluster.
+#[must_use]
+pub fn config_over(tls: Option<&ClientTls>) -> SessionConfig {
+    let config = config();
+    let Some(tls) = tls else {
+        return config;
+    };
+    let tls = tls.clone();
+    let grpc = GrpcClientConfig::from(&config.ballista_config());
+    config
+        .with_ballista_use_tls(true)
+        .with_ballista_override_create_grpc_client_endpoint(Arc::new(move |endpoint| {
+            tls.endpoint(&endpoint, Some(&grpc)).map_err(Into::into)
+        }))
+}
+
+/// The address of the scheduler at `url`, `df://host:port` or over TLS `dfs://host:port`: `http://host:port` or
+/// `https://host:port`. With certificates at hand (`tls`) both are over TLS.
 ///
 /// # Errors
-/// When the URL is of another form.
-pub fn scheduler(url: &str) -> Result<String> {
-    let bad =
-        || DataFusionError::Configuration(format!("--cluster {url:?}: expected df://host:port"));
-    let parsed = Url::parse(url).map_err(|_| bad())?;
-    if parsed.scheme() != "df" {
-        return Err(bad());
-    }
+/// When the URL is of another form, or asks for TLS without certificates.
+pub fn scheduler(url: &str, tls: bool) -> Result<String> {
+    let bad = |why: &str| DataFusionError::Configuration(format!("--cluster {url:?}: {why}"));
+    let form = || bad("expected df://host:port, or dfs://host:port over TLS");
+    let parsed = Url::parse(url).map_err(|_| form())?;
+    let scheme = match parsed.scheme() {
+        "df" if !tls => "http",
+        "df" | "dfs" if tls => "https",
+        "dfs" => {
+            return Err(bad(
+                "TLS wants to know whom to believe and who asks: give --tls-ca, --tls-cert and --tls-key",
+            ));
+        }
+        _ => return Err(form()),
+    };
     Ok(format!(
-        "http://{}:{}",
-        parsed.host_str().ok_or_else(bad)?,
+        "{scheme}://{}:{}",
+        parsed.host_str().ok_or_else(form)?,
         parsed.port().unwrap_or(50050)
     ))
 }
 
-/// A client of the cluster whose scheduler listens at `scheduler` (`http://host:port`).
+/// A client of the cluster whose scheduler listens at `scheduler` (`http://host:port`, or `https://` with `tls`).
 ///
 /// # Errors
 /// When the session cannot be made.
-pub fn cluster(scheduler: &str, adaptive: bool) -> Result<SessionContext> {
-    let config = config()
+pub fn cluster(scheduler: &str, adaptive: bool, tls: Option<&ClientTls>) -> Result<SessionContext> {
+    let config = config_over(tls)
         .set_usize("ballista.scheduler.max_partitions_per_task", 1)
         .set_bool("ballista.client.pull", true)
         .set_bool("ballista.planner.adaptive.enabled", adaptive);

@@ -14,8 +14,16 @@ enum Program {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    Scheduler(gleaner_scheduler::Args),
-    Executor(gleaner_executor::Args),
+    #[command(disable_help_flag = true)]
+    Scheduler {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    #[command(disable_help_flag = true)]
+    Executor {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     PlainScheduler(plain::SchedulerArgs),
     PlainExecutor(plain::ExecutorArgs),
 }
@@ -25,13 +33,20 @@ async fn main() -> ExitCode {
     faults::install();
     ExitCode::from(match Program::parse() {
         Program::Gleaner { args } => {
-            gleaner::logging::init("error");
             gleaner::serve::worker::started_by(&["gleaner", "--"]);
-            gleaner::cli::run(std::iter::once("gleaner".to_owned()).chain(args)).await
+            gleaner::cli::run(named("gleaner", args)).await
         }
-        Program::Scheduler(args) => gleaner_scheduler::main(args).await,
-        Program::Executor(args) => gleaner_executor::main(args).await,
+        Program::Scheduler { args } => {
+            gleaner_scheduler::command(named("gleaner-scheduler", args)).await
+        }
+        Program::Executor { args } => {
+            gleaner_executor::command(named("gleaner-executor", args)).await
+        }
         Program::PlainScheduler(args) => plain::scheduler(args).await,
         Program::PlainExecutor(args) => plain::executor(args).await,
     })
+}
+
+fn named(name: &str, args: Vec<String>) -> impl Iterator<Item = String> {
+    std::iter::once(name.to_owned()).chain(args)
 }

@@ -77,7 +77,7 @@ fn state(config: SessionConfig, planner: Option<Planner>) -> Result<SessionState
 }
 
 pub(crate) async fn scheduler(args: SchedulerArgs) -> u8 {
-    gleaner::logging::init("warn");
+    gleaner::logging::init("warn", gleaner::logging::LogFormat::Text);
     let config = SchedulerConfig {
         bind_host: args.bind.ip().to_string(),
         bind_port: args.bind.port(),
@@ -113,7 +113,7 @@ pub(crate) async fn scheduler(args: SchedulerArgs) -> u8 {
 }
 
 pub(crate) async fn executor(args: ExecutorArgs) -> u8 {
-    gleaner::logging::init("warn");
+    gleaner::logging::init("warn", gleaner::logging::LogFormat::Text);
     let planner = args.ours.then_some(Planner::Embedded);
     let registry = match state(SessionConfig::new(), planner) {
         Ok(state) => BallistaFunctionRegistry::from(&state),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{output, progress};
 use crate::error::JobError;
+use crate::secure::{TlsArgs, Token};
 use crate::serve::client::Client;
 use crate::stages::StageRecord;
 
@@ -22,6 +23,14 @@ pub struct ServerArgs {
         default_value = "http://127.0.0.1:50060"
     )]
     server: String,
+    /// Your token, where the server wants one; better in the environment, where other users of the machine do not see it.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "GLEANER_TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<Token>,
 }
 
 impl ServerArgs {
@@ -31,10 +40,12 @@ impl ServerArgs {
         &self.server
     }
 
+    /// Connects, over TLS where the address is `https://`.
+    ///
     /// # Errors
     /// When nobody answers there.
-    pub async fn connect(&self) -> Result<Client, JobError> {
-        Client::connect(&self.server).await
+    pub async fn connect(&self, tls: &TlsArgs) -> Result<Client, JobError> {
+        Client::connect(&self.server, tls, self.token.as_ref()).await
     }
 }
 
@@ -45,6 +56,8 @@ pub struct Args {
     command: Option<Command>,
     #[command(flatten)]
     server: ServerArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Only jobs that have not ended.
     #[arg(long)]
     open: bool,
@@ -77,7 +90,7 @@ struct Id {
 /// # Errors
 /// What the server says; when a job that is watched did not succeed.
 pub async fn main(args: Args) -> Result<(), JobError> {
-    let client = args.server.connect().await?;
+    let client = args.server.connect(&args.tls).await?;
     match args.command {
         None => {
             let jobs = client.list(args.limit, args.open).await?;

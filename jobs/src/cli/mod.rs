@@ -22,10 +22,14 @@ pub mod sql;
 pub mod status;
 pub mod submit;
 pub mod synth;
+pub mod token;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::{self, ConfigArgs, Program};
 use crate::error::JobError;
+use crate::logging::{self, LogArgs, LogFormat};
+use crate::observe::spans;
 use crate::serve::worker;
 
 /// Gleaner turns anomaly detection round: it finds the rare, complex and benign command lines in a day of telemetry,
@@ -33,6 +37,10 @@ use crate::serve::worker;
 #[derive(Debug, Parser)]
 #[command(name = "gleaner", version, about, max_term_width = 110)]
 pub struct Cli {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    log: LogArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -70,6 +78,8 @@ enum Command {
     /// Answer one query of `gleaner serve`, which starts this itself.
     #[command(name = worker::NAME, hide = true)]
     QueryWorker,
+    /// Make tokens, with which people use `gleaner serve`.
+    Token(token::Args),
     /// Make three days of telemetry, run them, and show what was found.
     Demo(demo::Args),
 }
@@ -79,9 +89,46 @@ pub async fn main() -> u8 {
     run(std::env::args_os()).await
 }
 
-/// Runs a command line, the program's name first. Wrong flags end the process with code 2, as `clap` does.
-pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>) -> u8 {
-    let result = match Cli::parse_from(args).command {
+/// Runs a command line, the program's name first, with the defaults of `gleaner.toml`; returns the exit code.
+pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString>>) -> u8 {
+    let cli: Cli = match config::parse(Program::Gleaner, args) {
+        Ok(cli) => cli,
+        Err(error) => return error.report("gleaner"),
+    };
+    if matches!(cli.command, Command::QueryWorker) {
+        return worker::main().await;
+    }
+    // A service says what it does; a command that somebody waits for says it itself.
+    let level = match cli.command {
+        Command::Serve(_) => "warn,gleaner=info",
+        _ if cli.log.log_format == LogFormat::Json => "warn,gleaner=info",
+        _ => "error",
+    };
+    logging::init(level, cli.log.log_format);
+    let result = match spans::start() {
+        Ok(exporter) => {
+            let result = command(cli.command).await;
+            exporter.stop().await;
+            result
+        }
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => 0,
+        Err(error) if closed_pipe(&error) => 0,
+        Err(error) if cli.log.log_format == LogFormat::Json => {
+            log::error!("gleaner: {}", output::chain(&error));
+            2
+        }
+        Err(error) => {
+            output::error(&error);
+            2
+        }
+    }
+}
+
+async fn command(command: Command) -> Result<(), JobError> {
+    match command {
         Command::Run(args) => run::main(*args).await,
         Command::Sql(args) => sql::main(args).await,
         Command::Serve(args) => serve::main(*args).await,
@@ -96,16 +143,10 @@ pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + 
         Command::Synth(args) => synth::main(&args),
         Command::Doctor(args) => doctor::main(*args).await,
         Command::Embedder(args) => embedder::main(&args).await,
-        Command::QueryWorker => return worker::main().await,
+        Command::Token(args) => token::main(&args),
         Command::Demo(args) => demo::main(args).await,
-    };
-    match result {
-        Ok(()) => 0,
-        Err(error) if closed_pipe(&error) => 0,
-        Err(error) => {
-            output::error(&error);
-            2
-        }
+        // Neither logs nor spans: what it has to say goes to the server.
+        Command::QueryWorker => Ok(()),
     }
 }
 

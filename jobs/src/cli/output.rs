@@ -11,6 +11,7 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 
 use crate::error::JobError;
+use crate::logging::{self, LogFormat};
 
 /// Characters of a cell in a printed table; `--json` prints all.
 const CELL: usize = 120;
@@ -32,12 +33,23 @@ pub fn line(text: &str) -> Result<(), JobError> {
 
 /// Writes a remark to standard error.
 pub fn note(text: &str) {
+    if logging::format() == LogFormat::Json {
+        log::info!("{text}");
+        return;
+    }
     let _ = writeln!(std::io::stderr().lock(), "{}", printable(text));
 }
 
 /// Writes an error and the chain of its causes to standard error, in one place.
 pub fn error(error: &JobError) {
-    let mut text = format!("gleaner: {error}");
+    let text = format!("gleaner: {}", chain(error));
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable(&text));
+}
+
+/// An error and the chain of its causes, each said once.
+#[must_use]
+pub fn chain(error: &JobError) -> String {
+    let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         let cause_text = cause.to_string();
@@ -46,7 +58,7 @@ pub fn error(error: &JobError) {
         }
         source = cause.source();
     }
-    let _ = writeln!(std::io::stderr().lock(), "{}", printable(&text));
+    text
 }
 
 /// Control characters made visible: a command line must not drive the reader's terminal.

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output;
+use crate::logging::{self, LogFormat};
 use crate::stages::{Progress, StageRecord};
 
 /// Shows one day.
@@ -19,7 +20,7 @@ impl Shown {
     #[must_use]
     pub fn new(day: &str, json: bool) -> Self {
         let bar = ProgressBar::new(0);
-        if json || !std::io::stderr().is_terminal() {
+        if json || logging::format() == LogFormat::Json || !std::io::stderr().is_terminal() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         let style = ProgressStyle::with_template(
@@ -36,7 +37,9 @@ impl Shown {
     }
 
     fn say(&self, text: &str) {
-        if self.bar.is_hidden() {
+        if logging::format() == LogFormat::Json {
+            log::info!("{text}");
+        } else if self.bar.is_hidden() {
             let _ = writeln!(std::io::stderr().lock(), "{text}");
         } else {
             self.bar.println(text);
@@ -87,7 +90,10 @@ impl Progress for Shown {
             let _ = output::line(&object.to_string());
             return;
         }
-        self.say(&stage_line(&self.day, record));
+        // The log has said it.
+        if logging::format() == LogFormat::Text {
+            self.say(&stage_line(&self.day, record));
+        }
     }
 }
 

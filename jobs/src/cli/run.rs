@@ -11,6 +11,9 @@ use super::{output, progress};
 use crate::driver;
 use crate::engine::{ClusterOptions, Engine};
 use crate::error::JobError;
+use crate::observe::listener::{self, Served};
+use crate::observe::{ObserveArgs, metrics};
+use crate::secure::TlsArgs;
 use crate::telemetry::Undated;
 use crate::warehouse::Warehouse;
 use crate::warehouse::tables::CANDIDATES;
@@ -38,12 +41,15 @@ pub struct Args {
     /// One JSON object a stage on standard output.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    observe: ObserveArgs,
 }
 
 /// Where queries run.
 #[derive(Debug, Clone, clap::Args)]
 pub struct EngineArgs {
-    /// A Ballista cluster's scheduler, df://host:port; without it, everything runs in this process.
+    /// A Ballista cluster's scheduler, df://host:port, or dfs://host:port over TLS; without it, everything runs in this
+    /// process.
     #[arg(long, value_name = "URL", env = "GLEANER_CLUSTER")]
     cluster: Option<String>,
     /// Tasks at a time; default: the machine's cores, on a cluster 8.
@@ -58,6 +64,8 @@ pub struct EngineArgs {
     /// Memory in GiB beyond which operators of this process spill to disk.
     #[arg(long, default_value_t = 2.0)]
     memory: f64,
+    #[command(flatten)]
+    pub(super) tls: TlsArgs,
 }
 
 impl EngineArgs {
@@ -74,6 +82,7 @@ impl EngineArgs {
         if let Some(url) = &self.cluster {
             let options = ClusterOptions {
                 url: url.clone(),
+                tls: self.tls.client()?,
                 task_timeout: Duration::from_secs(self.task_timeout),
                 adaptive: self.adaptive,
             };
@@ -106,6 +115,11 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         return Err(JobError::Usage(
             "--undated day contradicts --to: rows without a time would belong to every one of the days".into(),
         ));
+    }
+    if let Some(address) = args.observe.metrics {
+        let mut registry = metrics::registry();
+        metrics::driver().register(&mut registry);
+        listener::listen(address, Served::new(registry)).await?;
     }
     let engine = args.engine.engine()?;
     let several = last != args.date || args.later;

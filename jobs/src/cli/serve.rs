@@ -1,7 +1,8 @@
 //! `gleaner serve`.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveDate;
@@ -12,18 +13,26 @@ use super::day::DayArgs;
 use super::output;
 use super::run::EngineArgs;
 use crate::error::JobError;
+use crate::observe::ObserveArgs;
+use crate::secure::{ClientAuth, Protection, Tokens, check_bind};
 use crate::serve::runner::{AfterDay, Retries};
 use crate::serve::schedule::Schedule;
-use crate::serve::{Limits, Server};
+use crate::serve::{Limits, Server, access};
 use crate::telemetry::Undated;
 use crate::warehouse::user_tables::check_name;
 
 /// Flags of `gleaner serve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where jobs and queries are taken.
+    /// Where jobs and queries are taken; another address than loopback wants a certificate and tokens.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50060")]
     listen: SocketAddr,
+    /// A file of tokens, with lines that `gleaner token new` prints: who calls must bring one. Read again when it changes.
+    #[arg(long, value_name = "FILE", env = "GLEANER_TOKENS")]
+    tokens: Option<PathBuf>,
+    /// Listens on other addresses than loopback without a certificate or without tokens: whoever reaches the port can use it.
+    #[arg(long)]
+    insecure: bool,
     /// When days are due, as a cron expression in UTC: "30 3 * * *" is 03:30 every day. Without it, days are only submitted.
     #[arg(long, value_name = "CRON", value_parser = Schedule::parse_cron)]
     cron: Option<Cron>,
@@ -71,6 +80,8 @@ pub struct Args {
     /// Directory of the warehouse; made when new.
     #[arg(long, value_name = "DIR", env = "GLEANER_WAREHOUSE")]
     warehouse: String,
+    #[command(flatten)]
+    observe: ObserveArgs,
 }
 
 /// Serves until it is told to stop.
@@ -78,6 +89,15 @@ pub struct Args {
 /// # Errors
 /// When a flag, the warehouse or the port is not as expected.
 pub async fn main(args: Args) -> Result<(), JobError> {
+    let tls = args.engine.tls.server(ClientAuth::Optional)?;
+    let tokens = args.tokens.as_deref().map(Tokens::open).transpose()?;
+    let protection = Protection::People {
+        tls: tls.is_some(),
+        tokens: tokens.is_some(),
+    };
+    check_bind("--listen", args.listen, protection, args.insecure)?;
+    let policy = access::policy(tls.is_some(), tokens.map(Arc::new));
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let options = args.day.options().await?;
     let schedule = args.cron.map(|cron| Schedule {
         cron,
@@ -111,6 +131,9 @@ pub async fn main(args: Args) -> Result<(), JobError> {
             rows: args.query_rows,
             slots: usize::from(args.query_slots),
         },
+        tls,
+        policy,
+        metrics: args.observe.metrics,
     };
     let taken = |e: std::io::Error| {
         JobError::Usage(format!(
@@ -122,7 +145,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     let address = listener.local_addr().map_err(taken)?;
     let ready = || {
         output::note(&format!(
-            "gleaner serve: listening on http://{address}; Ctrl-C ends it"
+            "gleaner serve: listening on {scheme}://{address}; Ctrl-C ends it"
         ))
     };
     server.serve(listener, ready, stop()).await

@@ -23,6 +23,7 @@ use crate::catalog::tables;
 use crate::driver::install_model_loader;
 use crate::engine::Engine;
 use crate::error::JobError;
+use crate::secure::Token;
 use crate::serve::client::Client;
 use crate::warehouse::Warehouse;
 
@@ -37,6 +38,14 @@ pub struct Args {
     /// Ask a running `gleaner serve` instead: its warehouse's tables, read-only and within its limits.
     #[arg(long, value_name = "URL", conflicts_with_all = ["warehouse", "cluster"])]
     server: Option<String>,
+    /// Your token, where the server wants one; better in the environment, where other users of the machine do not see it.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "GLEANER_TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<Token>,
     #[command(flatten)]
     embedder: EmbedderArgs,
     #[command(flatten)]
@@ -50,7 +59,7 @@ pub struct Args {
 /// When the warehouse cannot be opened, the server does not answer, or the statement fails.
 pub async fn main(args: Args) -> Result<(), JobError> {
     let (asked, names) = if let Some(url) = &args.server {
-        let client = Client::connect(url).await?;
+        let client = Client::connect(url, &args.engine.tls, args.token.as_ref()).await?;
         let columns = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'";
         let names = match args.query {
             None => words(&client.query(columns).await?.1)?,

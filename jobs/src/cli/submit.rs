@@ -11,6 +11,7 @@ use gleaner_proto::control::submit_request::Work;
 use super::jobs::{ServerArgs, follow, state};
 use super::output;
 use crate::error::JobError;
+use crate::secure::TlsArgs;
 
 /// Flags of `gleaner submit`.
 #[derive(Debug, clap::Args)]
@@ -43,6 +44,8 @@ pub struct Args {
     detach: bool,
     #[command(flatten)]
     server: ServerArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Machine-readable: the job, or the result's rows, one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -68,7 +71,7 @@ fn map(pairs: &[(String, String)]) -> Result<HashMap<String, String>, JobError> 
 /// What the server says, or a job that did not succeed.
 pub async fn main(args: Args) -> Result<(), JobError> {
     let works = works(&args)?;
-    let client = args.server.connect().await?;
+    let client = args.server.connect(&args.tls).await?;
     let mut jobs = vec![];
     for work in works {
         jobs.push(client.submit(work).await?);

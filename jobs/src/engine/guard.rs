@@ -18,6 +18,8 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion_proto::protobuf::LogicalPlanNode;
 use tokio::time::Instant;
 
+use crate::secure::ClientTls;
+
 /// How often a running task is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long the scheduler may be away, or without executors, before a task gives up.
@@ -60,10 +62,11 @@ pub enum ClusterError {
 /// A cluster's scheduler, as a client sees it.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    /// `http://host:port`.
+    /// `http://host:port`, or `https://host:port`.
     scheduler: String,
     deadline: Duration,
     http: reqwest::Client,
+    tls: Option<ClientTls>,
 }
 
 /// What the scheduler says of itself.
@@ -74,17 +77,28 @@ enum Health {
 }
 
 impl Guard {
+    /// A guard of jobs on the scheduler at `http://host:port`, or `https://host:port` with `tls`.
+    ///
     /// # Errors
     /// When an HTTP client cannot be made.
-    pub fn new(scheduler: String, deadline: Duration) -> Result<Self, DataFusionError> {
-        let http = reqwest::Client::builder()
-            .timeout(REQUEST)
-            .no_proxy()
-            .build();
+    pub fn new(
+        scheduler: String,
+        deadline: Duration,
+        tls: Option<ClientTls>,
+    ) -> Result<Self, DataFusionError> {
+        let http = match &tls {
+            Some(tls) => tls.http(REQUEST).map_err(|e| Box::new(e) as _),
+            None => reqwest::Client::builder()
+                .timeout(REQUEST)
+                .no_proxy()
+                .build()
+                .map_err(|e| Box::new(e) as _),
+        };
         Ok(Self {
             scheduler,
             deadline,
-            http: http.map_err(|e| DataFusionError::External(Box::new(e)))?,
+            http: http.map_err(DataFusionError::External)?,
+            tls,
         })
     }
 
@@ -149,7 +163,7 @@ impl Guard {
 
     fn no_scheduler(&self) -> ClusterError {
         ClusterError::NoScheduler {
-            url: self.scheduler.replacen("http://", "df://", 1),
+            url: self.scheduler.replacen("http", "df", 1),
             secs: GRACE.as_secs(),
         }
     }
@@ -209,7 +223,14 @@ impl Guard {
 
     fn endpoint(&self) -> Option<tonic::transport::Endpoint> {
         let config = GrpcClientConfig::default();
-        create_grpc_client_endpoint(self.scheduler.clone(), Some(&config)).ok()
+        let endpoint = create_grpc_client_endpoint(self.scheduler.clone(), Some(&config)).ok()?;
+        match &self.tls {
+            None => Some(endpoint),
+            Some(tls) => tls
+                .endpoint(&endpoint, Some(&config))
+                .inspect_err(|e| log::error!("{e}"))
+                .ok(),
+        }
     }
 }
 

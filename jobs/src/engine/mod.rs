@@ -32,8 +32,10 @@ use gleaner_proto::plan::{ScanSpec, WriteSpec};
 
 use crate::engine::guard::{ClusterError, Guard};
 use crate::error::JobError;
+use crate::observe::{self, metrics};
 use crate::plan::scan::TelemetryTable;
 use crate::plan::write::{Digest, WriteNode};
+use crate::secure::ClientTls;
 use crate::session;
 
 /// How often a task is tried before the stage fails.
@@ -82,8 +84,10 @@ pub struct Written {
 /// A cluster, and how its tasks are run.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
-    /// `df://host:port` of the scheduler.
+    /// `df://host:port` of the scheduler, or `dfs://host:port` over TLS.
     pub url: String,
+    /// Certificates, with which everything goes over TLS.
+    pub tls: Option<ClientTls>,
     /// How long one task may take.
     pub task_timeout: Duration,
     /// Ballista's adaptive planning. A task has one stage, so that there is nothing to adapt.
@@ -116,11 +120,16 @@ impl Engine {
     /// # Errors
     /// When the cluster's URL is malformed.
     pub fn cluster(options: &ClusterOptions, slots: usize) -> Result<Self, JobError> {
-        let scheduler = session::scheduler(&options.url)?;
+        let tls = options.tls.as_ref();
+        let scheduler = session::scheduler(&options.url, tls.is_some())?;
         Ok(Self {
-            ctx: session::cluster(&scheduler, options.adaptive)?,
+            ctx: session::cluster(&scheduler, options.adaptive, tls)?,
             slots: slots.max(1),
-            guard: Some(Guard::new(scheduler, options.task_timeout)?),
+            guard: Some(Guard::new(
+                scheduler,
+                options.task_timeout,
+                options.tls.clone(),
+            )?),
         })
     }
 
@@ -184,13 +193,16 @@ impl Engine {
         done: &(dyn Fn() + Sync),
         mut f: impl FnMut(Vec<RecordBatch>) -> Result<(), JobError>,
     ) -> Result<(), JobError> {
+        let about = observe::context::current();
         let running = tasks.into_iter().map(|task| {
-            let engine = self.clone();
+            let (engine, about) = (self.clone(), about.clone());
             async move {
                 // A thread of its own for each task: a task is one partition, so it keeps one core busy.
                 let name = task.name.clone();
                 // It ends with the stage: a failed sibling leaves nobody writing.
-                let result = SpawnedTask::spawn(async move { engine.run_task(&task).await });
+                let result = SpawnedTask::spawn(async move {
+                    observe::task(about, &task.name, engine.run_task(&task)).await
+                });
                 let result = result.join().await;
                 let source = |e| JobError::Task {
                     name,
@@ -229,10 +241,14 @@ impl Engine {
         let mut attempt = 1;
         loop {
             let error = match self.try_task(task).await {
-                Ok(batches) => return Ok(batches),
+                Ok(batches) => {
+                    metrics::driver().task_done(true, attempt - 1);
+                    return Ok(batches);
+                }
                 Err(e) => e,
             };
             if attempt == TRIES || !is_transient(&error) {
+                metrics::driver().task_done(false, attempt - 1);
                 return Err(failed(error));
             }
             log::warn!(

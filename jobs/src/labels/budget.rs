@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use gleaner_udfs::rng::SplitMix64;
 use serde::Serialize;
 
+use crate::observe::metrics;
+
 /// Retries that even the smallest run has, as long as its share allows one at all.
 const LEAST_CALLS: f64 = 4.0;
 /// The longest pause before a retry, also when a server asks for more.
@@ -114,12 +116,14 @@ impl Budget {
 
     /// Ends a reservation with what was used.
     pub fn settle(&self, reserved: &Reserved, used: Spent) {
-        self.with(|state| {
+        let spent = self.with(|state| {
             state.reserved_usd = (state.reserved_usd - reserved.0).max(0.0);
             state.spent.input_tokens += used.input_tokens;
             state.spent.output_tokens += used.output_tokens;
             state.spent.cost_usd += used.cost_usd;
+            state.spent.cost_usd
         });
+        metrics::driver().spent(used.cost_usd, spent, self.ceiling_usd);
     }
 
     /// Adds what was used without a reservation of its own.

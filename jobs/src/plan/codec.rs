@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use ballista_core::serde::{BallistaLogicalExtensionCodec, BallistaPhysicalExtensionCodec};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{DataFusionError, Result, TableReference};
 use datafusion::datasource::file_format::FileFormatFactory;
 use datafusion::execution::context::QueryPlanner;
@@ -15,6 +16,8 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::{Extension, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::execution_plan::SchedulingType;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
 use datafusion_proto::physical_plan::{
@@ -230,7 +233,7 @@ impl QueryPlanner for Planner {
                 .with_physical_optimizer_rules(PhysicalOptimizer::default().rules)
                 .build();
             let plan = planner.create_physical_plan(plan, &state).await?;
-            Arc::new(WholeExec::new(plan))
+            Arc::new(WholeExec::new(yielding(plan)?))
         };
         let codec = PhysicalCodec::default();
         let bytes =
@@ -243,6 +246,20 @@ impl QueryPlanner for Planner {
         }
         Ok(plan)
     }
+}
+
+/// Lets joins give way now and then. `DataFusion` has its leaves do so, but a join makes many batches of one that it read,
+/// and a task that never waits cannot be ended when its job is cancelled.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let changed = plan.transform_up(|plan| {
+        let cooperative = plan.properties().scheduling_type == SchedulingType::Cooperative;
+        Ok(if plan.children().len() > 1 && !cooperative {
+            Transformed::yes(Arc::new(CooperativeExec::new(plan)) as _)
+        } else {
+            Transformed::no(plan)
+        })
+    });
+    changed.map(|changed| changed.data)
 }
 
 #[derive(Debug)]

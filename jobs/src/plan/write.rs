@@ -26,6 +26,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
@@ -161,6 +162,7 @@ pub struct WriteExec {
     spec: WriteSpec,
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl WriteExec {
@@ -178,6 +180,7 @@ impl WriteExec {
             spec,
             input,
             properties,
+            metrics: ExecutionPlanMetricsSet::new(),
         }
     }
 
@@ -247,12 +250,23 @@ impl ExecutionPlan for WriteExec {
     ) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, Arc::clone(&context))?;
         let spec = self.spec.clone();
-        let written = async move { write(spec, input, &context).await };
+        let counter = |name| MetricBuilder::new(&self.metrics).counter(name, partition);
+        let counts = (counter("rows_written"), counter("bytes_written"));
+        let written = async move {
+            let (manifest, rows, bytes) = write(spec, input, &context).await?;
+            counts.0.add(rows);
+            counts.1.add(bytes);
+            Ok(manifest)
+        };
         let stream = futures::stream::once(written);
         Ok(Box::pin(RecordBatchStreamAdapter::new(
             manifest_schema(),
             stream,
         )))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 }
 
@@ -351,11 +365,12 @@ fn resolve(context: &TaskContext, url: &str) -> Result<(Arc<dyn ObjectStore>, Pa
     Ok((store, path))
 }
 
+/// Returns the manifest's row, the file's rows and its bytes.
 async fn write(
     spec: WriteSpec,
     mut input: SendableRecordBatchStream,
     context: &TaskContext,
-) -> Result<RecordBatch> {
+) -> Result<(RecordBatch, usize, usize)> {
     let schema = input.schema();
     let name = format!(
         "{}-{}.parquet",
@@ -402,7 +417,7 @@ async fn write(
     writer.finish().await?;
     let bytes = writer.bytes_written();
     faults::reach("write.done", &name);
-    manifest(&name, rows, bytes, digest)
+    Ok((manifest(&name, rows, bytes, digest)?, rows, bytes))
 }
 
 /// Where the file's bytes go. To a bucket they go whole, so that the upload can carry the checksums of all of its blocks

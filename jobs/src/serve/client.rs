@@ -9,43 +9,90 @@ use datafusion::arrow::ipc::reader::StreamReader;
 use futures::TryStreamExt as _;
 use gleaner_proto::control as proto;
 use gleaner_proto::control::control_client::ControlClient;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 use crate::error::JobError;
+use crate::secure::{TlsArgs, Token};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// Messages from a server: a batch of long lines.
 const MESSAGE_BYTES: usize = 256 << 20;
 
+type Speaking = InterceptedService<Channel, Bearer>;
+
+/// Puts a token into every request.
+#[derive(Clone)]
+struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(header) = &self.0 {
+            let metadata = request.metadata_mut();
+            metadata.insert("authorization", header.clone());
+        }
+        Ok(request)
+    }
+}
+
 /// A server.
 #[derive(Clone)]
 pub struct Client {
-    channel: Channel,
+    channel: Speaking,
     url: String,
 }
 
 impl Client {
-    /// Connects.
+    /// Connects: over TLS to an `https://` address, in plain text to an `http://` one.
     ///
     /// # Errors
-    /// When the address is malformed, or nobody answers there.
-    pub async fn connect(url: &str) -> Result<Self, JobError> {
+    /// When the address is malformed, nobody answers there, a certificate does not hold, or a token would travel in
+    /// plain text.
+    pub async fn connect(
+        url: &str,
+        tls: &TlsArgs,
+        token: Option<&Token>,
+    ) -> Result<Self, JobError> {
         let usage = |why: String| JobError::Usage(format!("--server {url}: {why}"));
+        let malformed = || usage("expected http://host:port or https://host:port".to_owned());
         let endpoint = Endpoint::from_shared(url.to_owned())
-            .map_err(|_| usage("expected http://host:port".to_owned()))?
+            .map_err(|_| malformed())?
             .connect_timeout(CONNECT);
+        let (scheme, host) = (endpoint.uri().scheme_str(), endpoint.uri().host());
+        let endpoint = match (scheme, tls.client()?) {
+            (Some("https"), Some(tls)) => tls.endpoint(&endpoint, None)?.connect_timeout(CONNECT),
+            (Some("https"), None) => {
+                let why = "give --tls-ca (GLEANER_TLS_CA), the certificate of the CA that this server is to be believed by";
+                return Err(usage(why.to_owned()));
+            }
+            (Some("http"), _) => {
+                let own = |host: &str| {
+                    let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+                    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+                };
+                if token.is_some() && !host.is_some_and(own) {
+                    let why = "the token would travel in plain text: use https://";
+                    return Err(usage(why.to_owned()));
+                }
+                endpoint
+            }
+            _ => return Err(malformed()),
+        };
         let channel = endpoint
             .connect()
             .await
             .map_err(|e| usage(format!("{}; is `gleaner serve` running there?", cause(&e))))?;
+        let bearer = Bearer(token.map(Token::header).transpose()?);
         Ok(Self {
-            channel,
+            channel: InterceptedService::new(channel, bearer),
             url: url.to_owned(),
         })
     }
 
-    fn control(&self) -> ControlClient<Channel> {
+    fn control(&self) -> ControlClient<Speaking> {
         ControlClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES)
     }
 

@@ -9,9 +9,11 @@
 //! runner     one day at a time, the earliest first; SQL jobs beside it
 //! schedule   a cron expression, and the days that it missed
 //! sql_job    statements, parameters bound as values, a table of the user's
+//! access     which path takes which role
 //! control    the gRPC service of `proto/gleaner/v1/control.proto`
 //! query      Arrow Flight SQL over the warehouse's tables, limited
 //! worker     the process that one query runs in
+//! metrics    what is told of queue and schedule
 //! client     the other side of both
 //! ```
 //!
@@ -22,12 +24,14 @@
 //! **Days run one at a time, the earliest first**, because each is held against the days before it. A day that failed is tried
 //! again after a pause, and days after it wait for as long.
 
+pub mod access;
 pub mod client;
 pub mod control;
 pub mod job;
 pub mod jobs;
 pub mod lease;
 pub mod ledger;
+pub mod metrics;
 pub mod query;
 pub mod runner;
 pub mod schedule;
@@ -38,5 +42,4 @@ pub mod worker;
 pub use server::{Limits, Server};
 
 /// Who calls: put into a request's extensions by whoever has checked a token or a certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller(pub String);
+pub use crate::secure::Caller;

@@ -201,7 +201,10 @@ fn text(bytes: &[u8]) -> Result<String, Status> {
 #[must_use]
 pub fn caller<T>(request: &Request<T>) -> String {
     let known = request.extensions().get::<Caller>();
-    known.map_or_else(|| "anonymous".to_owned(), |caller| caller.0.clone())
+    match known {
+        Some(caller) if !caller.name.is_empty() => caller.name.clone(),
+        _ => "anonymous".to_owned(),
+    }
 }
 
 #[tonic::async_trait]

@@ -18,6 +18,7 @@ use super::sql_job;
 use crate::driver;
 use crate::engine::Engine;
 use crate::error::JobError;
+use crate::observe::{context, metrics};
 use crate::options::{self, RunOptions};
 use crate::stages::{Progress, StageRecord};
 use crate::warehouse::Warehouse;
@@ -136,10 +137,10 @@ impl Runner {
         let handle = tokio::runtime::Handle::current();
         let name = format!("job-{}", job.id);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
-            handle.block_on(async {
+            handle.block_on(context::job(&job.id, async {
                 let outcome = runner.one(&entry, &job).await;
                 runner.end(&entry, outcome).await;
-            });
+            }));
             drop(slot);
             runner.jobs.woken.notify_waiters();
         });
@@ -286,6 +287,9 @@ impl Runner {
                 }
             }
         };
+        if ended.state == State::Waiting {
+            metrics::driver().job_retried();
+        }
         match ended.state {
             State::Failed => log::error!(
                 "job {}: {} failed: {}",

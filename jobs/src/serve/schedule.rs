@@ -92,6 +92,27 @@ impl Schedule {
         days.filter(wanted).take(MAX_DAYS).collect()
     }
 
+    /// How many days are due at `now`, and neither published nor known to have no events, nor given up by a person.
+    #[must_use]
+    pub fn late(
+        &self,
+        now: DateTime<Utc>,
+        published: &BTreeSet<NaiveDate>,
+        jobs: &BTreeMap<NaiveDate, State>,
+    ) -> usize {
+        let Some(tick) = self.last_tick(now) else {
+            return 0;
+        };
+        let target = self.target(tick);
+        let first = self.from.or_else(|| published.first().copied());
+        let days = first.unwrap_or(target).iter_days();
+        let given_up =
+            |day: &NaiveDate| matches!(jobs.get(day), Some(State::Skipped | State::Cancelled));
+        days.take_while(|day| *day <= target)
+            .filter(|day| !published.contains(day) && !given_up(day))
+            .count()
+    }
+
     /// Queues due days for ever.
     pub async fn run(self, jobs: Arc<Jobs>, warehouse: Warehouse) {
         // What became due while nobody served is due now.
@@ -206,6 +227,22 @@ mod tests {
         let cancelled = BTreeMap::from([(day("2025-01-02"), State::Cancelled)]);
         let due = schedule(None).due(day("2025-01-03"), &published, &cancelled);
         assert_eq!(due, ["2025-01-03"].map(day));
+    }
+
+    #[test]
+    fn days_that_are_due_and_not_there_are_late_unless_they_are_empty_or_given_up() {
+        let published = ["2025-01-01", "2025-01-03"].map(day).into();
+        let jobs = BTreeMap::from([
+            (day("2025-01-02"), State::Failed),
+            (day("2025-01-04"), State::Skipped),
+            (day("2025-01-05"), State::Cancelled),
+            (day("2025-01-06"), State::Running),
+        ]);
+        let late = |now: &str| schedule(None).late(now.parse().unwrap(), &published, &jobs);
+        // Before the tick of the 8th the 6th is due, after it the 7th too.
+        assert_eq!(late("2025-01-08T03:29:00Z"), 2);
+        assert_eq!(late("2025-01-08T03:31:00Z"), 3);
+        assert_eq!(late("2025-01-02T04:00:00Z"), 0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Starts everything, and ends it in order.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,17 +9,20 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use gleaner_proto::control::control_server::ControlServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
 
 use super::control::Service;
 use super::jobs::Jobs;
 use super::lease::Lease;
+use super::metrics;
 use super::query::Queries;
 use super::runner::{AfterDay, Retries, Runner};
 use super::schedule::Schedule;
 use crate::engine::Engine;
 use crate::error::JobError;
+use crate::observe::listener;
 use crate::options::RunOptions;
+use crate::secure::{self, Policy, ServerTls};
 use crate::warehouse::Warehouse;
 
 /// What a query of the SQL service may take.
@@ -52,6 +56,12 @@ pub struct Server {
     pub after_day: Vec<AfterDay>,
     /// Of the SQL service.
     pub limits: Limits,
+    /// Certificates of the port.
+    pub tls: Option<ServerTls>,
+    /// Who may call what.
+    pub policy: Policy,
+    /// Where metrics and health are told; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Server {
@@ -90,16 +100,19 @@ impl Server {
         };
         let queries = Queries::new(warehouse.clone(), &place, &embedder, self.limits)?;
         let running = tokio::spawn(Arc::clone(&runner).run());
+        let told = metrics::served(&jobs, &warehouse, self.schedule.as_ref());
         let scheduling = self
             .schedule
             .map(|schedule| tokio::spawn(schedule.run(jobs, warehouse)));
         let mut closed = stopping.subscribe();
-        let answering = tonic::transport::Server::builder()
-            .add_service(ControlServer::new(service))
-            .add_service(FlightServiceServer::new(queries))
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
-                let _ = closed.wait_for(|stopping| *stopping).await;
-            });
+        let routes =
+            Routes::new(ControlServer::new(service)).add_service(FlightServiceServer::new(queries));
+        let answering = secure::serve(listener, self.tls, self.policy, routes, async move {
+            let _ = closed.wait_for(|stopping| *stopping).await;
+        });
+        if let Some(address) = self.metrics {
+            listener::listen(address, told).await?;
+        }
         ready();
         let answering = tokio::spawn(answering);
         let result = tokio::select! {

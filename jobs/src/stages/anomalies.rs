@@ -19,6 +19,7 @@ use super::sql::{Value, fill};
 use super::{DayRun, StageRecord, rows_of, tables};
 use crate::engine::{Source, Task, Written, binary_value};
 use crate::error::JobError;
+use crate::observe::metrics;
 use crate::warehouse::model_path;
 use crate::warehouse::tables::{ANOMALIES, COMMANDS};
 
@@ -84,6 +85,9 @@ pub async fn run(
     let written = day
         .run_writes("anomalies", "ranks and reasons", tasks.collect())
         .await?;
+    for (kind, quota) in Kind::ALL.into_iter().zip(quotas) {
+        metrics::driver().chosen(kind.name(), quota);
+    }
     let kept = rows_of(&written);
     let record = StageRecord {
         rows_in: lines,

@@ -21,6 +21,7 @@ use crate::labels::sigma::SigmaRules;
 use crate::labels::store::Store;
 use crate::labels::triage::{by_list, by_sigma};
 use crate::labels::{Decision, Labeller, Line, Usage, counted, rows};
+use crate::observe::metrics;
 use crate::warehouse::tables::{CANDIDATES, COMMANDS, LABELS};
 
 /// # Errors
@@ -201,6 +202,11 @@ async fn decide(day: &DayRun<'_>, candidates: &StageRecord) -> Result<Decided, J
 /// What the user should know of a labelled day.
 fn remark(day: &DayRun<'_>, decisions: &[Decision], usage: &Usage) {
     let (spent, error) = (usage.spent, usage.error());
+    metrics::driver().labelled(
+        usage.canaries_malicious,
+        usage.canaries_missed,
+        usage.batches_rejected,
+    );
     day.progress.remark(&format!(
         "labels: {} lines asked about in {} calls ({} retries), {} answered before; {:.4} USD, {} + {} tokens; {} of {} malicious canaries missed \
          (95%: {:.4} to {:.4}), {} batches rejected",

@@ -6,6 +6,7 @@
 //! credentials  AWS's chain, cached, renewed before their end
 //! checked      reads that are verified against `checksums` in the object's metadata
 //! registry     one client a bucket, of allowed buckets
+//! directories  the local directories that queries may name
 //! reader       somebody else's object as a stream or a temporary file
 //! io_thread    small objects for synchronous code
 //! ```
@@ -15,6 +16,7 @@
 mod checked;
 mod checksums;
 mod credentials;
+mod directories;
 mod io_thread;
 mod location;
 mod reader;
@@ -31,6 +33,7 @@ use url::Url;
 pub use checked::{Checked, upload};
 pub use checksums::CHECKSUMS;
 pub use credentials::Credentials;
+pub use directories::Directories;
 pub use location::{Location, Place};
 pub use reader::{ObjectReader, fetch};
 pub use registry::{Buckets, Registry, S3};
@@ -82,12 +85,12 @@ pub const SECRETIVE_LOGS: [&str; 4] = [
 
 static PROCESS: OnceLock<Storage> = OnceLock::new();
 
-/// Limits this process to some buckets; without effect once [`process`] was asked for.
-pub fn limit(buckets: Buckets) {
-    let _ = PROCESS.set(Storage::new(buckets));
+/// Limits this process to some buckets and local directories; without effect once [`process`] was asked for.
+pub fn limit(buckets: Buckets, directories: Directories) {
+    let _ = PROCESS.set(Storage::with(Registry::within(buckets, directories)));
 }
 
-/// The storage of this process: of every bucket, unless [`limit`] said otherwise.
+/// The storage of this process: of every bucket and directory, unless [`limit`] said otherwise.
 pub fn process() -> &'static Storage {
     PROCESS.get_or_init(|| Storage::new(Buckets::Any))
 }
@@ -100,7 +103,7 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Local files and the allowed buckets. Nothing is read or asked before the first use of S3.
+    /// All local files and the allowed buckets. Nothing is read or asked before the first use of S3.
     #[must_use]
     pub fn new(buckets: Buckets) -> Self {
         Self::with(Registry::new(buckets))
@@ -146,10 +149,18 @@ impl Storage {
         Ok((store, location.prefix()?))
     }
 
+    /// Whether a local file may be used, for who opens it without an object store.
+    ///
+    /// # Errors
+    /// When it is in no directory of this process.
+    pub fn allow_local(&self, path: &std::path::Path) -> Result<(), StorageError> {
+        self.registry.directories().allow(path)
+    }
+
     /// Reads a small object, `file://` or `s3://`, while the calling thread waits, which may be one of a runtime's.
     ///
     /// # Errors
-    /// A sentence: the bucket is not allowed, or the object is not there or cannot be read.
+    /// A sentence: the bucket or directory is not allowed, or the object is not there or cannot be read.
     pub fn read_blocking(&self, url: &str) -> Result<Vec<u8>, String> {
         self.find_blocking(url)?
             .ok_or_else(|| format!("{url}: there is no such object"))
@@ -158,13 +169,14 @@ impl Storage {
     /// The same, `None` where there is no such object.
     ///
     /// # Errors
-    /// A sentence: the bucket is not allowed, or the object cannot be read.
+    /// A sentence: the bucket or directory is not allowed, or the object cannot be read.
     pub fn find_blocking(&self, url: &str) -> Result<Option<Vec<u8>>, String> {
         let parsed = Url::parse(url).map_err(|e| format!("{url:?} is not a URL: {e}"))?;
         if parsed.scheme() == "file" {
             let path = parsed.to_file_path().map_err(|()| {
                 format!("{url:?} is not a file URL: expected file:///absolute/path")
             })?;
+            self.allow_local(&path).map_err(|e| e.to_string())?;
             return match std::fs::read(&path) {
                 Ok(bytes) => Ok(Some(bytes)),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -22,6 +22,7 @@ use url::Url;
 use super::StorageError;
 use super::checked::{Checked, OPAQUE_ETAG_HEADER};
 use super::credentials::Credentials;
+use super::directories::{Directories, Within};
 use super::location::check_bucket;
 use super::settings::Settings;
 
@@ -89,6 +90,7 @@ impl S3 {
 /// The object stores of this process.
 pub struct Registry {
     buckets: Buckets,
+    directories: Directories,
     local: Arc<dyn ObjectStore>,
     s3: Mutex<Option<S3>>,
     clients: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
@@ -102,13 +104,29 @@ impl Registry {
         Self::with(buckets, None)
     }
 
-    /// The same, with a known S3.
+    /// The same, and of local files those in some directories.
+    #[must_use]
+    pub fn within(buckets: Buckets, directories: Directories) -> Self {
+        Self::make(buckets, directories, None)
+    }
+
+    /// All local files, and a known S3.
     #[must_use]
     pub fn with(buckets: Buckets, s3: Option<S3>) -> Self {
+        Self::make(buckets, Directories::Any, s3)
+    }
+
+    fn make(buckets: Buckets, directories: Directories, s3: Option<S3>) -> Self {
+        // It would remove directories that it finds empty: another writer's, perhaps.
+        let whole = Arc::new(LocalFileSystem::new().with_automatic_cleanup(false));
+        let local: Arc<dyn ObjectStore> = match &directories {
+            Directories::Any => whole,
+            only @ Directories::Only(_) => Arc::new(Within::new(whole, only.clone())),
+        };
         Self {
             buckets,
-            // It would remove directories that it finds empty: another writer's, perhaps.
-            local: Arc::new(LocalFileSystem::new().with_automatic_cleanup(false)),
+            directories,
+            local,
             s3: Mutex::new(s3),
             clients: Mutex::default(),
         }
@@ -162,6 +180,10 @@ impl Registry {
     #[must_use]
     pub fn local(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.local)
+    }
+
+    pub(super) const fn directories(&self) -> &Directories {
+        &self.directories
     }
 
     pub(super) const fn buckets(&self) -> &Buckets {

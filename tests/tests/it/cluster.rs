@@ -212,6 +212,7 @@ fn the_script_of_a_local_cluster_starts_one_and_ends_it() {
     let mut child = std::process::Command::new(script)
         .args(["1", &port.to_string()])
         .env("GLEANER_BIN", dir.join("bin"))
+        .current_dir(dir.path())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();

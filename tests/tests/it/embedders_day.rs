@@ -223,6 +223,11 @@ fn a_cluster_embeds_as_this_process_does() {
     run(&here, &[]);
     let setup = Setup {
         executor_env: vec![("GLEANER_ONNXRUNTIME".to_owned(), python.runtime.clone())],
+        directories: [
+            Setup::default().directories,
+            vec![model.to_string_lossy().into_owned()],
+        ]
+        .concat(),
         ..Setup::default()
     };
     let cluster = Cluster::start(&dir, setup);

@@ -14,11 +14,17 @@
 )]
 
 mod bad_input;
+mod cancelled;
+mod closed;
+mod closed_serve;
 #[cfg(unix)]
 mod cloud;
 mod cluster;
 mod day;
+#[cfg(unix)]
+mod deploy;
 mod detectors;
+mod directories;
 mod disguises;
 mod drift;
 mod embedders;
@@ -45,13 +51,19 @@ mod matrix;
 mod near_dup;
 mod nodes;
 #[cfg(unix)]
+mod observe;
+#[cfg(unix)]
 mod peers;
+mod pki;
+mod probe;
 mod processes;
 #[cfg(unix)]
 mod proxy;
 mod readers;
 mod readme;
 mod real;
+#[cfg(unix)]
+mod runbook;
 #[cfg(unix)]
 mod s3;
 #[cfg(unix)]

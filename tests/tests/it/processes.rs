@@ -16,6 +16,10 @@ pub struct Setup {
     pub slots: usize,
     /// Seconds after which a silent executor is given up.
     pub timeout: u64,
+    /// Directories whose files scheduler and executors may touch; by default that of all tests.
+    pub directories: Vec<String>,
+    /// More flags of the scheduler.
+    pub scheduler_args: Vec<String>,
     /// More flags of every executor.
     pub executor_args: Vec<String>,
     /// More environment of scheduler and executors.
@@ -30,6 +34,8 @@ impl Default for Setup {
             executors: 2,
             slots: 1,
             timeout: 30,
+            directories: vec![std::env::temp_dir().to_string_lossy().into_owned()],
+            scheduler_args: vec![],
             executor_args: vec![],
             env: vec![],
             executor_env: vec![],
@@ -41,9 +47,11 @@ impl Default for Setup {
 pub struct Cluster {
     pub scheduler: Child,
     pub executors: Vec<Child>,
+    /// The ports of those that were started, in order.
+    pub executor_ports: Vec<u16>,
     pub url: String,
     pub setup: Setup,
-    address: SocketAddr,
+    pub address: SocketAddr,
     logs: PathBuf,
     started: usize,
 }
@@ -101,6 +109,7 @@ impl Cluster {
         let mut cluster = Self {
             scheduler: scheduler(address, &setup, &logs.join("scheduler-0.log")),
             executors: vec![],
+            executor_ports: vec![],
             url: format!("df://{address}"),
             setup,
             address,
@@ -124,6 +133,7 @@ impl Cluster {
             .args(["--bind", &bind.to_string()])
             .args(["--slots", &self.setup.slots.to_string()])
             .args(["--work-dir", &work.to_string_lossy()])
+            .args(["--directories", &self.setup.directories.join(",")])
             .args(&self.setup.executor_args)
             .envs(self.setup.env.iter().cloned())
             .envs(self.setup.executor_env.iter().cloned())
@@ -133,6 +143,12 @@ impl Cluster {
             .unwrap();
         listening(bind, &mut child);
         self.executors.push(child);
+        self.executor_ports.push(bind.port());
+    }
+
+    /// What executor `n` wrote to its log.
+    pub fn executor_log(&self, n: usize) -> String {
+        std::fs::read_to_string(self.logs.join(format!("executor-{n}.log"))).unwrap()
     }
 
     /// Kills the scheduler, and starts another on its port.
@@ -149,6 +165,8 @@ fn scheduler(address: SocketAddr, setup: &Setup, log: &std::path::Path) -> Child
     let mut child = program("scheduler")
         .args(["--bind", &address.to_string()])
         .args(["--executor-timeout-secs", &setup.timeout.to_string()])
+        .args(["--directories", &setup.directories.join(",")])
+        .args(&setup.scheduler_args)
         .envs(setup.env.iter().cloned())
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(log).unwrap())

@@ -8,9 +8,13 @@ use crate::support::Dir;
 /// The lines of the README's shell blocks that begin with `gleaner`, continuations joined. Blocks that want more than a built program carry a word
 /// after `sh`.
 fn commands(block: &str) -> Vec<String> {
-    let readme = include_str!("../../../README.md");
+    commands_of(include_str!("../../../README.md"), block)
+}
+
+/// [`commands`], of another document.
+pub fn commands_of(document: &str, block: &str) -> Vec<String> {
     let begins = format!("```{block}\n");
-    let blocks = readme
+    let blocks = document
         .split(&begins)
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap());
@@ -22,7 +26,7 @@ fn commands(block: &str) -> Vec<String> {
 }
 
 /// Telemetry of a day in `events`, and a file of commands.
-fn data() -> Dir {
+pub fn data() -> Dir {
     let dir = Dir::new();
     dir.synth("events", &["--lines", "2000"]);
     std::fs::copy(
@@ -36,7 +40,7 @@ fn data() -> Dir {
 }
 
 /// Runs commands as a shell would, one after the other, with paths of this machine.
-fn run(commands: &[String], dir: &Dir, paths: &[(&str, &str)], env: &[(&str, &str)]) {
+pub fn run(commands: &[String], dir: &Dir, paths: &[(&str, &str)], env: &[(&str, &str)]) {
     let here = format!("{}/", dir.path().display());
     for command in commands {
         let mut replaced = command.replace("/data/", &here);

@@ -100,8 +100,9 @@ fn executor_on_a_full_disk(dir: &Dir, scheduler: &str) -> Option<(Child, PathBuf
     let script = format!(
         "mount -t tmpfs -o size=64m tmpfs '{work}' || exit 77\n\
          head -c 64M /dev/zero > '{work}/filler' 2> /dev/null\n\
-         exec '{}' executor --scheduler {scheduler} --bind {bind} --slots 1 --work-dir '{work}'",
+         exec '{}' executor --scheduler {scheduler} --bind {bind} --slots 1 --work-dir '{work}' --directories '{}'",
         env!("CARGO_BIN_EXE_gleaner-under-test"),
+        std::env::temp_dir().display(),
     );
     let log = std::fs::File::create(dir.path().join("full.log")).unwrap();
     let mut child = Command::new("unshare")
