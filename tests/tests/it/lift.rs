@@ -532,7 +532,9 @@ fn the_experiment_measures_every_strategy_on_sources_held_out_whole() {
         "linear",
         "--json",
     ]);
-    let rows = objects(&said);
+    let (table, rows): (Vec<Value>, Vec<Value>) = objects(&said)
+        .into_iter()
+        .partition(|row| row["train"].is_string());
     let sets = &rows[0];
     assert!(
         sets["test_benign"].as_u64().unwrap() > 0
@@ -557,4 +559,51 @@ fn the_experiment_measures_every_strategy_on_sources_held_out_whole() {
         let lift = 100.0 * (row["auc"].as_f64().unwrap() - row["auc_baseline"].as_f64().unwrap());
         assert!((lift - row["lift_points"].as_f64().unwrap()).abs() < 1e-9);
     }
+    // Two baselines, each alone and with two benign sets at two scales, on two tests.
+    assert_eq!(table.len(), 2 * 5 * 2);
+    let count = |row: &Value, name: &str| row[name].as_u64().unwrap();
+    let size = |row: &Value| count(row, "rows_benign") + count(row, "rows_malicious");
+    for of_baseline in table.chunks(10) {
+        let alone = &of_baseline[..2];
+        assert!(
+            alone
+                .iter()
+                .all(|row| count(row, "rows_added") == 0 && row["auc_gain"].is_null())
+        );
+        for (n, row) in of_baseline.iter().enumerate().skip(2) {
+            let [auc, before] = [row, &alone[n % 2]].map(|row| row["auc"].as_f64().unwrap());
+            assert!(
+                (auc - before - row["auc_gain"].as_f64().unwrap()).abs() < 1e-9,
+                "{row}"
+            );
+            assert!(count(row, "rows_added") > 0);
+            let added = if row["scale"] == "full" {
+                count(row, "rows_added")
+            } else {
+                0
+            };
+            assert_eq!(size(row), size(&alone[0]) + added, "{row}");
+        }
+    }
+    let names: Vec<&str> = table
+        .iter()
+        .map(|row| row["train"].as_str().unwrap())
+        .collect();
+    assert!(
+        names[..10]
+            .iter()
+            .all(|name| name.starts_with("regex baseline"))
+    );
+    assert!(
+        names[10..]
+            .iter()
+            .all(|name| name.starts_with("aggregated baseline"))
+    );
+    // The rules are in doubt of some lines; a source of its own labels is not.
+    assert!(
+        size(&table[0]) < size(&table[10]),
+        "{} {}",
+        table[0],
+        table[10]
+    );
 }

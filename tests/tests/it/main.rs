@@ -29,6 +29,7 @@ mod embedders_remote;
 mod faults;
 mod functions;
 mod injections;
+mod known;
 mod labels;
 mod labels_batch;
 mod labels_day;
