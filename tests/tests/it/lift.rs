@@ -59,7 +59,7 @@ fn sets(dir: &Dir) -> Sets {
     }
 }
 
-fn objects(text: &str) -> Vec<Value> {
+pub fn objects(text: &str) -> Vec<Value> {
     let lines = text.lines();
     lines
         .map(|line| serde_json::from_str(line).unwrap())
@@ -515,95 +515,4 @@ fn a_guided_budget_goes_to_what_the_guide_suspects_here_and_on_a_cluster() {
     assert!(said.contains("evaluate lift --save"), "{said}");
     let said = refused("--guide-scores", &sets.test);
     assert!(said.contains("no column score"), "{said}");
-}
-
-#[test]
-fn the_experiment_measures_every_strategy_on_sources_held_out_whole() {
-    let said = succeeds(&[
-        "evaluate",
-        "experiment",
-        "--lines",
-        "8000",
-        "--seeds",
-        "1",
-        "--budgets",
-        "50",
-        "--families",
-        "linear",
-        "--json",
-    ]);
-    let (table, rows): (Vec<Value>, Vec<Value>) = objects(&said)
-        .into_iter()
-        .partition(|row| row["train"].is_string());
-    let sets = &rows[0];
-    assert!(
-        sets["test_benign"].as_u64().unwrap() > 0
-            && !sets["held_out"].as_array().unwrap().is_empty()
-    );
-    let of = |strategy: &str| {
-        let rows = rows[1..].iter();
-        rows.filter(move |row| row["strategy"] == strategy)
-            .collect::<Vec<_>>()
-    };
-    // By budget, beside detectors, three kinds of labels, five numbers of days, two budgets at the baseline's size.
-    assert_eq!(of("random").len(), 12);
-    assert_eq!(of("everything").len(), 1);
-    assert_eq!(of("suspicion").len(), 1);
-    for row in &rows[1..] {
-        let added = row["rows_added"].as_u64().unwrap();
-        let budget = row["budget"].as_u64().unwrap_or(u64::MAX);
-        assert!(
-            added <= budget.saturating_mul(row["days"].as_u64().unwrap_or(1)),
-            "{row}"
-        );
-        let lift = 100.0 * (row["auc"].as_f64().unwrap() - row["auc_baseline"].as_f64().unwrap());
-        assert!((lift - row["lift_points"].as_f64().unwrap()).abs() < 1e-9);
-    }
-    // Two baselines, each alone and with two benign sets at two scales, on two tests.
-    assert_eq!(table.len(), 2 * 5 * 2);
-    let count = |row: &Value, name: &str| row[name].as_u64().unwrap();
-    let size = |row: &Value| count(row, "rows_benign") + count(row, "rows_malicious");
-    for of_baseline in table.chunks(10) {
-        let alone = &of_baseline[..2];
-        assert!(
-            alone
-                .iter()
-                .all(|row| count(row, "rows_added") == 0 && row["auc_gain"].is_null())
-        );
-        for (n, row) in of_baseline.iter().enumerate().skip(2) {
-            let [auc, before] = [row, &alone[n % 2]].map(|row| row["auc"].as_f64().unwrap());
-            assert!(
-                (auc - before - row["auc_gain"].as_f64().unwrap()).abs() < 1e-9,
-                "{row}"
-            );
-            assert!(count(row, "rows_added") > 0);
-            let added = if row["scale"] == "full" {
-                count(row, "rows_added")
-            } else {
-                0
-            };
-            assert_eq!(size(row), size(&alone[0]) + added, "{row}");
-        }
-    }
-    let names: Vec<&str> = table
-        .iter()
-        .map(|row| row["train"].as_str().unwrap())
-        .collect();
-    assert!(
-        names[..10]
-            .iter()
-            .all(|name| name.starts_with("regex baseline"))
-    );
-    assert!(
-        names[10..]
-            .iter()
-            .all(|name| name.starts_with("aggregated baseline"))
-    );
-    // The rules are in doubt of some lines; a source of its own labels is not.
-    assert!(
-        size(&table[0]) < size(&table[10]),
-        "{} {}",
-        table[0],
-        table[10]
-    );
 }

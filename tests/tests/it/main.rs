@@ -25,6 +25,7 @@ mod embedders;
 mod embedders_day;
 #[cfg(unix)]
 mod embedders_remote;
+mod experiment;
 #[cfg(unix)]
 mod faults;
 mod functions;
