@@ -32,3 +32,8 @@ for histograms in column tiled; do
         measured target/forust/release/gleaner-bench-forust "$work" "$histograms" "$threads"
     done
 done
+for features in "" float_roundtrip; do
+    cargo build -q --release --manifest-path bench/forust/numbers/Cargo.toml --target-dir target/forust --features "$features"
+    echo "serde_json, features: ${features:-none}"
+    target/forust/release/gleaner-bench-numbers
+done
