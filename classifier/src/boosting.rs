@@ -409,4 +409,6 @@ impl Grower<'_> {
 }
 
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
 mod tests;

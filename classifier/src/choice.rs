@@ -5,6 +5,9 @@
 //! them. *Random*: a draw from all that is left. The first two are spread over groups of lines (of one program) where that is asked for: of a short list of
 //! [`SHORT_LIST`] times the lines wanted, each group gives its best, then its second best, and so on.
 //!
+//! Lines whose like is labelled already have no part in the first two shares: what those cannot spend on new lines is not spent. They have part in the draw, which
+//! would stand for less than the pool without them.
+//!
 //! **Weighting back.** Guided and unguided lines are taken for certain (inclusion probability 1); each line of the rest
 //! has the same chance of the random draw. So sums over the pool are estimated without bias by each chosen line over its inclusion
 //! probability (Horvitz & Thompson 1952), however biased the guide.
@@ -63,6 +66,8 @@ pub struct Pool<'a> {
     pub suspicion: &'a [f32],
     /// Groups of lines to spread over. Empty: no spread.
     pub groups: &'a [u32],
+    /// Whether a line is labelled already, or its like ([`crate::known`]): guided and unguided shares pass over it. Empty: none is.
+    pub known: &'a [bool],
 }
 
 /// How a budget is spent.
@@ -78,7 +83,8 @@ pub struct Plan {
     pub seed: u64,
 }
 
-/// Chooses lines: guided first, then unguided, then random, best first. No line twice; all lines when the budget covers them.
+/// Chooses lines: guided first, then unguided, then random, best first. No line twice; all lines when the budget covers them, but for those that are
+/// known and not drawn.
 #[must_use]
 pub fn choose(pool: &Pool<'_>, plan: &Plan) -> Vec<Pick> {
     let lines = pool.keys.len();
@@ -90,10 +96,13 @@ pub fn choose(pool: &Pool<'_>, plan: &Plan) -> Vec<Pick> {
         rounded(plan.unguided_share, budget).min(budget - random)
     };
     let guided = budget - random - unguided;
+    let is_known = |line: usize| pool.known.get(line) == Some(&true);
+    let new = (0..lines).filter(|line| !is_known(*line)).count();
     let mut taken = vec![false; lines];
     let mut picks = vec![];
     let mut take = |ranked: Vec<usize>, how: How, wanted: usize, chance: f64| {
-        let free: Vec<usize> = ranked.into_iter().filter(|line| !taken[*line]).collect();
+        let free = |line: &usize| !taken[*line] && (how == How::Random || !is_known(*line));
+        let free: Vec<usize> = ranked.into_iter().filter(free).collect();
         let free = if how == How::Random {
             free
         } else {
@@ -110,7 +119,7 @@ pub fn choose(pool: &Pool<'_>, plan: &Plan) -> Vec<Pick> {
         picks.len()
     };
     let after_guided = take(suspicious(pool), How::Guided, guided, 1.0);
-    // Lines that no detector chose are not ranked: what is left over goes to the draw.
+    // Lines that no detector chose are not ranked: what is left over goes to the draw, a label for each new line at the most.
     let certain = take(
         anomalous(pool),
         How::Unguided,
@@ -118,7 +127,7 @@ pub fn choose(pool: &Pool<'_>, plan: &Plan) -> Vec<Pick> {
         1.0,
     );
     let left = lines - certain;
-    let drawn = budget - certain;
+    let drawn = random + (budget - random - certain).min(new - certain);
     let chance = if left == 0 {
         1.0
     } else {
@@ -247,6 +256,7 @@ mod tests {
             anomaly: &anomaly,
             suspicion: &suspicion,
             groups: &[],
+            known: &[],
         };
         let picks = choose(&pool, &plan(100, 0.1, 0.2));
         let count = |how| picks.iter().filter(|p| p.how == how).count();
@@ -280,6 +290,7 @@ mod tests {
             anomaly: &[],
             suspicion: &suspicion,
             groups: &[],
+            known: &[],
         };
         let truth: f64 = (0..300).map(worth).sum();
         let runs = 4000;
@@ -321,6 +332,7 @@ mod tests {
                 anomaly: &[score.to_vec()],
                 suspicion: score,
                 groups: &[],
+                known: &[],
             };
             let mut chosen: Vec<(u64, How)> = choose(&pool, &plan(50, 0.2, 0.2))
                 .iter()
@@ -341,11 +353,77 @@ mod tests {
             anomaly: &anomaly,
             suspicion: &[],
             groups: &[],
+            known: &[],
         };
         let ranked = anomalous(&pool);
         // 1 and 2 are first of a detector, 0 is second of both, 3 third of one.
         assert_eq!(ranked.len(), 4);
         assert_eq!(ranked[2..], [0, 3]);
+    }
+
+    #[test]
+    fn known_lines_are_passed_over_and_the_draw_stands_for_them_too() {
+        let keys = keys(300);
+        let anomaly = [(0..300_u16).map(f32::from).collect::<Vec<f32>>()];
+        let suspicion = anomaly[0].clone();
+        // The most suspicious third is known.
+        let known: Vec<bool> = (0..300).map(|line| line >= 200).collect();
+        let pool = Pool {
+            keys: &keys,
+            anomaly: &anomaly,
+            suspicion: &suspicion,
+            groups: &[],
+            known: &known,
+        };
+        let mut drawn_known = 0;
+        let mut stands_for = 0.0;
+        for seed in 0..200 {
+            let plan = Plan {
+                seed,
+                ..plan(60, 0.2, 0.1)
+            };
+            let picks = choose(&pool, &plan);
+            assert_eq!(picks.len(), 60);
+            assert_eq!(picks[0].line, 199);
+            let known = picks.iter().filter(|p| known[p.line]);
+            let known: Vec<&Pick> = known.collect();
+            assert!(known.iter().all(|p| p.how == How::Random));
+            drawn_known += known.len();
+            stands_for += known
+                .iter()
+                .map(|p| 1.0 / p.inclusion_probability)
+                .sum::<f64>();
+        }
+        assert!(drawn_known > 0);
+        // 100 known lines, estimated 200 times; a draw of 12 of 252 has a standard error of 29.
+        let mean = stands_for / 200.0;
+        assert!(
+            (mean - 100.0).abs() < 4.0 * 29.0 / 200.0_f64.sqrt(),
+            "{mean}"
+        );
+    }
+
+    #[test]
+    fn labels_that_new_lines_cannot_take_are_not_spent_on_known_ones() {
+        let keys = keys(100);
+        let score: Vec<f32> = (0..100_u16).map(f32::from).collect();
+        let known: Vec<bool> = (0..100).map(|line| line < 70).collect();
+        let pool = Pool {
+            keys: &keys,
+            anomaly: std::slice::from_ref(&score),
+            suspicion: &score,
+            groups: &[],
+            known: &known,
+        };
+        let picks = choose(&pool, &plan(80, 0.25, 0.25));
+        let count = |how| picks.iter().filter(|p| p.how == how).count();
+        assert_eq!(
+            [How::Guided, How::Unguided, How::Random].map(count),
+            [30, 0, 20]
+        );
+        // 20 of the 70 that are left, all of them known.
+        let chance = picks[49].inclusion_probability;
+        assert!((chance - 20.0 / 70.0).abs() < 1e-12, "{chance}");
     }
 
     #[test]
@@ -364,6 +442,7 @@ mod tests {
             anomaly: &[],
             suspicion: &[],
             groups: &[],
+            known: &[],
         };
         let picks = choose(&pool, &plan(50, 0.1, 0.0));
         assert_eq!(picks.len(), 5);

@@ -63,6 +63,12 @@ impl Keys {
         &self.text
     }
 
+    /// The guard key: lines of different ones are never near-duplicates.
+    #[must_use]
+    pub fn guard(&self) -> &str {
+        &self.guard
+    }
+
     /// The programs that the line runs, as the guard key has them: lines of one are one group when labels are spread.
     #[must_use]
     pub fn programs(&self) -> &str {

@@ -7,6 +7,7 @@
 //! model      either of them, fitted, scored, saved
 //! measures   AUC, true positives at low false-positive rates, calibration; bootstrap intervals, a paired test
 //! leakage    training lines that a test knows: equal, of one template, or near-duplicates
+//! known      lines that are labelled already: what a choice passes over
 //! choice     which lines to label: unguided, guided by a classifier, and at random
 //! ```
 //!
@@ -25,6 +26,7 @@
 pub mod boosting;
 pub mod choice;
 mod columns;
+pub mod known;
 pub mod leakage;
 pub mod linear;
 pub mod measures;

@@ -10,7 +10,8 @@ use crate::text::{BUCKETS, Lines};
 
 /// scikit-learn's `C` of the linear family.
 const C: f64 = 10.0;
-const VERSION: u32 = 1;
+/// Version 1 had no templates.
+const VERSION: u32 = 2;
 
 /// A family of classifiers. What is measured on one may be an accident of it; so there are two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,11 +110,13 @@ impl Classifier {
         Ok(odds.map(sigmoid).collect())
     }
 
-    /// As bytes: a message with a version and a checksum.
+    /// As bytes: a message with a version and a checksum. `templates` are hashes of the templates of the lines that it came from
+    /// ([`crate::known::Known::hashes`]).
     #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self, templates: &[u64]) -> Vec<u8> {
         let mut saved = Saved {
             version: VERSION,
+            templates: templates.to_vec(),
             ..Saved::default()
         };
         match self {
@@ -129,34 +132,36 @@ impl Classifier {
         saved.encode_to_vec()
     }
 
-    /// From the bytes of [`Classifier::to_bytes`].
+    /// From the bytes of [`Classifier::to_bytes`]: the classifier, and the templates' hashes.
     ///
     /// # Errors
     /// [`ClassifierError::Damaged`] for anything else.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ClassifierError> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<(Self, Vec<u64>), ClassifierError> {
         let damaged = ClassifierError::Damaged;
         let mut saved = Saved::decode(bytes).map_err(|_| damaged("it cannot be decoded"))?;
         let written = std::mem::take(&mut saved.checksum);
-        if saved.version != VERSION {
+        if !(1..=VERSION).contains(&saved.version) {
             return Err(damaged("it is of another version"));
         }
         if sha256(&saved.encode_to_vec()) != written {
             return Err(damaged("its checksum differs"));
         }
         if saved.weights.len() == BUCKETS + 1 && saved.trees.is_empty() {
-            return Ok(Self::Linear(Linear {
+            let linear = Linear {
                 weights: saved.weights,
-            }));
+            };
+            return Ok((Self::Linear(linear), saved.templates));
         }
         let trees: Option<Vec<Vec<Node>>> = saved.trees.iter().map(SavedTree::nodes).collect();
         match trees {
             Some(trees) if saved.weights.is_empty() && !trees.is_empty() => {
-                Ok(Self::Boosting(Boosting {
+                let boosting = Boosting {
                     d: saved.d as usize,
                     chosen: saved.chosen,
                     base: saved.base,
                     trees,
-                }))
+                };
+                Ok((Self::Boosting(boosting), saved.templates))
             }
             _ => Err(damaged("its parts do not fit")),
         }
@@ -180,6 +185,8 @@ struct Saved {
     base: f64,
     #[prost(message, repeated, tag = "7")]
     trees: Vec<SavedTree>,
+    #[prost(fixed64, repeated, tag = "8")]
+    templates: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -263,15 +270,15 @@ mod tests {
             let (model, lines) = fitted(family);
             let scores = model.score(&lines, &[0, 1]).unwrap();
             assert!(scores[0] > 0.8 && scores[1] < 0.2, "{family:?} {scores:?}");
-            let again = Classifier::from_bytes(&model.to_bytes()).unwrap();
-            assert_eq!(again, model);
+            let again = Classifier::from_bytes(&model.to_bytes(&[3, 5])).unwrap();
+            assert_eq!(again, (model, vec![3, 5]));
         }
     }
 
     #[test]
     fn damaged_bytes_are_refused() {
         let (model, _) = fitted(Family::Boosting);
-        let bytes = model.to_bytes();
+        let bytes = model.to_bytes(&[7]);
         for place in (0..bytes.len()).step_by(97) {
             let mut damaged = bytes.clone();
             damaged[place] ^= 4;
@@ -279,6 +286,20 @@ mod tests {
         }
         assert!(Classifier::from_bytes(&[]).is_err());
         assert!(Classifier::from_bytes(b"command_line,label").is_err());
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_is_read_and_one_of_a_later_is_not() {
+        let (model, _) = fitted(Family::Linear);
+        let of_version = |version: u32| {
+            let mut saved = Saved::decode(model.to_bytes(&[]).as_slice()).unwrap();
+            saved.version = version;
+            saved.checksum.clear();
+            saved.checksum = sha256(&saved.encode_to_vec());
+            Classifier::from_bytes(&saved.encode_to_vec())
+        };
+        assert_eq!(of_version(1).unwrap(), (model.clone(), vec![]));
+        assert!(of_version(0).is_err() && of_version(VERSION + 1).is_err());
     }
 
     #[test]

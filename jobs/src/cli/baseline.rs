@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use gleaner_udfs::text::label::Verdict;
 use serde_json::json;
 
 use super::{output, progress};
 use crate::error::JobError;
 use crate::labels::rows;
-use crate::lift::by_rules_alone;
+use crate::lift::baselines::{Votes, by_rules};
 use crate::lift::sets::{self, Labelled};
 
 /// Flags of `gleaner baseline`.
@@ -91,20 +90,8 @@ async fn regex(args: &RegexArgs) -> Result<(), JobError> {
     finish(&args.out, &rows, read, left_out, "in doubt", args.json)
 }
 
-/// What the rules alone say of a line: `None` where a rule of low level hits, or the line hides something from them.
-fn by_rules(line: &str) -> Option<bool> {
-    let label = by_rules_alone(line);
-    match label.verdict {
-        Verdict::Malicious => Some(true),
-        Verdict::Suspicious => (!label.rules.is_empty()).then_some(true),
-        // Without a hit a line is ordinary to this baseline, which knows of nothing else.
-        Verdict::Benign | Verdict::Uncertain => label.rules.is_empty().then_some(false),
-    }
-}
-
 async fn aggregate(args: &AggregateArgs) -> Result<(), JobError> {
-    // Votes for benign and for malicious, by line.
-    let mut votes: BTreeMap<String, [f64; 2]> = BTreeMap::new();
+    let mut votes = Votes::default();
     let (mut read, mut unlabelled) = (0_usize, 0_usize);
     for source in &args.source {
         let expected = || {
@@ -120,35 +107,18 @@ async fn aggregate(args: &AggregateArgs) -> Result<(), JobError> {
         let set = sets::read(file).await?;
         read += set.rows.len() + set.unlabelled;
         unlabelled += set.unlabelled;
-        // A source has one voice a line, however often it has the line.
-        let mut voices: BTreeMap<String, [f64; 2]> = BTreeMap::new();
-        for row in set.rows {
-            let voice = voices.entry(row.command_line).or_default();
-            let side = &mut voice[usize::from(row.malicious)];
-            *side = side.max(f64::from(row.weight));
-        }
-        for (line, voice) in voices {
-            let vote = votes.entry(line).or_default();
-            vote[0] += weight * voice[0];
-            vote[1] += weight * voice[1];
-        }
+        let row = |row: Labelled| (row.command_line, row.malicious, row.weight);
+        votes.add(weight, set.rows.into_iter().map(row));
     }
-    let mut ties = 0;
-    let mut rows = vec![];
-    for (command_line, [benign, malicious]) in votes {
-        let margin = (malicious - benign).abs();
-        if margin <= 1e-9 * (malicious + benign) {
-            ties += 1;
-            continue;
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "a weight")]
-        let weight = margin as f32;
-        rows.push(Labelled {
+    let (decided, ties) = votes.decide();
+    let rows: Vec<Labelled> = decided
+        .into_iter()
+        .map(|(command_line, malicious, weight)| Labelled {
             command_line,
-            malicious: malicious > benign,
+            malicious,
             weight,
-        });
-    }
+        })
+        .collect();
     finish(
         &args.out,
         &rows,
@@ -192,16 +162,4 @@ fn finish(
         thousands(read),
         thousands(left_out)
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::by_rules;
-
-    #[test]
-    fn a_hit_is_malicious_none_is_benign_and_a_low_one_is_left_out() {
-        assert_eq!(by_rules("vssadmin delete shadows /all /quiet"), Some(true));
-        assert_eq!(by_rules("git status"), Some(false));
-        assert_eq!(by_rules("git \u{202e}status"), None);
-    }
 }

@@ -67,7 +67,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         candidates: run(
             &engine,
             &ctx,
-            "SELECT day, hash, template, events, kept OR coalesce(covered_how, '') = 'budget' AS kept, guard, command_line FROM candidates",
+            "SELECT day, hash, template, events, kept OR coalesce(covered_how, '') IN ('budget', 'known') AS kept, guard, command_line FROM candidates",
         )
         .await?,
         similarities: run(

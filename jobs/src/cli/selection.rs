@@ -32,6 +32,10 @@ pub struct SelectionArgs {
     /// Spend it on the lines with the highest scores of this file (`command_line`, score).
     #[arg(long, value_name = "FILE", requires = "label_budget")]
     guide_scores: Option<String>,
+    /// Files with a column `command_line`: lines that are labelled already. They are passed over, and so are lines of their templates and near-duplicates, but
+    /// for the random share. The lines of --guide-baseline are.
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "label_budget")]
+    known: Vec<String>,
     /// Share of the budget that is drawn at random, so that estimates are without bias.
     #[arg(long, default_value_t = SHARE)]
     random_share: f64,
@@ -55,7 +59,7 @@ impl SelectionArgs {
         let Some(budget) = self.label_budget else {
             return Ok(None);
         };
-        let guide = if let Some(path) = &self.guide {
+        let mut guide = if let Some(path) = &self.guide {
             Some(Guide::saved(path)?)
         } else if let Some(path) = &self.guide_scores {
             Some(Guide::scores(path).await?)
@@ -64,6 +68,11 @@ impl SelectionArgs {
         } else {
             Some(Guide::trained(&self.guide_baseline).await?)
         };
+        let mut known = guide
+            .as_mut()
+            .map(|g| std::mem::take(&mut g.known))
+            .unwrap_or_default();
+        Guide::read_known(&self.known, &mut known).await?;
         let selection = Selection {
             budget,
             random_share: self.random_share,
@@ -75,6 +84,7 @@ impl SelectionArgs {
             spread: self.spread == Spread::Programs,
             seed: self.choice_seed,
             guide: guide.map(Arc::new),
+            known: Arc::new(known),
         };
         selection.check()?;
         Ok(Some(selection))

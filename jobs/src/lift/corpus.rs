@@ -13,7 +13,7 @@ use gleaner_classifier::text::Lines;
 use gleaner_udfs::rng::{SplitMix64, mix};
 use gleaner_udfs::text::label::Verdict;
 
-use super::by_rules_alone;
+use super::{baselines, by_rules_alone};
 use crate::error::JobError;
 use crate::session;
 use crate::synth::SynthParams;
@@ -51,6 +51,8 @@ pub struct Corpus {
     pub malicious: Vec<bool>,
     /// Whether the rule labeller, with prevalence out of its way, calls it benign.
     pub rules_benign: Vec<bool>,
+    /// Whether the regex baseline calls it malicious; `None` where the rules are in doubt.
+    pub by_rules: Vec<Option<bool>>,
     /// Number of the programs it runs: the group that labels are spread over.
     pub groups: Vec<u32>,
     /// Number of its source.
@@ -145,10 +147,21 @@ impl Corpus {
             .iter()
             .map(|name| u32::try_from(place(name)).unwrap_or(0))
             .collect();
+        let (rules_benign, by_rules) = texts
+            .iter()
+            .map(|line| {
+                let label = by_rules_alone(line);
+                (
+                    label.verdict == Verdict::Benign,
+                    baselines::of_label(&label),
+                )
+            })
+            .unzip();
         Ok(Self {
             numbers: Lines::read(&texts, &[], 0)?,
             hashes: texts.iter().map(|line| hash(line)).collect(),
-            rules_benign: texts.iter().map(|line| benign_by_rules(line)).collect(),
+            rules_benign,
+            by_rules,
             keys,
             malicious,
             groups,
@@ -218,8 +231,4 @@ impl Corpus {
 fn hash(line: &str) -> u64 {
     line.bytes()
         .fold(0x9d1e, |hash, byte| mix(hash ^ u64::from(byte)))
-}
-
-fn benign_by_rules(line: &str) -> bool {
-    by_rules_alone(line).verdict == Verdict::Benign
 }

@@ -7,6 +7,7 @@
 //! Nothing is chosen, tuned or stopped by the test: parameters of classifiers and strategies are the product's, the same for all seeds.
 
 use gleaner_classifier::choice::{self, Plan, Pool};
+use gleaner_classifier::known::{Known, Questions};
 use gleaner_classifier::leakage::{Keys, distinct, leaks};
 use gleaner_classifier::linear::Training;
 use gleaner_classifier::measures::compare;
@@ -18,6 +19,7 @@ use gleaner_udfs::text::catalog::N_FEATURES;
 use gleaner_udfs::vector::near_duplicates::LEXICAL_THRESHOLD;
 
 use super::corpus::{Corpus, Role};
+use super::table::{self, Entry};
 use crate::error::JobError;
 
 /// Days that the telemetry is dealt to.
@@ -48,7 +50,7 @@ pub enum Strategy {
     SuspicionDistinct,
     /// And spread over programs.
     SuspicionSpread,
-    /// The product's guided choice: as `SuspicionSpread`, with a tenth by the detectors and a tenth at random.
+    /// The product's guided choice: as `SuspicionSpread`, with a tenth by the detectors and a tenth at random, of known lines too.
     Guided,
     /// As `SuspicionDistinct` with one half, the other half at random.
     Half,
@@ -174,77 +176,47 @@ pub struct Dealt {
     pub held_out: Vec<String>,
     /// What was measured.
     pub measurements: Vec<Measurement>,
+    /// Training sets by tests, where that was asked for.
+    pub table: Vec<Entry>,
 }
 
 /// A seed's sets: places in the corpus.
-struct World<'a> {
-    corpus: &'a Corpus,
-    seed: u64,
-    baseline: Vec<usize>,
-    pool: Vec<usize>,
-    test: Vec<usize>,
-    /// By place in `pool`: the detectors' scores, the guide's, whether near-dedup keeps it among the telemetry, and against the baseline too.
+pub(super) struct World<'a> {
+    pub(super) corpus: &'a Corpus,
+    pub(super) seed: u64,
+    pub(super) baseline: Vec<usize>,
+    pub(super) pool: Vec<usize>,
+    pub(super) test: Vec<usize>,
+    /// By place in `pool`: the detectors' scores, the guide's, whether near-dedup keeps it among the telemetry, and against the baseline too, and whether
+    /// the baseline knows it.
     anomaly: [Vec<f32>; 3],
-    suspicion: Vec<f32>,
+    pub(super) suspicion: Vec<f32>,
     kept: Vec<bool>,
     novel: Vec<bool>,
+    known: Vec<bool>,
     /// The baseline's AUC by family, in the order of [`Family::ALL`].
     auc: [f64; 2],
 }
 
-/// Makes a seed's measurements.
+/// Makes a seed's measurements, and the table where it is asked for.
 ///
 /// # Errors
 /// When the sources are too few to deal.
-pub fn run(corpus: &Corpus, seed: u64, attacks: f64, cells: &[Cell]) -> Result<Dealt, JobError> {
+pub fn run(
+    corpus: &Corpus,
+    seed: u64,
+    attacks: f64,
+    cells: &[Cell],
+    table: Option<&table::Plan>,
+) -> Result<Dealt, JobError> {
     let roles = corpus.deal(seed);
     let test = corpus.of_role(&roles, Role::Test);
-    let lexical = embedder::load(LEXICAL).map_err(JobError::Model)?;
-    let keys = |lines: &[usize]| {
-        lines
-            .iter()
-            .map(|l| &corpus.keys[*l])
-            .collect::<Vec<&Keys>>()
-    };
-    let known = keys(&test);
-    let mut leaked = 0;
-    let mut clean = |lines: Vec<usize>| -> Result<Vec<usize>, JobError> {
-        let leaks = leaks(&keys(&lines), &known, lexical.as_ref(), LEXICAL_THRESHOLD);
-        let leaks = leaks?;
-        leaked += leaks.iter().flatten().count();
-        let pairs = lines.into_iter().zip(leaks);
-        Ok(pairs
-            .filter_map(|(l, leak)| leak.is_none().then_some(l))
-            .collect())
-    };
-    let baseline = clean(corpus.of_role(&roles, Role::Baseline))?;
-    let mut pool = clean(corpus.of_role(&roles, Role::Telemetry))?;
+    let baseline = unknown_to(corpus, corpus.of_role(&roles, Role::Baseline), &test)?;
+    let pool = unknown_to(corpus, corpus.of_role(&roles, Role::Telemetry), &test)?;
+    let leaked = baseline.1 + pool.1;
+    let mut pool = pool.0;
     few_attacks(corpus, &mut pool, seed, attacks);
-    let hashes: Vec<u64> = pool.iter().map(|line| corpus.hashes[*line]).collect();
-    let (of_pool, of_baseline) = (keys(&pool), keys(&baseline));
-    let judge = |known: &[&Keys]| {
-        distinct(
-            &of_pool,
-            &hashes,
-            known,
-            lexical.as_ref(),
-            LEXICAL_THRESHOLD,
-        )
-        .map_err(JobError::from)
-    };
-    let (kept, novel) = (judge(&[])?, judge(&of_baseline)?);
-    let mut world = World {
-        corpus,
-        seed,
-        anomaly: anomalies(corpus, &pool, seed)?,
-        suspicion: vec![],
-        baseline,
-        pool,
-        test,
-        kept,
-        novel,
-        auc: [0.0; 2],
-    };
+    let mut world = World::of(corpus, seed, [baseline.0, pool, test])?;
     // The guide is of the linear family: the boosting family's figures are those of a classifier that did not choose.
     for (place, family) in Family::ALL.into_iter().enumerate() {
         if !cells.iter().any(|cell| cell.family == family) && family != Family::Linear {
@@ -277,7 +249,32 @@ pub fn run(corpus: &Corpus, seed: u64, attacks: f64, cells: &[Cell]) -> Result<D
             .map(|(name, _)| name.clone())
             .collect(),
         measurements,
+        table: match table {
+            Some(plan) => table::of(&world, plan)?,
+            None => vec![],
+        },
     })
+}
+
+/// The lines that `tests` do not know, and how many they do.
+pub(super) fn unknown_to(
+    corpus: &Corpus,
+    lines: Vec<usize>,
+    tests: &[usize],
+) -> Result<(Vec<usize>, usize), JobError> {
+    let lexical = embedder::load(LEXICAL).map_err(JobError::Model)?;
+    let (asked, known) = (keys(corpus, &lines), keys(corpus, tests));
+    let leaks = leaks(&asked, &known, lexical.as_ref(), LEXICAL_THRESHOLD)?;
+    let pairs = lines.iter().zip(&leaks);
+    let unknown: Vec<usize> = pairs
+        .filter_map(|(l, leak)| leak.is_none().then_some(*l))
+        .collect();
+    let leaked = lines.len() - unknown.len();
+    Ok((unknown, leaked))
+}
+
+fn keys<'c>(corpus: &'c Corpus, lines: &[usize]) -> Vec<&'c Keys> {
+    lines.iter().map(|line| &corpus.keys[*line]).collect()
 }
 
 /// Leaves as many attacks in the telemetry as are plausible at the most: a draw of them.
@@ -319,7 +316,50 @@ fn anomalies(corpus: &Corpus, pool: &[usize], seed: u64) -> Result<[Vec<f32>; 3]
     ])
 }
 
-impl World<'_> {
+impl<'a> World<'a> {
+    /// Of baseline, telemetry and test; nothing is suspicious yet.
+    pub(super) fn of(
+        corpus: &'a Corpus,
+        seed: u64,
+        [baseline, pool, test]: [Vec<usize>; 3],
+    ) -> Result<Self, JobError> {
+        let lexical = embedder::load(LEXICAL).map_err(JobError::Model)?;
+        let hashes: Vec<u64> = pool.iter().map(|line| corpus.hashes[*line]).collect();
+        let (of_pool, of_baseline) = (keys(corpus, &pool), keys(corpus, &baseline));
+        let judge = |known: &[&Keys]| {
+            distinct(
+                &of_pool,
+                &hashes,
+                known,
+                lexical.as_ref(),
+                LEXICAL_THRESHOLD,
+            )
+        };
+        let (kept, novel) = (judge(&[])?, judge(&of_baseline)?);
+        // As the product asks.
+        let mut labelled = Known::default();
+        for keys in &of_baseline {
+            labelled.add(keys);
+        }
+        let mut questions = Questions::new(&labelled);
+        for keys in &of_pool {
+            questions.ask(keys);
+        }
+        Ok(Self {
+            corpus,
+            seed,
+            anomaly: anomalies(corpus, &pool, seed)?,
+            suspicion: vec![],
+            known: questions.answers(lexical.as_ref(), LEXICAL_THRESHOLD)?,
+            baseline,
+            pool,
+            test,
+            kept,
+            novel,
+            auc: [0.0; 2],
+        })
+    }
+
     fn fit(&self, family: Family, rows: &[usize]) -> Result<Classifier, JobError> {
         let malicious: Vec<bool> = rows
             .iter()
@@ -327,20 +367,21 @@ impl World<'_> {
             // What was added is labelled benign, whatever it is.
             .map(|(place, line)| place < self.baseline.len() && self.corpus.malicious[*line])
             .collect();
-        self.fit_labelled(family, rows, &malicious)
+        self.fit_labelled(family, rows, &malicious, &vec![1.0; rows.len()])
     }
 
-    fn fit_labelled(
+    pub(super) fn fit_labelled(
         &self,
         family: Family,
         rows: &[usize],
         malicious: &[bool],
+        weights: &[f32],
     ) -> Result<Classifier, JobError> {
         let training = Training {
             lines: &self.corpus.numbers,
             rows,
             malicious,
-            weights: &vec![1.0; rows.len()],
+            weights,
         };
         Classifier::fit(family, &training, GRAMS, self.seed).map_err(JobError::from)
     }
@@ -363,11 +404,11 @@ impl World<'_> {
     }
 
     /// Chosen lines of `among` (places in the pool).
-    fn choose(&self, strategy: Strategy, budget: usize, among: &[usize]) -> Vec<usize> {
+    pub(super) fn choose(&self, strategy: Strategy, budget: usize, among: &[usize]) -> Vec<usize> {
         use Strategy as S;
         let flags: Option<&[bool]> = match strategy {
-            S::UnionDistinct | S::UnionSpread => Some(&self.kept),
-            S::SuspicionDistinct | S::SuspicionSpread | S::Guided | S::Half => Some(&self.novel),
+            S::UnionDistinct | S::UnionSpread | S::Guided => Some(&self.kept),
+            S::SuspicionDistinct | S::SuspicionSpread | S::Half => Some(&self.novel),
             _ => None,
         };
         let places: Vec<usize> = among
@@ -407,11 +448,18 @@ impl World<'_> {
             } else {
                 vec![]
             };
+        // The product's choice passes over what the baseline knows, and draws from it too.
+        let known: Vec<bool> = if strategy == S::Guided {
+            places.iter().map(|place| self.known[*place]).collect()
+        } else {
+            vec![]
+        };
         let pool = Pool {
             keys: &keys,
             anomaly: &anomaly,
             suspicion: &suspicion,
             groups: &groups,
+            known: &known,
         };
         let (random_share, unguided_share) = match strategy {
             S::Guided => (choice::SHARE, choice::SHARE),
@@ -463,9 +511,11 @@ impl World<'_> {
         let mut labels: Vec<bool> = self.baseline.iter().map(malicious).collect();
         labels.resize(rows.len(), false);
         if cell.reduced {
-            self.reduce(&mut rows, &mut labels);
+            let order = self.reduced(&rows, &labels, self.baseline.len());
+            rows = order.iter().map(|place| rows[*place]).collect();
+            labels = order.iter().map(|place| labels[*place]).collect();
         }
-        let model = self.fit_labelled(cell.family, &rows, &labels)?;
+        let model = self.fit_labelled(cell.family, &rows, &labels, &vec![1.0; rows.len()])?;
         let place = usize::from(cell.family == Family::Linear);
         Ok(Measurement {
             cell: *cell,
@@ -492,8 +542,8 @@ impl World<'_> {
         }
     }
 
-    /// Keeps as many rows as the baseline has: its malicious ones, and a draw of the benign ones.
-    fn reduce(&self, rows: &mut Vec<usize>, labels: &mut Vec<bool>) {
+    /// Places of as many rows as the baseline has: the malicious ones, and a draw of the benign ones.
+    pub(super) fn reduced(&self, rows: &[usize], labels: &[bool], size: usize) -> Vec<usize> {
         let mut order: Vec<(bool, u64, usize)> = (0..rows.len())
             .map(|place| {
                 let draw = mix(self.corpus.hashes[rows[place]] ^ mix(self.seed ^ 0x5ed));
@@ -501,8 +551,7 @@ impl World<'_> {
             })
             .collect();
         order.sort_unstable();
-        order.truncate(self.baseline.len());
-        *rows = order.iter().map(|(.., place)| rows[*place]).collect();
-        *labels = order.iter().map(|(benign, ..)| !benign).collect();
+        order.truncate(size);
+        order.into_iter().map(|(.., place)| place).collect()
     }
 }

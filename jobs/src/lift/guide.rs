@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use gleaner_classifier::known::Known;
+use gleaner_classifier::leakage::Keys;
 use gleaner_classifier::linear::Training;
 use gleaner_classifier::model::{Classifier, Family};
 use gleaner_classifier::text::Lines;
@@ -16,6 +18,8 @@ use crate::labels::rows;
 pub struct Guide {
     /// SHA-256 of what decides its scores: it is part of the stage's fingerprint.
     pub identity: String,
+    /// Lines that it has learned from: labelled already.
+    pub known: Known,
     kind: Kind,
 }
 
@@ -38,13 +42,17 @@ impl Guide {
                 "--guide {path}: {why}; expected a file of `gleaner evaluate lift --save` made without --components"
             ))
         };
-        let model = Classifier::from_bytes(&bytes).map_err(|e| unfit(&e.to_string()))?;
+        let saved = Classifier::from_bytes(&bytes).map_err(|e| unfit(&e.to_string()))?;
+        let (model, templates) = saved;
         let columns = gleaner_udfs::text::catalog::N_FEATURES;
         if model.dense_columns().is_some_and(|d| d != columns) {
             return Err(unfit("it reads other columns than the features"));
         }
+        let mut known = Known::default();
+        known.add_hashes(templates);
         Ok(Self {
             identity: sha256(&bytes),
+            known,
             kind: Kind::Classifier(Box::new(model)),
         })
     }
@@ -73,8 +81,13 @@ impl Guide {
             weights: &weights,
         };
         let model = Classifier::fit(Family::Linear, &training, 0, 0).map_err(failed)?;
+        let mut known = Known::default();
+        for text in &texts {
+            known.add(&Keys::of(text));
+        }
         Ok(Self {
-            identity: sha256(&model.to_bytes()),
+            identity: sha256(&model.to_bytes(&known.hashes())),
+            known,
             kind: Kind::Classifier(Box::new(model)),
         })
     }
@@ -119,8 +132,24 @@ impl Guide {
         }
         Ok(Self {
             identity: sha256(&all),
+            known: Known::default(),
             kind: Kind::Scores(scores),
         })
+    }
+
+    /// Adds the lines of files with a column `command_line` to `known`: they are labelled already, whatever their label.
+    ///
+    /// # Errors
+    /// When a file is not as expected.
+    pub async fn read_known(files: &[String], known: &mut Known) -> Result<(), JobError> {
+        for file in files {
+            for mut row in rows::read(file, &["command_line"], &[]).await? {
+                if let Some(line) = row[0].take().filter(|line| !line.trim().is_empty()) {
+                    known.add(&Keys::of(&line));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How suspicious lines are; NaN for one that it does not know.

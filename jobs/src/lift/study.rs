@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 
+use gleaner_classifier::known::{Known, template_hash};
 use gleaner_classifier::leakage::{Keys, Leak, leaks};
 use gleaner_classifier::linear::Training;
 use gleaner_classifier::measures::{Measured, compare};
@@ -122,6 +123,8 @@ pub struct Study {
     pub baseline_left_out: LeftOut,
     /// Left out of the added lines.
     pub added_left_out: LeftOut,
+    /// Hashes of the templates of all lines given, also of those left out: they are labelled already.
+    pub templates: Vec<u64>,
 }
 
 /// The training rows, as lines and labels, the baseline's first.
@@ -155,8 +158,10 @@ pub fn run(
         })
         .collect();
     let mut seen = BTreeSet::new();
-    let (rows, baseline_left_out) = clean(plan, baseline.rows, &known, &mut seen, false)?;
-    let (more, added_left_out) = clean(plan, added, &known, &mut seen, true)?;
+    let mut labelled = Known::default();
+    let (rows, baseline_left_out) =
+        clean(plan, baseline.rows, &known, &mut seen, &mut labelled, false)?;
+    let (more, added_left_out) = clean(plan, added, &known, &mut seen, &mut labelled, true)?;
     drop(known);
     let pool = read(plan, rows, more)?;
     let models = train(plan, &pool, with_added)?;
@@ -170,6 +175,7 @@ pub fn run(
         outcomes,
         baseline_left_out,
         added_left_out,
+        templates: labelled.hashes(),
     })
 }
 
@@ -179,6 +185,7 @@ fn clean(
     rows: Vec<Labelled>,
     known: &[Keys],
     seen: &mut BTreeSet<String>,
+    labelled: &mut Known,
     added: bool,
 ) -> Result<(Vec<Labelled>, LeftOut), JobError> {
     let mut left_out = LeftOut::default();
@@ -187,6 +194,7 @@ fn clean(
     let leaks = leaks(&asked, &known, plan.embedder, plan.near)?;
     drop(asked);
     let mut kept = vec![];
+    labelled.add_hashes(keys.iter().map(|keys| template_hash(keys.canonical())));
     for ((row, keys), leak) in rows.into_iter().zip(keys).zip(leaks) {
         match leak {
             Some(Leak::Exact) => left_out.exact += 1,

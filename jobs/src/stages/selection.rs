@@ -1,6 +1,7 @@
 //! Stage 6, the choice: which of the lines that near-dedup keeps are labelled, when there is a budget of labels a day.
 //!
-//! The driver reads the kept lines a few buckets at a time and holds some 80 bytes of each; the guide scores them as they pass. What was chosen, how, and
+//! The driver reads the kept lines a few buckets at a time and holds some 80 bytes of each, and the template of those whose guard key a line has that is
+//! labelled already; the guide scores them as they pass. What was chosen, how, and
 //! with which inclusion probability, is staged as a file and joined to the anomalies. The choice is a function of the lines' content alone
 //! ([`gleaner_classifier::choice`]), so it is the same in this process and on a cluster.
 
@@ -8,11 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, AsArray, Float32Array, Float64Array, RecordBatch, StringArray,
+    Array, AsArray, BooleanArray, Float32Array, Float64Array, RecordBatch, StringArray,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use gleaner_classifier::choice::{Pick, Plan, Pool, choose};
+use gleaner_classifier::known::{Known, Questions};
 use gleaner_classifier::leakage::Keys;
+use gleaner_udfs::embedder::{self, LEXICAL};
+use gleaner_udfs::model_cache::sha256;
+use gleaner_udfs::vector::near_duplicates::LEXICAL_THRESHOLD;
 
 use super::DayRun;
 use crate::engine::{Source, Task};
@@ -38,6 +43,8 @@ pub struct Selection {
     pub seed: u64,
     /// What takes lines for malice; `None`: the detectors choose.
     pub guide: Option<Arc<Guide>>,
+    /// Lines that are labelled already: they are passed over, and so are their like, but for the draw.
+    pub known: Arc<Known>,
 }
 
 impl Selection {
@@ -72,14 +79,25 @@ impl Selection {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let guide = self.guide.as_ref().map(|guide| guide.identity.as_str());
+        let known: Vec<u8> = self
+            .known
+            .hashes()
+            .iter()
+            .flat_map(|h| h.to_le_bytes())
+            .collect();
         format!(
-            "{}|{}|{}|{}|{}|{}",
+            "{}|{}|{}|{}|{}|{}|{}",
             self.budget,
             self.random_share,
             self.unguided_share,
             self.spread,
             self.seed,
-            guide.unwrap_or_default()
+            guide.unwrap_or_default(),
+            if known.is_empty() {
+                String::new()
+            } else {
+                sha256(&known)
+            }
         )
     }
 }
@@ -91,6 +109,7 @@ pub(super) fn schema() -> SchemaRef {
         ("chosen_by", DataType::Utf8),
         ("inclusion_probability", DataType::Float64),
         ("suspicion", DataType::Float32),
+        ("known", DataType::Boolean),
     ];
     let fields = columns.map(|(name, kind)| Field::new(name, kind, true));
     Arc::new(Schema::new(fields.to_vec()))
@@ -104,6 +123,8 @@ struct Kept {
     suspicion: Vec<f32>,
     groups: Vec<u32>,
     numbers: BTreeMap<String, u32>,
+    /// Empty where nothing is labelled yet.
+    known: Vec<bool>,
 }
 
 /// Chooses among the lines that `tasks` (of `selection.sql`) give, and stages the choice. Without a selection the staged file is empty.
@@ -111,11 +132,26 @@ pub(super) async fn run(day: &DayRun<'_>, tasks: Vec<Task>) -> Result<Source, Jo
     let mut kept = Kept::default();
     let mut picks = vec![];
     if let Some(selection) = &day.options.selection {
+        let mut questions = (!selection.known.is_empty()).then(|| Questions::new(&selection.known));
         day.fold("candidates", "choice", tasks, |batches| {
-            let mut add = |batch: &RecordBatch| kept.add(selection, batch);
+            let mut add = |batch: &RecordBatch| kept.add(selection, questions.as_mut(), batch);
             batches.iter().try_for_each(&mut add)
         })
         .await?;
+        if let Some(questions) = questions {
+            let threshold = if day.options.embedder.is_lexical() {
+                day.options.cosine
+            } else {
+                LEXICAL_THRESHOLD
+            };
+            let lexical = embedder::load(LEXICAL).map_err(JobError::Model)?;
+            kept.known = questions.answers(lexical.as_ref(), threshold)?;
+            let known = kept.known.iter().filter(|known| **known).count();
+            day.progress.remark(&format!(
+                "{known} of {} candidates are labelled already, or their like is: only the draw has part in them",
+                kept.known.len()
+            ));
+        }
         picks = kept.choose(selection);
     }
     let batch = kept.batch(&picks)?;
@@ -132,7 +168,12 @@ impl Kept {
         clippy::cast_precision_loss,
         reason = "a rank: its order within the first 16 million counts"
     )]
-    fn add(&mut self, selection: &Selection, batch: &RecordBatch) -> Result<(), JobError> {
+    fn add(
+        &mut self,
+        selection: &Selection,
+        mut questions: Option<&mut Questions<'_>>,
+        batch: &RecordBatch,
+    ) -> Result<(), JobError> {
         let text = |n: usize| {
             let column = batch.column(n).as_string_opt::<i32>();
             column.ok_or_else(|| JobError::Internal("the choice's lines are no texts".to_owned()))
@@ -148,8 +189,14 @@ impl Kept {
                     -(ranks.value(row) as f32)
                 });
             }
+            if !selection.spread && questions.is_none() {
+                continue;
+            }
+            let keys = Keys::of(lines.value(row));
+            if let Some(questions) = &mut questions {
+                questions.ask(&keys);
+            }
             if selection.spread {
-                let keys = Keys::of(lines.value(row));
                 let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
                 let number = self.numbers.entry(keys.programs().to_owned());
                 self.groups.push(*number.or_insert(next));
@@ -176,6 +223,7 @@ impl Kept {
             anomaly: &self.anomaly,
             suspicion: &self.suspicion,
             groups: &self.groups,
+            known: &self.known,
         };
         let plan = Plan {
             budget: usize::try_from(selection.budget).unwrap_or(usize::MAX),
@@ -199,6 +247,8 @@ impl Kept {
             .collect();
         let score = |place: usize| self.suspicion.get(place).copied().filter(|s| !s.is_nan());
         let suspicion: Float32Array = (0..self.hashes.len()).map(score).collect();
+        let known = |place: usize| self.known.get(place).copied();
+        let known: BooleanArray = (0..self.hashes.len()).map(known).collect();
         RecordBatch::try_new(
             schema(),
             vec![
@@ -206,6 +256,7 @@ impl Kept {
                 Arc::new(by),
                 Arc::new(chances),
                 Arc::new(suspicion),
+                Arc::new(known),
             ],
         )
         .map_err(|e| JobError::Query(e.into()))

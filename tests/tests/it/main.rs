@@ -31,10 +31,12 @@ mod embedders;
 mod embedders_day;
 #[cfg(unix)]
 mod embedders_remote;
+mod experiment;
 #[cfg(unix)]
 mod faults;
 mod functions;
 mod injections;
+mod known;
 mod labels;
 mod labels_batch;
 mod labels_day;

@@ -11,9 +11,12 @@ use crate::cli::output;
 use crate::error::JobError;
 use crate::lift::corpus::Corpus;
 use crate::lift::experiment::{Cell, Dealt, Labels, Measurement, Strategy, run};
+use crate::lift::table;
 
 /// Draws of seeds that a ratio's interval is from.
 const DRAWS: usize = 2000;
+/// Bootstrap replicates of one seed's AUC.
+const REPLICATES: usize = 200;
 
 /// Flags of `gleaner evaluate experiment`.
 #[derive(Debug, clap::Args)]
@@ -37,15 +40,15 @@ pub(super) struct Args {
     /// Label budgets.
     #[arg(long, value_delimiter = ',', default_value = "500,2000,6000,10000")]
     budgets: Vec<usize>,
-    /// What is measured: strategies by budget; detectors; labels; days; scale. All by default.
+    /// What is measured: strategies by budget; detectors; labels; days; scale; the table in the original's form. All by default.
     #[arg(
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "strategies,detectors,labels,days,scale"
+        default_value = "strategies,detectors,labels,days,scale,table"
     )]
     parts: Vec<Part>,
-    /// Families of classifiers that strategies are measured on. The guide is always linear.
+    /// Families of classifiers that are measured. The guide is always linear.
     #[arg(
         long,
         value_enum,
@@ -70,6 +73,8 @@ enum Part {
     Days,
     /// At the baseline's size.
     Scale,
+    /// Training sets (two baselines, each alone and with a benign set, at two scales) by tests; a benign set costs the largest of --budgets.
+    Table,
 }
 
 /// # Errors
@@ -87,15 +92,20 @@ pub(super) async fn main(args: &Args) -> Result<(), JobError> {
         None => Corpus::made(&made.path().join("made"), args.lines, 1).await?,
     };
     let cells = cells(args);
+    let plan = args.parts.contains(&Part::Table).then(|| table::Plan {
+        families: args.families.iter().map(|f| f.family()).collect(),
+        budget: args.budgets.iter().copied().max().unwrap_or(0),
+        replicates: REPLICATES,
+    });
     let seeds: Vec<u64> = (0..args.seeds).map(|n| args.first_seed + n).collect();
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let mut dealt: Vec<Dealt> = vec![];
     for some in seeds.chunks(threads) {
         let results = std::thread::scope(|scope| {
-            let (corpus, cells) = (&corpus, &cells);
+            let (corpus, cells, plan) = (&corpus, &cells, plan.as_ref());
             let start = |seed: &u64| {
                 let seed = *seed;
-                scope.spawn(move || run(corpus, seed, args.attacks, cells))
+                scope.spawn(move || run(corpus, seed, args.attacks, cells, plan))
             };
             let running: Vec<_> = some.iter().map(start).collect();
             let join = std::thread::ScopedJoinHandle::join;
@@ -113,10 +123,10 @@ pub(super) async fn main(args: &Args) -> Result<(), JobError> {
         }
     }
     if args.json {
-        Ok(())
-    } else {
-        tables(args, &dealt)
+        return Ok(());
     }
+    tables(args, &dealt)?;
+    super::table::show(&dealt)
 }
 
 fn cells(args: &Args) -> Vec<Cell> {
@@ -157,43 +167,49 @@ fn cells(args: &Args) -> Vec<Cell> {
             });
         }
     }
-    if args.parts.contains(&Part::Detectors) {
-        let known = args.parts.contains(&Part::Strategies) && args.budgets.contains(&base.budget);
-        for strategy in [Strategy::Random, Strategy::IsolationForest] {
-            cells.extend((!known).then_some(Cell { strategy, ..base }));
-        }
-        for strategy in [Strategy::Pca, Strategy::KMeans] {
-            cells.push(Cell { strategy, ..base });
-        }
-    }
-    for strategy in few {
-        if args.parts.contains(&Part::Labels) {
-            for labels in [Labels::Rules, Labels::Noisy(0.01), Labels::Noisy(0.05)] {
-                cells.push(Cell {
-                    labels,
-                    strategy,
-                    ..base
-                });
+    for base in args.families.iter().map(|f| Cell {
+        family: f.family(),
+        ..base
+    }) {
+        if args.parts.contains(&Part::Detectors) {
+            let known =
+                args.parts.contains(&Part::Strategies) && args.budgets.contains(&base.budget);
+            for strategy in [Strategy::Random, Strategy::IsolationForest] {
+                cells.extend((!known).then_some(Cell { strategy, ..base }));
+            }
+            for strategy in [Strategy::Pca, Strategy::KMeans] {
+                cells.push(Cell { strategy, ..base });
             }
         }
-        if args.parts.contains(&Part::Days) {
-            for days in [1, 3, 7, 14, 30] {
-                cells.push(Cell {
-                    strategy,
-                    days: Some(days),
-                    budget: 100,
-                    ..base
-                });
+        for strategy in few {
+            if args.parts.contains(&Part::Labels) {
+                for labels in [Labels::Rules, Labels::Noisy(0.01), Labels::Noisy(0.05)] {
+                    cells.push(Cell {
+                        labels,
+                        strategy,
+                        ..base
+                    });
+                }
             }
-        }
-        if args.parts.contains(&Part::Scale) {
-            for budget in [2000, 6000] {
-                cells.push(Cell {
-                    strategy,
-                    budget,
-                    reduced: true,
-                    ..base
-                });
+            if args.parts.contains(&Part::Days) {
+                for days in [1, 3, 7, 14, 30] {
+                    cells.push(Cell {
+                        strategy,
+                        days: Some(days),
+                        budget: 100,
+                        ..base
+                    });
+                }
+            }
+            if args.parts.contains(&Part::Scale) {
+                for budget in [2000, 6000] {
+                    cells.push(Cell {
+                        strategy,
+                        budget,
+                        reduced: true,
+                        ..base
+                    });
+                }
             }
         }
     }
@@ -245,7 +261,7 @@ fn objects(dealt: &Dealt) -> Result<(), JobError> {
         });
         output::line(&object.to_string())?;
     }
-    Ok(())
+    super::table::objects(dealt)
 }
 
 fn lift(m: &Measurement) -> f64 {
@@ -262,13 +278,13 @@ fn lifts(dealt: &[Dealt], cell: &Cell) -> Vec<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seeds")]
-fn mean(values: &[f64]) -> f64 {
+pub(super) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// Half the width of the 95% interval of the mean over seeds (Student's t); nothing for one seed.
 #[expect(clippy::cast_precision_loss, reason = "seeds")]
-fn margin(values: &[f64]) -> Option<f64> {
+pub(super) fn margin(values: &[f64]) -> Option<f64> {
     const T: [f64; 15] = [
         12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
         2.145, 2.131,

@@ -258,7 +258,7 @@ fn save(path: &Path, study: &Study, family: Family) -> Result<(), JobError> {
     };
     let model = of(Train::Full).or_else(|| of(Train::Baseline));
     let model = model.ok_or_else(|| JobError::Internal("no model was trained".into()))?;
-    std::fs::write(path, model.model.to_bytes()).map_err(|e| JobError::io(path, e))
+    std::fs::write(path, model.model.to_bytes(&study.templates)).map_err(|e| JobError::io(path, e))
 }
 
 struct Shown<'a> {

@@ -4,6 +4,7 @@ mod experiment;
 mod lift;
 mod near_dup;
 mod outliers;
+mod table;
 
 use crate::error::JobError;
 
