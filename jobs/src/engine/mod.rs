@@ -20,12 +20,15 @@ use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
 use datafusion::logical_expr::{Extension, LogicalPlan};
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use gleaner_proto::plan::{ScanSpec, WriteSpec};
@@ -157,8 +160,15 @@ impl Engine {
     pub async fn write(&self, frame: DataFrame, spec: WriteSpec) -> Result<Vec<Written>, JobError> {
         let (state, plan) = frame.into_parts();
         let node = Arc::new(WriteNode::new(spec, plan)?);
-        let plan = LogicalPlan::Extension(Extension { node });
-        let batches = self.collect(DataFrame::new(state, plan)).await?;
+        let frame = DataFrame::new(state, LogicalPlan::Extension(Extension { node }));
+        let batches = match &self.guard {
+            Some(guard) => guard.collect(frame).await?,
+            None => {
+                let context = Arc::new(frame.task_ctx());
+                let plan = yielding(frame.create_physical_plan().await?)?;
+                collect(plan, context).await?
+            }
+        };
         let rows = batches
             .iter()
             .flat_map(|batch| (0..batch.num_rows()).map(|row| batch.slice(row, 1)));
@@ -279,6 +289,16 @@ impl Engine {
         };
         self.collect(frame).await
     }
+}
+
+/// A plan of a user's, each of its operators giving way after some batches. `DataFusion` makes its leaves do so; but a join of all
+/// with all makes batches for hours from what it has read in a second, and would see no cancellation.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    let wrapped = plan.transform_up(|node| {
+        let node: Arc<dyn ExecutionPlan> = Arc::new(CooperativeExec::new(node));
+        Ok(Transformed::yes(node))
+    })?;
+    Ok(wrapped.data)
 }
 
 /// Registers one table of a task, or of a user's session.

@@ -80,6 +80,8 @@ mod s3_identities;
 mod scarce;
 #[cfg(unix)]
 mod seaweed;
+mod serve;
+mod serve_sql;
 #[cfg(unix)]
 mod sigv4;
 mod support;

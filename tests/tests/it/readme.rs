@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::embedders::Python;
+use crate::processes::{free_port, listening};
 use crate::support::Dir;
 
 /// The lines of the README's shell blocks that begin with `gleaner`, continuations joined. Blocks that want more than a built program carry a word
@@ -84,4 +85,37 @@ fn every_command_of_the_readme_with_an_embedder_runs_by_minilm() {
     let model = python.encoder(&["minilm"]).display().to_string();
     let runtime = [("GLEANER_ONNXRUNTIME", python.runtime.as_str())];
     run(&commands, &data(), &[("/models/minilm", &model)], &runtime);
+}
+
+#[test]
+fn every_command_of_the_readme_with_a_server_runs() {
+    let commands = commands("sh serve");
+    let at = commands.iter().position(|c| c.ends_with('&')).unwrap();
+    assert!(at == 1 && commands.len() >= 6, "{commands:?}");
+    let dir = Dir::new();
+    run(&commands[..at], &dir, &[], &[]);
+    let here = format!("{}/", dir.path().display());
+    let address = format!("127.0.0.1:{}", free_port());
+    let serve = commands[at].trim_end_matches('&').replace("/data/", &here);
+    let flags = serve.trim_start_matches("gleaner serve");
+    let program = env!("CARGO_BIN_EXE_gleaner-under-test");
+    let script = format!("exec '{program}' gleaner -- serve --listen {address} {flags}");
+    let mut server = Command::new("sh")
+        .arg("-c")
+        .arg(script)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    listening(address.parse().unwrap(), &mut server);
+    let url = format!("http://{address}");
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../jobs/examples/");
+    let paths = [
+        ("http://127.0.0.1:50060", url.as_str()),
+        ("jobs/examples/", examples),
+    ];
+    let env = [("GLEANER_SERVER", url.as_str())];
+    let result = std::panic::catch_unwind(|| run(&commands[at + 1..], &dir, &paths, &env));
+    let _ = server.kill();
+    let _ = server.wait();
+    assert!(result.is_ok(), "a command of the README failed: see above");
 }
