@@ -54,7 +54,15 @@ fn on(port: u16) -> SocketAddr {
 async fn every_port_of_a_closed_cluster_answers_to_the_right_role_alone() {
     let dir = Dir::new();
     let (ca, other) = (Ca::new(&dir, "ca"), Ca::new(&dir, "other"));
-    let cluster = Cluster::start(&dir, setup(&ca));
+    let metrics = [(); 2].map(|()| on(free_port()));
+    let mut setup = setup(&ca);
+    for (args, at) in [&mut setup.scheduler_args, &mut setup.executor_args]
+        .into_iter()
+        .zip(metrics)
+    {
+        args.extend(["--metrics".to_owned(), at.to_string()]);
+    }
+    let cluster = Cluster::start(&dir, setup);
     let (scheduler, flight) = (cluster.address, on(cluster.executor_ports[0]));
     let job = "/ballista.protobuf.SchedulerGrpc/GetJobStatus";
     let over = |holder: Option<&Holder>| Speaker::over_tls(&ca.file, holder);
@@ -78,6 +86,16 @@ async fn every_port_of_a_closed_cluster_answers_to_the_right_role_alone() {
                 let outcome = outsider.get(address, path).await;
                 assert_eq!(outcome, Outcome::Closed, "{what}: {address} {path}");
             }
+        }
+    }
+    // Metrics and health are for who reaches their port, and nothing else is there.
+    for at in metrics {
+        for path in ["/metrics", "/healthz", "/readyz"] {
+            assert_eq!(Speaker::plain().get(at, path).await, Outcome::Answered);
+        }
+        for path in [job, FETCH[0], "/gleaner.v1.Control/Submit"] {
+            let outcome = Speaker::plain().call(at, path).await;
+            assert_eq!(outcome, Outcome::Closed, "{path}");
         }
     }
     // And whom another CA has certified is not believed by us.
