@@ -19,7 +19,7 @@ pub struct Context {
     /// The task.
     pub task: Option<Arc<str>>,
     /// The span that spans of parts belong below.
-    pub span: opentelemetry::Context,
+    pub span: Option<super::spans::Parent>,
 }
 
 tokio::task_local! {

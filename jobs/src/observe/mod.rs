@@ -104,7 +104,7 @@ pub async fn stage<T: Recorded>(
 ) -> Result<T, JobError> {
     let mut context = context::current();
     context.stage = Some(name.into());
-    let span = spans::begin(name, &context);
+    let mut span = spans::begin(name, &context);
     context.span = span.context();
     let result = context::scope(context, work).await;
     if let Ok(done) = &result {
