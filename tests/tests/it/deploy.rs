@@ -75,6 +75,7 @@ fn entries(text: &str) -> BTreeMap<(String, String), Entry> {
         };
         let twice = found.insert((section.clone(), key.to_owned()), entry);
         assert!(twice.is_none(), "[{section}] {key} is there twice");
+        explained = false;
     }
     found
 }
