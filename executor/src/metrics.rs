@@ -55,7 +55,9 @@ impl Default for Metrics {
             memory: Gauge::default(),
         };
         for outcome in [SUCCEEDED, FAILED, TIMED_OUT, CANCELLED] {
-            drop(new.tasks.get_or_create(&Ended { outcome }));
+            let ended = Ended { outcome };
+            drop(new.tasks.get_or_create(&ended));
+            drop(new.task_seconds.get_or_create(&ended));
         }
         new
     }
