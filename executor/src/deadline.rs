@@ -63,8 +63,6 @@ impl ExecutionEngine for Deadlines {
             task: Some(task_id.to_string().into()),
             ..Context::default()
         };
-        // The engine wraps the plan anew, but its operators stay, and what they count.
-        let operators = Arc::clone(&plan);
         let inner = self.engine.create_query_stage_exec(
             job_id, stage_id, task_id, partitions, plan, work_dir, config,
         )?;
@@ -74,7 +72,6 @@ impl ExecutionEngine for Deadlines {
             jobs,
             job,
             about,
-            operators,
             metrics: self.metrics.clone(),
         }))
     }
@@ -87,7 +84,6 @@ struct Limited {
     jobs: Jobs,
     job: String,
     about: Context,
-    operators: Arc<dyn ExecutionPlan>,
     metrics: Metrics,
 }
 
@@ -104,7 +100,7 @@ impl QueryStageExecutor for Limited {
         task_id: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
-        let running = self.metrics.begin(&self.operators);
+        let running = self.metrics.begin(&self.inner);
         let task =
             tokio::time::timeout(self.limit, self.inner.execute_query_stage(task_id, context));
         let work = async {

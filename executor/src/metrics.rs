@@ -1,12 +1,11 @@
 //! What an executor counts: tasks by how they end, what their plans read, wrote and spilled, slots and memory in use.
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ballista_executor::execution_engine::QueryStageExecutor;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::physical_plan::ExecutionPlan;
 use gleaner::observe::listener::Served;
 use gleaner::observe::metrics::{registry, seconds};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -55,7 +54,9 @@ impl Default for Metrics {
             memory: Gauge::default(),
         };
         for outcome in [SUCCEEDED, FAILED, TIMED_OUT, CANCELLED] {
-            drop(new.tasks.get_or_create(&Ended { outcome }));
+            let ended = Ended { outcome };
+            drop(new.tasks.get_or_create(&ended));
+            drop(new.task_seconds.get_or_create(&ended));
         }
         new
     }
@@ -69,17 +70,17 @@ const CANCELLED: &str = "cancelled";
 /// A task that runs. One that is dropped was cancelled.
 pub(crate) struct Running {
     metrics: Metrics,
-    plan: Arc<dyn ExecutionPlan>,
+    task: Arc<dyn QueryStageExecutor>,
     started: Instant,
     outcome: &'static str,
 }
 
 impl Metrics {
-    pub(crate) fn begin(&self, plan: &Arc<dyn ExecutionPlan>) -> Running {
+    pub(crate) fn begin(&self, task: &Arc<dyn QueryStageExecutor>) -> Running {
         self.busy.inc();
         Running {
             metrics: self.clone(),
-            plan: Arc::clone(plan),
+            task: Arc::clone(task),
             started: Instant::now(),
             outcome: CANCELLED,
         }
@@ -182,34 +183,22 @@ impl Drop for Running {
         metrics.tasks.get_or_create(&ended).inc();
         let secs = self.started.elapsed().as_secs_f64();
         metrics.task_seconds.get_or_create(&ended).observe(secs);
-        let mut seen = HashSet::new();
-        count(&self.plan, metrics, &mut seen);
-    }
-}
-
-/// Adds what a plan's operators counted; one that is there twice counts once.
-fn count(plan: &Arc<dyn ExecutionPlan>, metrics: &Metrics, seen: &mut HashSet<*const ()>) {
-    if !seen.insert(Arc::as_ptr(plan).cast()) {
-        return;
-    }
-    if let Some(set) = plan.metrics() {
-        let value = |name: &str| {
-            let sum = set.sum_by_name(name).map_or(0, |value| value.as_usize());
-            u64::try_from(sum).unwrap_or(u64::MAX)
-        };
-        if plan.children().is_empty() {
-            metrics
-                .rows_read
-                .inc_by(set.output_rows().unwrap_or_default() as u64);
-            metrics.bytes_read.inc_by(value("bytes_scanned"));
+        for operator in self.task.collect_plan_metrics() {
+            let value = |name: &str| {
+                let sum = operator.sum_by_name(name).map(|value| value.as_usize());
+                sum.map(|sum| u64::try_from(sum).unwrap_or(u64::MAX))
+            };
+            // What reads files, and nothing else, says how many bytes.
+            if let Some(bytes) = value("bytes_scanned") {
+                metrics.bytes_read.inc_by(bytes);
+                let rows = operator.output_rows().unwrap_or_default();
+                metrics.rows_read.inc_by(rows as u64);
+            }
+            let written = |name: &str| value(name).unwrap_or_default();
+            metrics.rows_written.inc_by(written("rows_written"));
+            metrics.bytes_written.inc_by(written("bytes_written"));
+            let spilled = operator.spilled_bytes().unwrap_or_default();
+            metrics.spilled.inc_by(spilled as u64);
         }
-        metrics.rows_written.inc_by(value("rows_written"));
-        metrics.bytes_written.inc_by(value("bytes_written"));
-        metrics
-            .spilled
-            .inc_by(set.spilled_bytes().unwrap_or_default() as u64);
-    }
-    for child in plan.children() {
-        count(child, metrics, seen);
     }
 }

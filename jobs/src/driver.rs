@@ -91,7 +91,7 @@ pub async fn run_day_as(
     let outcome = match &result {
         Ok((records, published)) if unchanged(records, *published) => Outcome::Unchanged,
         Ok(_) => Outcome::Published,
-        Err(JobError::EmptyDay { .. }) => Outcome::Empty,
+        Err(e) if e.is_empty_day() => Outcome::Empty,
         Err(_) => Outcome::Failed,
     };
     metrics::driver().day_done(day, secs, outcome);

@@ -160,6 +160,21 @@ impl JobError {
         }
     }
 
+    /// The error and the chain of its causes, each said once.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !text.contains(&cause_text) {
+                text = format!("{text}: {cause_text}");
+            }
+            source = cause.source();
+        }
+        text
+    }
+
     /// An IO error with its path.
     #[must_use]
     pub fn io(path: &std::path::Path, source: std::io::Error) -> Self {

@@ -64,6 +64,9 @@ impl Default for Metrics {
         for outcome in ["succeeded", "failed", "cancelled"] {
             drop(new.ended.get_or_create(&Ended { outcome }));
         }
+        for outcome in ["succeeded", "failed"] {
+            drop(new.job_seconds.get_or_create(&Ended { outcome }));
+        }
         new
     }
 }

@@ -117,7 +117,7 @@ pub async fn run(args: impl IntoIterator<Item = impl Into<std::ffi::OsString>>) 
         Ok(()) => 0,
         Err(error) if closed_pipe(&error) => 0,
         Err(error) if cli.log.log_format == LogFormat::Json => {
-            log::error!("gleaner: {}", output::chain(&error));
+            log::error!("gleaner: {}", error.chain());
             2
         }
         Err(error) => {

@@ -42,23 +42,8 @@ pub fn note(text: &str) {
 
 /// Writes an error and the chain of its causes to standard error, in one place.
 pub fn error(error: &JobError) {
-    let text = format!("gleaner: {}", chain(error));
+    let text = format!("gleaner: {}", error.chain());
     let _ = writeln!(std::io::stderr().lock(), "{}", printable(&text));
-}
-
-/// An error and the chain of its causes, each said once.
-#[must_use]
-pub fn chain(error: &JobError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Control characters made visible: a command line must not drive the reader's terminal.

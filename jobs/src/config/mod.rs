@@ -79,7 +79,7 @@ impl Program {
 pub struct ConfigArgs {
     /// A file of defaults for flags, gleaner.toml; without it the one in the current directory, if there is one. An empty name: none.
     #[arg(long, value_name = "FILE", env = VARIABLE, global = true)]
-    pub config: Option<PathBuf>,
+    pub config: Option<OsString>,
 }
 
 /// What is wrong with a file. No message holds a value.

@@ -19,7 +19,7 @@ pub struct Context {
     /// The task.
     pub task: Option<Arc<str>>,
     /// The span that spans of parts belong below.
-    pub span: opentelemetry::Context,
+    pub span: Option<super::spans::Parent>,
 }
 
 tokio::task_local! {
@@ -48,11 +48,12 @@ pub fn current() -> Context {
     }
 }
 
-/// Runs a future as a job's.
+/// Runs a future as a job's. It is boxed, as those of runs, stages and tasks are: each layer would hold a copy of the one below it, and
+/// threads that jobs run on have small stacks.
 pub async fn job<F: Future>(id: &str, future: F) -> F::Output {
     let mut context = current();
     context.job = Some(id.into());
-    scope(context, future).await
+    scope(context, Box::pin(future)).await
 }
 
 /// Among the process's runs as long as what is returned lives.

@@ -48,7 +48,7 @@ pub async fn run<T>(
     let _active = context::activate(&context);
     let span = spans::begin("run", &context);
     context.span = span.context();
-    let result = context::scope(context, work).await;
+    let result = context::scope(context, Box::pin(work)).await;
     span.end(result.as_ref().err());
     result
 }
@@ -104,9 +104,9 @@ pub async fn stage<T: Recorded>(
 ) -> Result<T, JobError> {
     let mut context = context::current();
     context.stage = Some(name.into());
-    let span = spans::begin(name, &context);
+    let mut span = spans::begin(name, &context);
     context.span = span.context();
-    let result = context::scope(context, work).await;
+    let result = context::scope(context, Box::pin(work)).await;
     if let Ok(done) = &result {
         span.counted(done.record());
     }
@@ -127,7 +127,7 @@ pub async fn task<T>(
     context.task = Some(name.into());
     let span = spans::begin("task", &context);
     context.span = span.context();
-    let result = context::scope(context, work).await;
+    let result = context::scope(context, Box::pin(work)).await;
     span.end(result.as_ref().err());
     result
 }

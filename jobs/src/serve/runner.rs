@@ -263,7 +263,7 @@ impl Runner {
                 }
                 Outcome::Failed(e) => {
                     job.failures += 1;
-                    job.error = chain(e);
+                    job.error = e.chain();
                     let pause = if permanent(e) {
                         None
                     } else {
@@ -350,19 +350,6 @@ fn permanent(error: &JobError) -> bool {
             | JobError::Query(_)
             | JobError::Classifier(_)
     )
-}
-
-fn chain(error: &JobError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Shows a day's progress to whoever watches its job.

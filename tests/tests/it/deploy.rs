@@ -75,6 +75,7 @@ fn entries(text: &str) -> BTreeMap<(String, String), Entry> {
         };
         let twice = found.insert((section.clone(), key.to_owned()), entry);
         assert!(twice.is_none(), "[{section}] {key} is there twice");
+        explained = false;
     }
     found
 }
@@ -141,13 +142,11 @@ fn the_annotated_file_explains_every_key_of_every_section_and_parses_to_the_buil
     );
     accepted("deploy/gleaner.toml", text);
     // The examples of keys without a default are of the right type too.
-    let whole: String = text
-        .lines()
-        .map(|line| match line.strip_prefix('#') {
-            Some(rest) if !rest.starts_with(' ') => format!("{rest}\n"),
-            _ => format!("{line}\n"),
-        })
-        .collect();
+    let uncommented = |line: &'static str| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with(' ') => rest,
+        _ => line,
+    };
+    let whole = text.lines().map(uncommented).collect::<Vec<_>>().join("\n");
     accepted("deploy/gleaner.toml, uncommented", &whole);
 }
 
@@ -320,62 +319,10 @@ fn manifests_are_valid_and_name_ports_flags_variables_and_secrets_that_exist() {
         let mut ports_of: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let workloads: Vec<&Value> = [of_kind("Deployment"), of_kind("StatefulSet")].concat();
         assert_eq!(workloads.len(), pods, "{overlay}");
+        let accounts = of_kind("ServiceAccount");
         for workload in workloads {
-            let pod = &workload["spec"]["template"]["spec"];
-            let container = &pod["containers"][0];
-            let name = text_of(container, &["name"]);
-            assert_eq!(
-                at(pod, &["securityContext", "runAsNonRoot"]),
-                &Value::Bool(true),
-                "{name}"
-            );
-            assert_eq!(
-                at(container, &["securityContext", "readOnlyRootFilesystem"]),
-                &Value::Bool(true),
-                "{name}"
-            );
-            assert!(
-                !text_of(container, &["image"]).ends_with(":latest")
-                    && text_of(container, &["image"]).contains(':'),
-                "{name}"
-            );
-            runs(name, container);
-            ports(name, container, &config);
-            let accounts = of_kind("ServiceAccount");
-            assert!(
-                accounts
-                    .iter()
-                    .any(|account| account["metadata"]["name"] == pod["serviceAccountName"]),
-                "{name}"
-            );
-            for volume in list(pod, &["volumes"]) {
-                let secret = text_of(volume, &["secret", "secretName"]);
-                assert!(
-                    secret.is_empty() || secrets.contains(secret),
-                    "{name}: no example of {secret}"
-                );
-            }
-            for source in list(container, &["envFrom"]) {
-                let secret = text_of(source, &["secretRef", "name"]);
-                assert!(secrets.contains(secret), "{name}: no example of {secret}");
-            }
-            let labels = text_of(
-                workload,
-                &[
-                    "spec",
-                    "template",
-                    "metadata",
-                    "labels",
-                    "app.kubernetes.io/name",
-                ],
-            );
-            let names = list(container, &["ports"]).iter().flat_map(|port| {
-                [
-                    text_of(port, &["name"]).to_owned(),
-                    port["containerPort"].as_u64().unwrap().to_string(),
-                ]
-            });
-            ports_of.insert(labels.to_owned(), names.collect());
+            let (label, names) = workload_is_sound(workload, &config, &accounts, &secrets);
+            ports_of.insert(label, names);
         }
         let everywhere: BTreeSet<String> = ports_of.values().flatten().cloned().collect();
         for service in of_kind("Service") {
@@ -411,6 +358,69 @@ fn manifests_are_valid_and_name_ports_flags_variables_and_secrets_that_exist() {
             }
         }
     }
+}
+
+/// Looks at one workload; returns its label, and its ports by name and number.
+fn workload_is_sound(
+    workload: &Value,
+    config: &toml::Table,
+    accounts: &[&Value],
+    secrets: &BTreeSet<&str>,
+) -> (String, BTreeSet<String>) {
+    let pod = &workload["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let name = text_of(container, &["name"]);
+    assert_eq!(
+        at(pod, &["securityContext", "runAsNonRoot"]),
+        &Value::Bool(true),
+        "{name}"
+    );
+    assert_eq!(
+        at(container, &["securityContext", "readOnlyRootFilesystem"]),
+        &Value::Bool(true),
+        "{name}"
+    );
+    assert!(
+        !text_of(container, &["image"]).ends_with(":latest")
+            && text_of(container, &["image"]).contains(':'),
+        "{name}"
+    );
+    runs(name, container);
+    ports(name, container, config);
+    assert!(
+        accounts
+            .iter()
+            .any(|account| account["metadata"]["name"] == pod["serviceAccountName"]),
+        "{name}"
+    );
+    for volume in list(pod, &["volumes"]) {
+        let secret = text_of(volume, &["secret", "secretName"]);
+        assert!(
+            secret.is_empty() || secrets.contains(secret),
+            "{name}: no example of {secret}"
+        );
+    }
+    for source in list(container, &["envFrom"]) {
+        let secret = text_of(source, &["secretRef", "name"]);
+        assert!(secrets.contains(secret), "{name}: no example of {secret}");
+    }
+    let labels = text_of(
+        workload,
+        &[
+            "spec",
+            "template",
+            "metadata",
+            "labels",
+            "app.kubernetes.io/name",
+        ],
+    );
+    let names = list(container, &["ports"]).iter().flat_map(|port| {
+        [
+            text_of(port, &["name"]).to_owned(),
+            port["containerPort"].as_u64().unwrap().to_string(),
+        ]
+    });
+    (labels.to_owned(), names.collect())
 }
 
 /// What a container runs exists: the program, its flags, the variables that it is given.

@@ -159,11 +159,10 @@ fn alerts_and_dashboard_ask_for_metrics_that_the_programs_tell() {
         .map(|target| target["expr"].as_str().unwrap())
         .collect();
     assert!(queries.len() >= 15, "{}", queries.len());
-    let expressions: String = ALERTS
+    let rules = ALERTS
         .lines()
-        .filter(|line| !line.trim_start().starts_with('#'))
-        .map(|line| format!("{line}\n"))
-        .collect();
+        .filter(|line| !line.trim_start().starts_with('#'));
+    let expressions = rules.collect::<Vec<_>>().join("\n");
     for text in queries.into_iter().chain([expressions.as_str()]) {
         let asked = named(text);
         assert!(!asked.is_empty(), "{text}");

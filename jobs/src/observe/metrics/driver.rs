@@ -132,6 +132,7 @@ impl Driver {
             let of = Stage { stage };
             drop(new.rows_read.get_or_create(&of));
             drop(new.bytes.get_or_create(&of));
+            drop(new.stage_seconds.get_or_create(&of));
             for outcome in ["kept", "quarantined", "dropped"] {
                 drop(new.rows.get_or_create(&StageOutcome { stage, outcome }));
             }
@@ -140,9 +141,11 @@ impl Driver {
             }
         }
         for outcome in Outcome::ALL {
-            drop(new.days.get_or_create(&Ended {
+            let ended = Ended {
                 outcome: outcome.name(),
-            }));
+            };
+            drop(new.days.get_or_create(&ended));
+            drop(new.day_seconds.get_or_create(&ended));
         }
         for outcome in ["succeeded", "failed"] {
             drop(new.tasks.get_or_create(&Ended { outcome }));
