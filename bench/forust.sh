@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 measured() {
     local out
-    out=$(/usr/bin/time -f '%M %e' -o "$work/time" "$@" | grep -E '^(ours|forust-ml)')
+    out=$(/usr/bin/time -f '%M %e' -o "$work/time" "$@" | grep -oE '(ours|forust-ml) .*|ours, .*')
     read -r kib secs <"$work/time"
     echo "$out; the process: $((kib / 1024)) MiB, $secs s"
 }

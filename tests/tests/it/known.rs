@@ -1,6 +1,7 @@
 //! Lines that are labelled already: a budget of labels passes over them and their like.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 
 use crate::processes::{Cluster, Setup};
 use crate::support::{Dir, digest, fails, number, query, run, succeeds};
@@ -39,32 +40,20 @@ fn passes_over(warehouse: &str, templates: &BTreeSet<String>, whole: i64) {
     assert_eq!(number(warehouse, stands_for), whole);
 }
 
-#[test]
-fn a_budget_passes_over_what_the_training_set_knows_here_and_on_a_cluster() {
-    let dir = Dir::new();
-    let events = dir.synth("events", &["--lines", "3000"]);
-    let all = dir.join("all");
-    run(
-        &events,
-        &all,
-        &[&QUOTA[..], &["--through", "candidates"]].concat(),
-    );
-    let whole = number(&all, "SELECT count(*) FROM candidates WHERE kept");
-    assert!(whole > 100, "{whole}");
-
-    // A third of the kept lines is labelled already: as they are, and where only their numbers differ.
-    let lines = told(&all);
+/// A training set of a third of the kept lines, as they are or, where only their numbers differ then, with other numbers; and their templates.
+fn a_third_of(dir: &Dir, all: &str) -> (String, BTreeSet<String>) {
+    let lines = told(all);
     let labelled: Vec<&[String; 4]> = lines.iter().step_by(3).collect();
     let other = "SELECT count(*) AS n FROM candidates WHERE kept AND \
                  cmd_normalize(command_line) = cmd_normalize(regexp_replace(command_line, '[0-9]', '7', 'g')) \
                  AND command_line <> regexp_replace(command_line, '[0-9]', '7', 'g')";
     assert!(
-        number(&all, other) > 10,
+        number(all, other) > 10,
         "lines that differ in numbers alone"
     );
     let normalised = "SELECT command_line, cmd_normalize(command_line) = \
                       cmd_normalize(regexp_replace(command_line, '[0-9]', '7', 'g')) AS same FROM candidates WHERE kept";
-    let numbers_alone: BTreeSet<String> = query(&all, normalised)
+    let numbers_alone: BTreeSet<String> = query(all, normalised)
         .iter()
         .filter(|row| row["same"].as_bool() == Some(true))
         .map(|row| row["command_line"].as_str().unwrap().to_owned())
@@ -78,11 +67,27 @@ fn a_budget_passes_over_what_the_training_set_knows_here_and_on_a_cluster() {
             line.clone()
         };
         let label = if n % 4 == 0 { "malicious" } else { "benign" };
-        csv.push_str(&format!("\"{}\",{label}\n", line.replace('"', "\"\"")));
+        writeln!(csv, "\"{}\",{label}", line.replace('"', "\"\"")).unwrap();
     }
     let train = dir.write("train.csv", csv);
     let templates: BTreeSet<String> = labelled.iter().map(|row| row[1].clone()).collect();
+    (train, templates)
+}
 
+#[test]
+fn a_budget_passes_over_what_the_training_set_knows_here_and_on_a_cluster() {
+    let dir = Dir::new();
+    let events = dir.synth("events", &["--lines", "3000"]);
+    let all = dir.join("all");
+    run(
+        &events,
+        &all,
+        &[&QUOTA[..], &["--through", "candidates"]].concat(),
+    );
+    let whole = number(&all, "SELECT count(*) FROM candidates WHERE kept");
+    assert!(whole > 100, "{whole}");
+
+    let (train, templates) = a_third_of(&dir, &all);
     let (here, there) = (dir.join("here"), dir.join("there"));
     let budget = [&QUOTA[..], &["--label-budget", "40"]].concat();
     let guided = [&budget[..], &["--guide-baseline", &train]].concat();
