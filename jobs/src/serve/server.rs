@@ -110,14 +110,25 @@ impl Server {
         let answering = secure::serve(listener, self.tls, self.policy, routes, async move {
             let _ = closed.wait_for(|stopping| *stopping).await;
         });
-        if let Some(address) = self.metrics {
-            listener::listen(address, told).await?;
-        }
-        ready();
-        let answering = tokio::spawn(answering);
-        let result = tokio::select! {
-            () = shutdown => Ok(()),
-            lost = lease.keep() => Err(lost),
+        let told = match self.metrics {
+            Some(address) => listener::listen(address, told).await.map(|_| ()),
+            None => Ok(()),
+        };
+        let mut answering = tokio::spawn(answering);
+        let mut answers = true;
+        let result = match told {
+            Err(e) => Err(e),
+            Ok(()) => {
+                ready();
+                tokio::select! {
+                    () = shutdown => Ok(()),
+                    lost = lease.keep() => Err(lost),
+                    ended = &mut answering => {
+                        answers = false;
+                        Err(JobError::Internal(format!("the port is closed: {ended:?}")))
+                    }
+                }
+            }
         };
         stopping.send_replace(true);
         running.abort();
@@ -126,7 +137,9 @@ impl Server {
         }
         runner.stopped().await;
         // Watchers of jobs keep their streams open for as long as they like.
-        let _ = tokio::time::timeout(Duration::from_secs(2), answering).await;
+        if answers {
+            let _ = tokio::time::timeout(Duration::from_secs(2), answering).await;
+        }
         lease.release().await;
         result
     }
