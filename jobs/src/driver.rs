@@ -99,8 +99,8 @@ pub async fn run_day_as(
     Ok(DayReport {
         day,
         records,
-        published,
         secs,
+        published,
     })
 }
 
