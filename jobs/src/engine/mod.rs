@@ -211,7 +211,7 @@ impl Engine {
                 let name = task.name.clone();
                 // It ends with the stage: a failed sibling leaves nobody writing.
                 let result = SpawnedTask::spawn(async move {
-                    observe::task(about, &task.name, engine.run_task(&task)).await
+                    observe::task(about, &task.name, Box::pin(engine.run_task(&task))).await
                 });
                 let result = result.join().await;
                 let source = |e| JobError::Task {

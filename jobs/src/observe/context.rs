@@ -48,12 +48,11 @@ pub fn current() -> Context {
     }
 }
 
-/// Runs a future as a job's. It is boxed, as those of runs, stages and tasks are: each layer would hold a copy of the one below it, and
-/// threads that jobs run on have small stacks.
+/// Runs a future as a job's.
 pub async fn job<F: Future>(id: &str, future: F) -> F::Output {
     let mut context = current();
     context.job = Some(id.into());
-    scope(context, Box::pin(future)).await
+    scope(context, future).await
 }
 
 /// Among the process's runs as long as what is returned lives.

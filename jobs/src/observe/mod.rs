@@ -33,7 +33,8 @@ pub struct ObserveArgs {
     pub metrics: Option<SocketAddr>,
 }
 
-/// A run of a day: what is logged is marked with it, and a span covers it.
+/// A run of a day: what is logged is marked with it, and a span covers it. `work` is best boxed, as that of stages: a future is copied
+/// into each layer around it, and stacks are small.
 ///
 /// # Errors
 /// Those of `work`.
@@ -48,7 +49,7 @@ pub async fn run<T>(
     let _active = context::activate(&context);
     let span = spans::begin("run", &context);
     context.span = span.context();
-    let result = context::scope(context, Box::pin(work)).await;
+    let result = context::scope(context, work).await;
     span.end(result.as_ref().err());
     result
 }
@@ -106,7 +107,7 @@ pub async fn stage<T: Recorded>(
     context.stage = Some(name.into());
     let mut span = spans::begin(name, &context);
     context.span = span.context();
-    let result = context::scope(context, Box::pin(work)).await;
+    let result = context::scope(context, work).await;
     if let Ok(done) = &result {
         span.counted(done.record());
     }
@@ -127,7 +128,7 @@ pub async fn task<T>(
     context.task = Some(name.into());
     let span = spans::begin("task", &context);
     context.span = span.context();
-    let result = context::scope(context, Box::pin(work)).await;
+    let result = context::scope(context, work).await;
     span.end(result.as_ref().err());
     result
 }

@@ -25,6 +25,8 @@ use crate::warehouse::Warehouse;
 
 /// A job that was begun so often without an end kills its server: it is not begun again.
 const MAX_ATTEMPTS: u32 = 20;
+/// The stack of a job's thread, as large as a program's first: a day's future is deep, without optimisation above all.
+const STACK_BYTES: usize = 8 << 20;
 /// The longest pause before another attempt.
 const MAX_PAUSE: Duration = Duration::from_hours(1);
 
@@ -136,11 +138,15 @@ impl Runner {
         let runner = Arc::clone(self);
         let handle = tokio::runtime::Handle::current();
         let name = format!("job-{}", job.id);
-        let thread = std::thread::Builder::new().name(name).spawn(move || {
-            handle.block_on(context::job(&job.id, async {
+        let builder = std::thread::Builder::new()
+            .name(name)
+            .stack_size(STACK_BYTES);
+        let thread = builder.spawn(move || {
+            let work = async {
                 let outcome = runner.one(&entry, &job).await;
                 runner.end(&entry, outcome).await;
-            }));
+            };
+            handle.block_on(context::job(&job.id, Box::pin(work)));
             drop(slot);
             runner.jobs.woken.notify_waiters();
         });

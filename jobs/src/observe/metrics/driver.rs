@@ -97,6 +97,7 @@ pub struct Driver {
 }
 
 /// The process's.
+#[must_use]
 pub fn driver() -> &'static Driver {
     static DRIVER: LazyLock<Driver> = LazyLock::new(Driver::new);
     &DRIVER
