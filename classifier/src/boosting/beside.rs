@@ -4,8 +4,11 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use super::*;
+use super::{Boosting, Params};
+use crate::columns::places;
+use crate::linear::Training;
 use crate::measures::compare;
+use crate::text::Lines;
 
 /// Labels and lines of a file with a label (0 or 1), a blank and the line's bytes in hexadecimal a row.
 fn read(path: &Path) -> (Vec<bool>, Vec<String>) {
@@ -62,12 +65,14 @@ fn another_library_gets_the_same_rows_and_columns() {
     let mut scratch = vec![];
     let scores = (0..test.len()).map(|row| fitted.log_odds(&test, row, &mut scratch));
     let measured = compare(&[scores.collect()], &tested, 0, 1).unwrap();
-    println!(
-        "ours, 1 thread: {} rows, {} columns, {seconds:.1} s, AUC {:.4}",
+    writeln!(
+        std::io::stdout(),
+        "\nours, 1 thread: {} rows, {} columns, {seconds:.1} s, AUC {:.4}",
         rows.len(),
         lines.d + fitted.chosen.len(),
         measured[0].auc.value
-    );
+    )
+    .unwrap();
     assert!(measured[0].auc.value > 0.5);
     if std::env::var_os("GLEANER_BESIDE_WRITE").is_some() {
         write(

@@ -211,8 +211,8 @@ pub fn run(
 ) -> Result<Dealt, JobError> {
     let roles = corpus.deal(seed);
     let test = corpus.of_role(&roles, Role::Test);
-    let baseline = unknown_to(corpus, corpus.of_role(&roles, Role::Baseline), &test)?;
-    let pool = unknown_to(corpus, corpus.of_role(&roles, Role::Telemetry), &test)?;
+    let baseline = unknown_to(corpus, &corpus.of_role(&roles, Role::Baseline), &test)?;
+    let pool = unknown_to(corpus, &corpus.of_role(&roles, Role::Telemetry), &test)?;
     let leaked = baseline.1 + pool.1;
     let mut pool = pool.0;
     few_attacks(corpus, &mut pool, seed, attacks);
@@ -259,11 +259,11 @@ pub fn run(
 /// The lines that `tests` do not know, and how many they do.
 pub(super) fn unknown_to(
     corpus: &Corpus,
-    lines: Vec<usize>,
+    lines: &[usize],
     tests: &[usize],
 ) -> Result<(Vec<usize>, usize), JobError> {
     let lexical = embedder::load(LEXICAL).map_err(JobError::Model)?;
-    let (asked, known) = (keys(corpus, &lines), keys(corpus, tests));
+    let (asked, known) = (keys(corpus, lines), keys(corpus, tests));
     let leaks = leaks(&asked, &known, lexical.as_ref(), LEXICAL_THRESHOLD)?;
     let pairs = lines.iter().zip(&leaks);
     let unknown: Vec<usize> = pairs

@@ -142,8 +142,8 @@ pub(super) fn of(world: &World<'_>, plan: &Plan) -> Result<Vec<Entry>, JobError>
         (draw as f64) < SPLIT * 18_446_744_073_709_551_616.0
     };
     let (split, rest): (Vec<usize>, Vec<usize>) = world.baseline.iter().partition(|l| is_split(l));
-    let (rest, _) = unknown_to(corpus, rest, &split)?;
-    let (pool, _) = unknown_to(corpus, world.pool.clone(), &split)?;
+    let (rest, _) = unknown_to(corpus, &rest, &split)?;
+    let (pool, _) = unknown_to(corpus, &world.pool, &split)?;
     let mut world = World::of(corpus, world.seed, [rest, pool, world.test.clone()])?;
     let tests = [world.test.clone(), split];
     let all: Vec<usize> = (0..world.pool.len()).collect();
