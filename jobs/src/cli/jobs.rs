@@ -20,7 +20,8 @@ pub struct ServerArgs {
         long,
         value_name = "URL",
         env = "GLEANER_SERVER",
-        default_value = "http://127.0.0.1:50060"
+        default_value = "http://127.0.0.1:50060",
+        global = true
     )]
     server: String,
     /// Your token, where the server wants one; better in the environment, where other users of the machine do not see it.
@@ -28,7 +29,8 @@ pub struct ServerArgs {
         long,
         value_name = "TOKEN",
         env = "GLEANER_TOKEN",
-        hide_env_values = true
+        hide_env_values = true,
+        global = true
     )]
     token: Option<Token>,
 }

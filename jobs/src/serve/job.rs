@@ -129,6 +129,9 @@ pub struct Job {
     pub ended_at: Option<DateTime<Utc>>,
     /// When a failed one is tried again.
     pub retry_at: Option<DateTime<Utc>>,
+    /// Names what its last attempt staged.
+    #[serde(default)]
+    pub run: String,
     /// How often it was begun: by servers that were killed meanwhile, too.
     pub attempts: u32,
     /// How often it failed.
@@ -160,6 +163,7 @@ impl Job {
             started_at: None,
             ended_at: None,
             retry_at: None,
+            run: String::new(),
             attempts: 0,
             failures: 0,
             error: String::new(),

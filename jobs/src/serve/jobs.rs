@@ -80,6 +80,9 @@ impl Jobs {
             if job.state == State::Running {
                 job.state = State::Queued;
                 job.remark("the server ended while the job ran: queued again");
+                if !job.run.is_empty() {
+                    warehouse.remove_staging(&job.run).await?;
+                }
                 ledger::write(&warehouse, &job).await?;
             }
             known.insert(job.id.clone(), Entry::new(job));

@@ -125,6 +125,7 @@ impl Runner {
             job.attempts += 1;
             job.started_at = Some(Utc::now());
             job.retry_at = None;
+            job.run = uuid::Uuid::new_v4().simple().to_string();
             job.stages.clear();
         };
         let job = match self.jobs.change(&entry, begun).await {
@@ -169,7 +170,7 @@ impl Runner {
             job.title(),
             job.attempts
         );
-        let run = uuid::Uuid::new_v4().simple().to_string();
+        let run = job.run.clone();
         // A bug in one job is not the end of the server.
         let work = AssertUnwindSafe(self.work(entry, job, &run)).catch_unwind();
         let mut stopping = self.stopping.subscribe();

@@ -230,7 +230,6 @@ fn a_failed_job_is_tried_again_after_a_pause_and_a_wrong_one_is_not() {
     let dir = Dir::new();
     let telemetry = dir.synth("telemetry", &["--lines", "500"]);
     let warehouse = dir.join("warehouse");
-    let lists = dir.join("lists.csv");
     let server = Server::start(
         &dir,
         &[
@@ -238,8 +237,6 @@ fn a_failed_job_is_tried_again_after_a_pause_and_a_wrong_one_is_not() {
             &telemetry,
             "--warehouse",
             &warehouse,
-            "--lists",
-            &lists,
             "--retry-secs",
             "1",
             "--retries",
@@ -247,16 +244,18 @@ fn a_failed_job_is_tried_again_after_a_pause_and_a_wrong_one_is_not() {
         ],
         &[],
     );
+    // A file where a directory should be: no task can stage anything.
+    let obstacle = dir.write("warehouse/_staging", "");
     server.says(&["submit"], &["--date", "2025-01-01", "--detach"]);
     // The same day, asked for while it is open, is the same job.
     server.says(&["submit"], &["--date", "2025-01-01", "--detach"]);
     let waiting = server.wait("that waits", |job| is(job, "2025-01-01", "waiting"));
     assert!(
-        waiting["error"].as_str().unwrap().contains("lists.csv"),
+        waiting["error"].as_str().unwrap().contains("task"),
         "{waiting}"
     );
     assert!(waiting["retry_at"].is_string());
-    dir.write("lists.csv", "list,pattern,owner,reason,expires\n");
+    std::fs::remove_file(obstacle).unwrap();
     let job = server.wait("that was tried again", |job| {
         is(job, "2025-01-01", "succeeded")
     });

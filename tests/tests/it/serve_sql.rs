@@ -177,11 +177,16 @@ fn a_sql_job_that_would_never_end_is_cancelled() {
     let sql = "SELECT count(*) AS n FROM commands a, commands b, commands c, commands d WHERE a.events + b.events + c.events + d.events < 0";
     let file = dir.write("endless.sql", sql);
     let id = server.says(&["submit", &file], &["--detach"]);
-    server.wait("that runs", |job| job["job"] == id.trim() && job["state"] == "running");
+    server.wait("that runs", |job| {
+        job["job"] == id.trim() && job["state"] == "running"
+    });
     let said = server.says(&["jobs", "cancel", id.trim()], &[]);
     assert!(said.contains("cancelled"), "{said}");
     let next = dir.write("next.sql", "SELECT 1 AS n");
-    assert_eq!(server.says(&["submit", &next], &["--json"]).trim(), "{\"n\":1}");
+    assert_eq!(
+        server.says(&["submit", &next], &["--json"]).trim(),
+        "{\"n\":1}"
+    );
 }
 
 #[test]
@@ -245,11 +250,19 @@ fn the_sql_service_reads_tables_within_its_limits_and_nothing_else() {
     );
     let rows = ask("SELECT hash, cmd_entropy(command_line) AS e FROM commands ORDER BY hash");
     assert_eq!(rows.lines().count() as i64, n);
-    let model = ask(
-        "SELECT max(iforest_score(cmd_features(command_line, f.uri), d.uri)) > 0 AS scored FROM commands c, \
-                     (SELECT uri FROM models WHERE kind = 'frequencies' LIMIT 1) f, (SELECT uri FROM models WHERE kind = 'iforest' LIMIT 1) d",
+    let uri = |kind: &str| {
+        let row = ask(&format!(
+            "SELECT uri FROM models WHERE kind = '{kind}' LIMIT 1"
+        ));
+        let row: serde_json::Value = serde_json::from_str(row.trim()).unwrap();
+        row["uri"].as_str().unwrap().to_owned()
+    };
+    let scored = format!(
+        "SELECT max(iforest_score(cmd_features(command_line, '{}'), '{}')) > 0 AS scored FROM commands",
+        uri("frequencies"),
+        uri("iforest")
     );
-    let _ = model;
+    assert_eq!(ask(&scored).trim(), "{\"scored\":true}");
     let empty = server.says(&["sql", "SELECT hash FROM commands WHERE false"], &[]);
     assert!(empty.contains("hash"), "{empty}");
     for (sql, said) in [
