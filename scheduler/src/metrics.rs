@@ -141,16 +141,14 @@ impl Metrics {
         let jobs = |state, n| self.jobs.get_or_create(&State { state }).set(count(n));
         jobs("queued", server.pending_job_number());
         jobs("running", server.running_job_number());
-        let mut pending = 0;
-        for job in server.state.task_manager.get_running_job_cache().keys() {
-            // A job that has ended meanwhile has none.
-            let tasks = server
-                .state
-                .task_manager
-                .get_available_task_count(job)
-                .await;
-            pending += tasks.unwrap_or_default();
-        }
+        let manager = &server.state.task_manager;
+        let running = manager.get_running_job_cache();
+        let tasks = running
+            .keys()
+            .map(|job| manager.get_available_task_count(job));
+        // A job that has ended meanwhile has none.
+        let tasks = futures::future::join_all(tasks).await;
+        let pending = tasks.into_iter().map(Result::unwrap_or_default).sum();
         self.pending_tasks.set(count(pending));
         let now = alive(server, executor_timeout).await;
         self.executors.set(count(now.len()));

@@ -146,7 +146,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     let ready = || {
         output::note(&format!(
             "gleaner serve: listening on {scheme}://{address}; Ctrl-C ends it"
-        ))
+        ));
     };
     server.serve(listener, ready, stop()).await
 }

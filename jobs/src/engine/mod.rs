@@ -161,13 +161,12 @@ impl Engine {
         let (state, plan) = frame.into_parts();
         let node = Arc::new(WriteNode::new(spec, plan)?);
         let frame = DataFrame::new(state, LogicalPlan::Extension(Extension { node }));
-        let batches = match &self.guard {
-            Some(guard) => guard.collect(frame).await?,
-            None => {
-                let context = Arc::new(frame.task_ctx());
-                let plan = yielding(frame.create_physical_plan().await?)?;
-                collect(plan, context).await?
-            }
+        let batches = if let Some(guard) = &self.guard {
+            guard.collect(frame).await?
+        } else {
+            let context = Arc::new(frame.task_ctx());
+            let plan = yielding(frame.create_physical_plan().await?)?;
+            collect(plan, context).await?
         };
         let rows = batches
             .iter()

@@ -179,7 +179,7 @@ impl Client {
                 .max_decoding_message_size(MESSAGE_BYTES);
         let mut client = FlightSqlServiceClient::new_from_inner(inner);
         let info = client.execute(sql.to_owned(), None).await;
-        let info = info.map_err(|e| self.flight(e.into()))?;
+        let info = info.map_err(|e| self.flight(e))?;
         let schema = info.clone().try_decode_schema();
         let schema = schema.map_err(|e| JobError::Query(e.into()))?;
         let mut batches = vec![];
@@ -188,7 +188,7 @@ impl Client {
                 continue;
             };
             let stream = client.do_get(ticket).await;
-            let stream = stream.map_err(|e| self.flight(e.into()))?;
+            let stream = stream.map_err(|e| self.flight(e))?;
             let found: Vec<_> = stream.try_collect().await.map_err(|e| self.flight(e))?;
             batches.extend(found);
         }

@@ -116,7 +116,7 @@ impl Queries {
             memory_bytes: self.limits.memory_bytes,
             rows: self.limits.rows,
         };
-        Ok((Worker::start(asked)?, slot))
+        Ok((Worker::start(&asked)?, slot))
     }
 
     /// The columns of a query's result.

@@ -402,7 +402,7 @@ mod tests {
     fn pauses_double_up_to_an_hour_and_end() {
         let retries = Retries {
             most: 9,
-            pause: Duration::from_secs(60),
+            pause: Duration::from_mins(1),
         };
         let secs = |failures| retries.pause(failures).map(|p| p.as_secs());
         assert_eq!(secs(1), Some(60));

@@ -81,9 +81,8 @@ impl Schedule {
         let wanted = |day: &NaiveDate| {
             let recent = *day >= recent;
             match jobs.get(day) {
-                Some(State::Queued | State::Running | State::Waiting) => false,
                 // A person's word holds until a person takes it back.
-                Some(State::Cancelled) => false,
+                Some(State::Queued | State::Running | State::Waiting | State::Cancelled) => false,
                 Some(State::Skipped) => recent,
                 _ => recent || !published.contains(day),
             }

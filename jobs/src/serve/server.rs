@@ -116,17 +116,16 @@ impl Server {
         };
         let mut answering = tokio::spawn(answering);
         let mut answers = true;
-        let result = match told {
-            Err(e) => Err(e),
-            Ok(()) => {
-                ready();
-                tokio::select! {
-                    () = shutdown => Ok(()),
-                    lost = lease.keep() => Err(lost),
-                    ended = &mut answering => {
-                        answers = false;
-                        Err(JobError::Internal(format!("the port is closed: {ended:?}")))
-                    }
+        let result = if let Err(e) = told {
+            Err(e)
+        } else {
+            ready();
+            tokio::select! {
+                () = shutdown => Ok(()),
+                lost = lease.keep() => Err(lost),
+                ended = &mut answering => {
+                    answers = false;
+                    Err(JobError::Internal(format!("the port is closed: {ended:?}")))
                 }
             }
         };

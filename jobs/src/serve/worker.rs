@@ -99,7 +99,7 @@ impl Worker {
     ///
     /// # Errors
     /// When no process can be started.
-    pub fn start(asked: Asked) -> Result<Self, Status> {
+    pub fn start(asked: &Asked) -> Result<Self, Status> {
         let failed = |e: std::io::Error| Status::internal(format!("no process for the query: {e}"));
         let program = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(program);
@@ -122,7 +122,7 @@ impl Worker {
             return Err(Status::internal("a process without pipes"));
         };
         let limit = Duration::from_secs(asked.secs);
-        let json = serde_json::to_vec(&asked).map_err(|e| Status::internal(e.to_string()))?;
+        let json = serde_json::to_vec(asked).map_err(|e| Status::internal(e.to_string()))?;
         tokio::spawn(async move {
             // A worker that ends before it has read says why.
             let _ = stdin.write_all(&json).await;

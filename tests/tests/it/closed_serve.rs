@@ -63,6 +63,7 @@ fn token(name: &str, role: &str) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one server, and all who speak to it")]
 async fn every_method_of_a_server_answers_to_the_right_token_or_certificate_alone() {
     let dir = Dir::new();
     let (ca, other) = (Ca::new(&dir, "ca"), Ca::new(&dir, "other"));

@@ -1,6 +1,7 @@
 //! `gleaner.toml`, the container file and the manifests: what they name exists in the programs, and real validators take them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -57,7 +58,7 @@ fn entries(text: &str) -> BTreeMap<(String, String), Entry> {
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
         {
-            section = name.to_owned();
+            name.clone_into(&mut section);
         }
         let active = !line.starts_with('#');
         let Some((key, value)) = line
@@ -91,13 +92,15 @@ fn the_annotated_file_explains_every_key_of_every_section_and_parses_to_the_buil
         let Some(entry) = entries.get(&place) else {
             // What to add, for whoever has added a flag.
             let help = key.help.replace('\n', " ");
-            missing += &format!(
-                "[{}]\n# {help}\n{}{} = {}\n",
+            writeln!(
+                missing,
+                "[{}]\n# {help}\n{}{} = {}",
                 key.section,
                 if key.default.is_empty() { "#" } else { "" },
                 key.name,
                 toml::Value::from(key.default.join(","))
-            );
+            )
+            .unwrap();
             continue;
         };
         assert!(

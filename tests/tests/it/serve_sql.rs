@@ -109,10 +109,17 @@ fn a_sql_job_binds_values_and_replaces_what_the_same_values_gave() {
     );
     assert_eq!(number(&warehouse, "SELECT count(*) FROM both"), sum);
     // No row at all is a result too.
-    let none = dir.write("none.sql", "SELECT hash FROM commands WHERE false");
-    server.says(&["submit"], &[&none, "--into", "nothing"]);
+    let empty = dir.write("none.sql", "SELECT hash FROM commands WHERE false");
+    server.says(&["submit"], &[&empty, "--into", "nothing"]);
     assert_eq!(number(&warehouse, "SELECT count(*) FROM nothing"), 0);
+}
 
+#[test]
+fn a_sql_job_that_is_wrong_says_what_is_wrong_and_changes_nothing() {
+    let dir = Dir::new();
+    let (warehouse, server) = served(&dir, &[]);
+    let programs = dir.write("programs.sql", "SELECT image, events FROM commands");
+    server.says(&["submit"], &[&programs, "--into", "programs"]);
     for (file, more, said) in [
         (
             "SELECT hash FROM commands",
