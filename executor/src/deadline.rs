@@ -63,11 +63,13 @@ impl ExecutionEngine for Deadlines {
             task: Some(task_id.to_string().into()),
             ..Context::default()
         };
+        let counted = Arc::clone(&plan);
         let inner = self.engine.create_query_stage_exec(
             job_id, stage_id, task_id, partitions, plan, work_dir, config,
         )?;
         Ok(Arc::new(Limited {
             inner,
+            plan: counted,
             limit: self.limit,
             jobs,
             job,
@@ -80,6 +82,7 @@ impl ExecutionEngine for Deadlines {
 #[derive(Debug)]
 struct Limited {
     inner: Arc<dyn QueryStageExecutor>,
+    plan: Arc<dyn ExecutionPlan>,
     limit: Duration,
     jobs: Jobs,
     job: String,
@@ -100,7 +103,7 @@ impl QueryStageExecutor for Limited {
         task_id: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
-        let running = self.metrics.begin(&self.inner);
+        let running = self.metrics.begin(&self.plan);
         let task =
             tokio::time::timeout(self.limit, self.inner.execute_query_stage(task_id, context));
         let work = async {

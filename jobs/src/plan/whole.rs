@@ -13,6 +13,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties,
     execute_stream,
@@ -46,6 +47,18 @@ impl WholeExec {
     pub fn plan(&self) -> &Arc<dyn ExecutionPlan> {
         &self.plan
     }
+}
+
+/// What every operator of a plan has counted, also those that are hidden in it.
+#[must_use]
+pub fn metrics(plan: &Arc<dyn ExecutionPlan>) -> Vec<MetricsSet> {
+    let mut found: Vec<_> = plan.metrics().into_iter().collect();
+    let any: &dyn std::any::Any = plan.as_ref();
+    match any.downcast_ref::<WholeExec>() {
+        Some(whole) => found.extend(metrics(whole.plan())),
+        None => found.extend(plan.children().into_iter().flat_map(metrics)),
+    }
+    found
 }
 
 impl DisplayAs for WholeExec {
