@@ -25,7 +25,7 @@ pub enum Work {
     Day {
         /// The UTC day.
         day: NaiveDate,
-        /// Options that differ from the server's: see [`options::set`].
+        /// Options that differ from the server's: see [`options::changed`].
         options: BTreeMap<String, String>,
     },
     /// A file of statements.
