@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gleaner's gradient-boosted trees beside forust-ml's, on the same rows, columns and parameters: seconds, AUC on sources held out whole, peak memory of the process.
+# Gleaner's gradient-boosted trees beside forust-ml's, on the same rows, columns and parameters: seconds, AUC on sources held out whole, peak memory and CPU of the process.
 # Needs pyarrow in the interpreter that GLEANER_PYTHON names, GNU time, and recorded lines (see bench/forust.py).
 #   bench/forust.sh DATA ROWS [grams are 2048, as in the product]
 set -euo pipefail
@@ -10,11 +10,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 measured() {
     local out
-    out=$(/usr/bin/time -f '%M %e' -o "$work/time" "$@" | grep -oE '(ours|forust-ml) .*|ours, .*')
-    read -r kib secs <"$work/time"
-    echo "$out; the process: $((kib / 1024)) MiB, $secs s"
+    out=$(/usr/bin/time -f '%M %e %U %S' -o "$work/time" "$@" | grep -oE '(ours|forust-ml) .*|ours, .*')
+    read -r kib secs user system <"$work/time"
+    echo "$out; the process: $((kib / 1024)) MiB, $secs s, of CPU $user s user, $system s system"
 }
-cargo build -q --workspace --locked
+cargo build -q --workspace --locked --bin gleaner
 target/debug/gleaner synth "$work/made" --lines 80000 --attacks 0.1 >/dev/null
 "$python" bench/forust.py "$data" "$(ls "$work"/made/_truth/*.parquet)" "$rows" "$work"
 test=$(cargo test -q --workspace --locked --lib --no-run --message-format json |

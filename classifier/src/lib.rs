@@ -14,7 +14,8 @@
 //! Pure and deterministic: no I/O, no clock, every draw from a seed; one thread a model, so that the sums have one order.
 //!
 //! **Why trees of our own.** `forust-ml` wants dense columns of `f64` and turns on features of crates that the whole workspace shares
-//! (`serde_json`'s exact floats), which would rebuild and slow all of it. Command lines are sparse: a line has some hundred of
+//! (`serde_json`'s exact floats), which would rebuild all of it; on one thread it takes twice as long, and five times the memory
+//! (`docs/lift.md`). Command lines are sparse: a line has some hundred of
 //! the thousands of n-grams that tell classes apart. `bench/boosting.py` holds ours beside `XGBoost`.
 
 #![expect(
