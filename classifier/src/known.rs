@@ -207,9 +207,12 @@ mod tests {
     #[test]
     fn what_is_known_is_what_leaks() {
         // Lines of one program that differ in one letter more each: their cosines pass the threshold.
-        let grown = |n: usize| format!("type C:\\data\\{}\\a.txt", "applicationfolder".repeat(n));
-        let more: Vec<String> = (1..20).map(grown).collect();
-        let labelled: Vec<&str> = LABELLED.into_iter().chain([more[4].as_str()]).collect();
+        let changed = |n: usize| {
+            let rest = &"applicationfolder"[n..];
+            format!("type C:\\data\\{}{rest}\\a.txt", "w".repeat(n))
+        };
+        let more: Vec<String> = (0..17).map(changed).collect();
+        let labelled: Vec<&str> = LABELLED.into_iter().chain([more[0].as_str()]).collect();
         let asked: Vec<&str> = ASKED
             .into_iter()
             .chain(more.iter().map(String::as_str))
