@@ -79,7 +79,8 @@ async fn the_slot_of_a_cancelled_job_is_free_within_seconds() {
     client.cancel_job(CancelJobParams { job_id }).await.unwrap();
     let waited = small_query(&stuck);
     println!("the slot was free after {:.1} s", waited.as_secs_f64());
-    assert!(waited < Duration::from_secs(15), "{waited:?}");
+    // Seconds on an idle machine; the query itself takes hours.
+    assert!(waited < Duration::from_secs(90), "{waited:?}");
     let log = stuck.cluster.executor_log(0);
     assert!(log.contains("was cancelled, or has failed"), "{log}");
 }
@@ -90,7 +91,7 @@ fn the_slot_of_a_job_that_a_restarted_scheduler_has_forgotten_is_free_within_sec
     stuck.cluster.restart_scheduler(Duration::from_secs(1));
     let waited = small_query(&stuck);
     println!("the slot was free after {:.1} s", waited.as_secs_f64());
-    assert!(waited < Duration::from_secs(40), "{waited:?}");
+    assert!(waited < Duration::from_secs(90), "{waited:?}");
     let log = stuck.cluster.executor_log(0);
     assert!(log.contains("does not know its job"), "{log}");
 }
