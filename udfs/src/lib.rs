@@ -5,6 +5,7 @@
 //! many. Kernels are free functions tested without Arrow; [`sql`] is the only module that knows the engine. Fitted
 //! models reach a function by URI, through the loader that the process installed ([`model_cache`]).
 
+pub mod api;
 pub mod detector;
 pub mod drift;
 pub mod embedder;

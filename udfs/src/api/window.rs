@@ -1,0 +1,497 @@
+//! What an actor and an endpoint did just before a request, one request at a time.
+//!
+//! A state takes requests in the order of (time, hash) and answers from those before and the request itself: a window of a
+//! minute at time *t* holds what came in (*t* − 60 s, *t*]. Requests of one instant see those before them in that order, not
+//! those after, so that a stream can be answered at once and a day read as a whole gives the same. A request that comes late
+//! is answered from what lies in its own window, and counts for those that come after it.
+//!
+//! **Memory.** The last ten minutes of an actor's or endpoint's calls (32 bytes each), and counts of up to [`MAX_KEYS`]
+//! endpoints, agents and pairs of an actor; beyond them what is new stays new.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::request::pair_hash;
+
+/// Microseconds of a second.
+const SECOND: i64 = 1_000_000;
+/// The windows, shortest first, microseconds.
+const MINUTE: i64 = 60 * SECOND;
+const FIVE_MINUTES: i64 = 5 * MINUTE;
+/// The longest window: what is older is forgotten.
+pub const HORIZON: i64 = 10 * MINUTE;
+/// Calls of a sequence.
+pub const SEQUENCE: usize = 3;
+/// Calls further apart than this are no sequence, microseconds.
+pub const SESSION_GAP: i64 = 30 * MINUTE;
+/// Endpoints, agents or pairs of an actor that are counted.
+pub const MAX_KEYS: usize = 4096;
+
+/// What a window needs of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// Microseconds since 1970.
+    pub micros: i64,
+    /// Who: see [`super::Request::actor`].
+    pub actor: u64,
+    /// Method, host and template.
+    pub endpoint: u64,
+    /// Whether it failed.
+    pub failed: bool,
+    /// Bytes of the response.
+    pub bytes: i64,
+    /// The agent's family.
+    pub agent: u64,
+    /// The client's network.
+    pub network: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    micros: i64,
+    key: u64,
+    bytes: i64,
+    failed: bool,
+}
+
+/// The last ten minutes of one key's calls, and what is asked of them.
+#[derive(Debug, Clone, Default)]
+struct Trail {
+    entries: VecDeque<Entry>,
+    /// Entries of the front that are out of the last minute, and of the last five.
+    before_minute: usize,
+    before_five: usize,
+    failed_five: u32,
+    bytes: i64,
+    keys: HashMap<u64, u32>,
+}
+
+/// What a trail says at a call, that call included.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Seen {
+    count_1min: u32,
+    count_5min: u32,
+    count_10min: u32,
+    failed_5min: u32,
+    distinct_10min: u32,
+    bytes_10min: i64,
+    first_10min: i64,
+}
+
+fn to_u32(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+impl Trail {
+    fn push(&mut self, entry: Entry) -> Seen {
+        let newest = self.entries.back().map(|e| e.micros);
+        if newest.is_some_and(|newest| entry.micros < newest) {
+            return self.late(entry);
+        }
+        self.forget(entry.micros);
+        self.entries.push_back(entry);
+        self.failed_five += u32::from(entry.failed);
+        self.bytes = self.bytes.saturating_add(entry.bytes);
+        *self.keys.entry(entry.key).or_default() += 1;
+        let n = self.entries.len();
+        Seen {
+            count_1min: to_u32(n - self.before_minute),
+            count_5min: to_u32(n - self.before_five),
+            count_10min: to_u32(n),
+            failed_5min: self.failed_five,
+            distinct_10min: to_u32(self.keys.len()),
+            bytes_10min: self.bytes,
+            first_10min: self.entries.front().map_or(entry.micros, |e| e.micros),
+        }
+    }
+
+    /// Moves the windows to `now`.
+    fn forget(&mut self, now: i64) {
+        while let Some(front) = self.entries.front().copied() {
+            if front.micros > now - HORIZON {
+                break;
+            }
+            self.entries.pop_front();
+            if self.before_five > 0 {
+                self.before_five -= 1;
+            } else {
+                self.failed_five -= u32::from(front.failed);
+            }
+            self.before_minute = self.before_minute.saturating_sub(1);
+            self.bytes -= front.bytes;
+            if let Some(count) = self.keys.get_mut(&front.key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.keys.remove(&front.key);
+                }
+            }
+        }
+        while let Some(entry) = self.entries.get(self.before_five).filter(|e| e.micros <= now - FIVE_MINUTES) {
+            self.failed_five -= u32::from(entry.failed);
+            self.before_five += 1;
+        }
+        while self.entries.get(self.before_minute).is_some_and(|e| e.micros <= now - MINUTE) {
+            self.before_minute += 1;
+        }
+    }
+
+    /// A call older than the newest: answered by looking at each entry, and put where it belongs.
+    fn late(&mut self, entry: Entry) -> Seen {
+        let at = self.entries.partition_point(|e| e.micros <= entry.micros);
+        let newest = self.entries.back().map_or(entry.micros, |e| e.micros);
+        let mut seen = Seen { first_10min: entry.micros, ..Seen::default() };
+        let mut keys = std::collections::HashSet::new();
+        for e in self.entries.iter().take(at).chain([&entry]) {
+            let age = entry.micros - e.micros;
+            if age >= HORIZON {
+                continue;
+            }
+            seen.first_10min = seen.first_10min.min(e.micros);
+            seen.count_10min += 1;
+            seen.bytes_10min = seen.bytes_10min.saturating_add(e.bytes);
+            keys.insert(e.key);
+            if age < FIVE_MINUTES {
+                seen.count_5min += 1;
+                seen.failed_5min += u32::from(e.failed);
+            }
+            seen.count_1min += u32::from(age < MINUTE);
+        }
+        seen.distinct_10min = to_u32(keys.len());
+        if entry.micros > newest - HORIZON {
+            self.entries.insert(at, entry);
+            self.bytes = self.bytes.saturating_add(entry.bytes);
+            *self.keys.entry(entry.key).or_default() += 1;
+            if entry.micros <= newest - FIVE_MINUTES {
+                self.before_five += 1;
+            } else {
+                self.failed_five += u32::from(entry.failed);
+            }
+            if entry.micros <= newest - MINUTE {
+                self.before_minute += 1;
+            }
+        }
+        seen
+    }
+
+    fn is_stale(&self, now: i64) -> bool {
+        self.entries.back().is_none_or(|e| e.micros <= now - HORIZON)
+    }
+}
+
+/// Counts of at most [`MAX_KEYS`] keys.
+#[derive(Debug, Clone, Default)]
+struct Tally(HashMap<u64, u32>);
+
+impl Tally {
+    /// How often `key` came before; counts it.
+    fn next(&mut self, key: u64) -> u32 {
+        if let Some(count) = self.0.get_mut(&key) {
+            let before = *count;
+            *count = count.saturating_add(1);
+            return before;
+        }
+        if self.0.len() < MAX_KEYS {
+            self.0.insert(key, 1);
+        }
+        0
+    }
+}
+
+/// What an actor did before, and in the windows that end with a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ActorView {
+    /// Requests in the last minute, this one included.
+    pub count_1min: u32,
+    /// Requests in the last five minutes.
+    pub count_5min: u32,
+    /// Requests in the last ten minutes.
+    pub count_10min: u32,
+    /// Failed ones in the last five minutes.
+    pub failed_5min: u32,
+    /// Endpoints in the last ten minutes.
+    pub endpoints_10min: u32,
+    /// Bytes of the responses of the last ten minutes.
+    pub bytes_10min: i64,
+    /// Microseconds since the request before; `None` for the first, and after [`SESSION_GAP`].
+    pub gap: Option<i64>,
+    /// Mean gap in the last ten minutes, microseconds; `None` for fewer than two requests.
+    pub mean_gap: Option<i64>,
+    /// Requests before.
+    pub seen: u32,
+    /// Requests before to this endpoint.
+    pub endpoint_seen: u32,
+    /// Requests before with this agent.
+    pub agent_seen: u32,
+    /// Requests before from this network.
+    pub network_seen: u32,
+    /// The endpoint before, within [`SESSION_GAP`].
+    pub previous: Option<u64>,
+    /// How often this endpoint came after that one before.
+    pub bigram_seen: u32,
+    /// Hash of the last [`SEQUENCE`] calls, this one included; 0 while there are fewer.
+    pub sequence: u64,
+    /// How often that sequence came before.
+    pub sequence_seen: u32,
+}
+
+/// An actor's state.
+#[derive(Debug, Clone, Default)]
+pub struct Actor {
+    trail: Trail,
+    last: Option<i64>,
+    calls: [u64; SEQUENCE - 1],
+    called: usize,
+    seen: u32,
+    endpoints: Tally,
+    agents: Tally,
+    networks: Tally,
+    bigrams: Tally,
+    sequences: Tally,
+}
+
+impl Actor {
+    /// Takes a request, and says what it sees.
+    pub fn push(&mut self, call: &Call) -> ActorView {
+        let seen = self.trail.push(Entry {
+            micros: call.micros,
+            key: call.endpoint,
+            bytes: call.bytes,
+            failed: call.failed,
+        });
+        let gap = self.last.map(|last| call.micros - last);
+        if gap.is_none_or(|gap| gap > SESSION_GAP) {
+            self.called = 0;
+        }
+        let gap = gap.filter(|gap| (0..=SESSION_GAP).contains(gap));
+        let previous = (self.called > 0).then_some(self.calls[SEQUENCE - 2]);
+        let bigram_seen = previous.map_or(0, |p| self.bigrams.next(pair_hash(p, call.endpoint)));
+        let sequence = if self.called + 1 >= SEQUENCE {
+            let before = self.calls.iter().fold(0, |hash, c| pair_hash(hash, *c));
+            pair_hash(before, call.endpoint)
+        } else {
+            0
+        };
+        let sequence_seen = if sequence == 0 { 0 } else { self.sequences.next(sequence) };
+        self.calls.rotate_left(1);
+        self.calls[SEQUENCE - 2] = call.endpoint;
+        self.called = (self.called + 1).min(SEQUENCE);
+        self.last = Some(self.last.map_or(call.micros, |last| last.max(call.micros)));
+        let before = self.seen;
+        self.seen = self.seen.saturating_add(1);
+        ActorView {
+            count_1min: seen.count_1min,
+            count_5min: seen.count_5min,
+            count_10min: seen.count_10min,
+            failed_5min: seen.failed_5min,
+            endpoints_10min: seen.distinct_10min,
+            bytes_10min: seen.bytes_10min,
+            gap,
+            mean_gap: (seen.count_10min > 1)
+                .then(|| (call.micros - seen.first_10min) / i64::from(seen.count_10min - 1)),
+            seen: before,
+            endpoint_seen: self.endpoints.next(call.endpoint),
+            agent_seen: self.agents.next(call.agent),
+            network_seen: self.networks.next(call.network),
+            previous,
+            bigram_seen,
+            sequence,
+            sequence_seen,
+        }
+    }
+
+    /// Whether nothing of it lies in a window that ends at `now` or later.
+    #[must_use]
+    pub fn is_stale(&self, now: i64) -> bool {
+        self.trail.is_stale(now)
+    }
+}
+
+/// What happened at an endpoint in the windows that end with a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EndpointView {
+    /// Requests in the last minute, this one included.
+    pub count_1min: u32,
+    /// Requests in the last five minutes.
+    pub count_5min: u32,
+    /// Failed ones in the last five minutes.
+    pub failed_5min: u32,
+    /// Actors in the last ten minutes.
+    pub actors_10min: u32,
+}
+
+/// An endpoint's state.
+#[derive(Debug, Clone, Default)]
+pub struct Endpoint {
+    trail: Trail,
+}
+
+impl Endpoint {
+    /// Takes a request, and says what it sees.
+    pub fn push(&mut self, call: &Call) -> EndpointView {
+        let seen = self.trail.push(Entry {
+            micros: call.micros,
+            key: call.actor,
+            bytes: call.bytes,
+            failed: call.failed,
+        });
+        EndpointView {
+            count_1min: seen.count_1min,
+            count_5min: seen.count_5min,
+            failed_5min: seen.failed_5min,
+            actors_10min: seen.distinct_10min,
+        }
+    }
+
+    /// Whether nothing of it lies in a window that ends at `now` or later.
+    #[must_use]
+    pub fn is_stale(&self, now: i64) -> bool {
+        self.trail.is_stale(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::SplitMix64;
+
+    /// Calls of one actor to few endpoints: bursts, gaps at the windows' very borders, instants shared.
+    fn calls(n: usize, seed: u64) -> Vec<Call> {
+        let mut rng = SplitMix64::new(seed);
+        let mut micros = 0;
+        let gaps = [0, 1, SECOND, MINUTE - 1, MINUTE, MINUTE + 1, FIVE_MINUTES, HORIZON, HORIZON + 1, SESSION_GAP + 1];
+        (0..n)
+            .map(|_| {
+                let which = usize::try_from(rng.next_u64() % 40).unwrap();
+                micros += gaps.get(which).copied().unwrap_or(i64::from(u32::try_from(rng.next_u64() % 9_000_000).unwrap()));
+                Call {
+                    micros,
+                    actor: rng.next_u64() % 3,
+                    endpoint: rng.next_u64() % 7,
+                    failed: rng.next_u64().is_multiple_of(4),
+                    bytes: i64::try_from(rng.next_u64() % 1000).unwrap(),
+                    agent: rng.next_u64() % 2,
+                    network: rng.next_u64() % 2,
+                }
+            })
+            .collect()
+    }
+
+    /// What the definition says, looking at all calls before.
+    fn naive(before: &[Call], call: &Call) -> ActorView {
+        let within = |w: i64| before.iter().chain([call]).filter(move |c| c.micros <= call.micros && c.micros > call.micros - w);
+        let n = |it: usize| to_u32(it);
+        let ten: Vec<_> = within(HORIZON).collect();
+        let gap = before.iter().map(|c| c.micros).max().map(|last| call.micros - last);
+        // Calls of the session: back to the last gap that ends one.
+        let mut session: Vec<u64> = vec![call.endpoint];
+        let mut later = call.micros;
+        for c in before.iter().rev() {
+            if later - c.micros > SESSION_GAP {
+                break;
+            }
+            session.push(c.endpoint);
+            later = c.micros;
+        }
+        let hash = |three: &[u64]| three.iter().rev().fold(0, |h, c| pair_hash(h, *c));
+        let sequence = if session.len() >= SEQUENCE { hash(&session[..SEQUENCE]) } else { 0 };
+        let previous = session.get(1).copied();
+        let linked = |at: usize| at > 0 && before[at].micros - before[at - 1].micros <= SESSION_GAP;
+        let count = |f: &dyn Fn(&Call) -> bool| n(before.iter().filter(|c| f(c)).count());
+        ActorView {
+            count_1min: n(within(MINUTE).count()),
+            count_5min: n(within(FIVE_MINUTES).count()),
+            count_10min: n(ten.len()),
+            failed_5min: n(within(FIVE_MINUTES).filter(|c| c.failed).count()),
+            endpoints_10min: n(ten.iter().map(|c| c.endpoint).collect::<std::collections::BTreeSet<_>>().len()),
+            bytes_10min: ten.iter().map(|c| c.bytes).sum(),
+            gap: gap.filter(|g| (0..=SESSION_GAP).contains(g)),
+            mean_gap: (ten.len() > 1).then(|| {
+                (call.micros - ten.iter().map(|c| c.micros).min().unwrap()) / i64::try_from(ten.len() - 1).unwrap()
+            }),
+            seen: n(before.len()),
+            endpoint_seen: count(&|c| c.endpoint == call.endpoint),
+            agent_seen: count(&|c| c.agent == call.agent),
+            network_seen: count(&|c| c.network == call.network),
+            previous,
+            bigram_seen: previous.map_or(0, |p| {
+                n((1..before.len()).filter(|&i| linked(i) && before[i].endpoint == call.endpoint && before[i - 1].endpoint == p).count())
+            }),
+            sequence,
+            sequence_seen: if sequence == 0 {
+                0
+            } else {
+                n((2..before.len())
+                    .filter(|&i| linked(i) && linked(i - 1) && hash(&[before[i].endpoint, before[i - 1].endpoint, before[i - 2].endpoint]) == sequence)
+                    .count())
+            },
+        }
+    }
+
+    #[test]
+    fn an_actor_s_windows_are_what_a_naive_look_at_all_calls_gives() {
+        for seed in 0..4 {
+            let calls = calls(600, seed);
+            let mut actor = Actor::default();
+            for (i, call) in calls.iter().enumerate() {
+                assert_eq!(actor.push(call), naive(&calls[..i], call), "seed {seed} call {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_endpoint_s_windows_are_what_a_naive_look_gives() {
+        let calls = calls(600, 9);
+        let mut endpoint = Endpoint::default();
+        for (i, call) in calls.iter().enumerate() {
+            let within = |w: i64| calls[..=i].iter().filter(move |c| c.micros > call.micros - w);
+            let expected = EndpointView {
+                count_1min: to_u32(within(MINUTE).count()),
+                count_5min: to_u32(within(FIVE_MINUTES).count()),
+                failed_5min: to_u32(within(FIVE_MINUTES).filter(|c| c.failed).count()),
+                actors_10min: to_u32(within(HORIZON).map(|c| c.actor).collect::<std::collections::BTreeSet<_>>().len()),
+            };
+            assert_eq!(endpoint.push(call), expected, "call {i}");
+        }
+    }
+
+    #[test]
+    fn a_late_call_is_answered_from_its_own_window_and_counts_afterwards() {
+        let mut rng = SplitMix64::new(5);
+        let sorted = calls(400, 3);
+        let mut arrived = sorted.clone();
+        // Up to some ten places late.
+        for i in 0..arrived.len() {
+            let to = (i + usize::try_from(rng.next_u64() % 10).unwrap()).min(arrived.len() - 1);
+            arrived.swap(i, to);
+        }
+        let mut trail = Trail::default();
+        for (i, call) in arrived.iter().enumerate() {
+            let entry = |c: &Call| Entry { micros: c.micros, key: c.endpoint, bytes: c.bytes, failed: c.failed };
+            let newest = arrived[..i].iter().map(|c| c.micros).max().unwrap_or(i64::MIN / 2);
+            let got = trail.push(entry(call));
+            // What had left the longest window when the late one came is gone.
+            let held = |c: &&Call| c.micros > newest - HORIZON;
+            let within = |w: i64| arrived[..i].iter().filter(held).chain([call]).filter(move |c| c.micros <= call.micros && c.micros > call.micros - w);
+            assert_eq!(got.count_1min, to_u32(within(MINUTE).count()), "call {i}");
+            assert_eq!(got.count_5min, to_u32(within(FIVE_MINUTES).count()), "call {i}");
+            assert_eq!(got.count_10min, to_u32(within(HORIZON).count()), "call {i}");
+            assert_eq!(got.failed_5min, to_u32(within(FIVE_MINUTES).filter(|c| c.failed).count()), "call {i}");
+            assert_eq!(got.bytes_10min, within(HORIZON).map(|c| c.bytes).sum::<i64>(), "call {i}");
+        }
+    }
+
+    #[test]
+    fn an_actor_s_memory_is_bounded() {
+        let mut actor = Actor::default();
+        let mut call = calls(1, 1)[0];
+        for i in 0..20_000_u64 {
+            call.micros += SECOND;
+            call.endpoint = i;
+            let view = actor.push(&call);
+            assert_eq!(view.endpoint_seen, 0);
+            assert!(view.endpoints_10min <= 600);
+        }
+        assert!(actor.endpoints.0.len() <= MAX_KEYS && actor.bigrams.0.len() <= MAX_KEYS);
+        assert!(actor.trail.entries.len() <= 600);
+        assert!(actor.is_stale(call.micros + HORIZON) && !actor.is_stale(call.micros));
+    }
+}
