@@ -24,6 +24,7 @@
     reason = "rows and columns are far below 2^32; scores and features need no more digits than f32 has"
 )]
 
+pub mod api;
 pub mod boosting;
 pub mod choice;
 mod columns;

@@ -23,6 +23,7 @@ pub mod counts;
 pub mod features;
 pub mod grams;
 pub mod request;
+pub mod stream;
 pub mod template;
 pub mod window;
 
@@ -30,4 +31,5 @@ pub use catalog::{API_CATALOG, N_API_FEATURES};
 pub use corpus::{Corpus, CorpusState};
 pub use features::Featurizer;
 pub use request::Request;
+pub use stream::Stream;
 pub use template::{PathSample, Templates};

@@ -82,3 +82,49 @@ pub fn text_hash(text: &str) -> u64 {
 pub fn pair_hash(a: u64, b: u64) -> u64 {
     crate::rng::mix(a.rotate_left(25).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ b)
 }
+
+/// A request that owns its texts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OwnedRequest {
+    /// Microseconds since 1970, UTC.
+    pub micros: Option<i64>,
+    /// The texts, in the order of [`Request`]'s: user, session, client, method, host, path, query, error code, agent,
+    /// referer, body, headers.
+    pub texts: [Option<String>; 12],
+    /// HTTP status.
+    pub status: Option<i32>,
+    /// Bytes of the request.
+    pub request_bytes: Option<i64>,
+    /// Bytes of the response.
+    pub response_bytes: Option<i64>,
+    /// Milliseconds.
+    pub latency_ms: Option<f64>,
+}
+
+impl OwnedRequest {
+    /// The request.
+    #[must_use]
+    pub fn as_request(&self) -> Request<'_> {
+        let [user, session, client_ip, method, host, path, query, error_code, user_agent, referer, body, headers] =
+            self.texts.each_ref().map(Option::as_deref);
+        Request {
+            micros: self.micros,
+            user,
+            session,
+            client_ip,
+            method,
+            host,
+            path,
+            query,
+            status: self.status,
+            error_code,
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            latency_ms: self.latency_ms,
+            user_agent,
+            referer,
+            body,
+            headers,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! How well detectors find attacks among API requests, by kind of telemetry.
+//!
+//! **Protocol.** Detectors learn what is ordinary: rows labelled benign, half of them. A fifth sets the threshold, at a
+//! false-positive rate asked for; the rest, and every malicious row, are the test. Rows that say the same (all but time,
+//! session and sizes) are on one side. Windows and sequences see all rows of a kind in the order of time, as they came.
+
+use gleaner_udfs::api::features::Surroundings;
+use gleaner_udfs::api::request::{OwnedRequest, pair_hash, text_hash};
+use gleaner_udfs::api::{Corpus, CorpusState, Featurizer, N_API_FEATURES, PathSample, Stream, Templates};
+use gleaner_udfs::detector::{self, FitParams, Kind};
+use gleaner_udfs::learner::LearnerError;
+use gleaner_udfs::metrics::{auroc, average_precision};
+
+/// What is known of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label {
+    /// Ordinary.
+    Benign,
+    /// An attack.
+    Malicious,
+    /// Not known: it is history for others, and no part of fit or test.
+    Unknown,
+}
+
+/// A labelled request.
+#[derive(Debug, Clone)]
+pub struct Labelled {
+    /// The sort of telemetry: rows of one sort are evaluated together.
+    pub kind: String,
+    /// Where it comes from.
+    pub source: String,
+    /// What is known of it.
+    pub label: Label,
+    /// The attack's sort.
+    pub attack: Option<String>,
+    /// The request.
+    pub request: OwnedRequest,
+}
+
+/// Rows as features, with their part in the evaluation.
+pub struct Prepared {
+    /// Row-major.
+    pub rows: Vec<f32>,
+    /// The part of each row.
+    pub parts: Vec<Part>,
+    /// The place of each row in the input.
+    pub order: Vec<usize>,
+}
+
+/// A row's part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Detectors are fitted on it.
+    Fit,
+    /// The threshold is set by it.
+    Validation,
+    /// Benign, scored.
+    TestBenign,
+    /// Malicious, scored.
+    TestMalicious,
+    /// Neither.
+    History,
+}
+
+/// Features and parts of the rows of one kind.
+#[must_use]
+pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&i| (rows[i].request.micros, content(&rows[i].request), i));
+    let part = |row: &Labelled| match row.label {
+        Label::Malicious => Part::TestMalicious,
+        Label::Unknown => Part::History,
+        Label::Benign => match pair_hash(seed, content(&row.request)) % 10 {
+            0..5 => Part::Fit,
+            5..7 => Part::Validation,
+            _ => Part::TestBenign,
+        },
+    };
+    let parts: Vec<Part> = order.iter().map(|&i| part(rows[i])).collect();
+    let mut paths = PathSample::new();
+    for (&i, _) in order.iter().zip(&parts).filter(|(_, p)| **p == Part::Fit) {
+        let request = rows[i].request.as_request();
+        if !request.failed() {
+            paths.add(request.host.unwrap_or_default(), request.path.unwrap_or_default());
+        }
+    }
+    let templates = Templates::learn(&paths);
+    let names: Vec<String> = order
+        .iter()
+        .map(|&i| {
+            let request = rows[i].request.as_request();
+            templates.template(request.host.unwrap_or_default(), request.path.unwrap_or_default())
+        })
+        .collect();
+    let mut stream = Stream::new();
+    let around: Vec<Surroundings<'_>> = order
+        .iter()
+        .zip(&names)
+        .map(|(&i, name)| stream.push(&rows[i].request.as_request(), name))
+        .collect();
+    let mut corpus = CorpusState::new();
+    for ((&i, around), _) in order.iter().zip(&around).zip(&parts).filter(|(_, p)| **p == Part::Fit) {
+        let previous = around.actor.and_then(|a| a.previous);
+        corpus.add(&rows[i].request.as_request(), around.template, previous);
+    }
+    let corpus = Corpus::from(corpus);
+    let mut featurizer = Featurizer::new();
+    let mut features = Vec::with_capacity(order.len() * N_API_FEATURES);
+    let mut row = [0.0; N_API_FEATURES];
+    for (&i, around) in order.iter().zip(&around) {
+        featurizer.compute(&rows[i].request.as_request(), around, &corpus, &mut row);
+        features.extend_from_slice(&row);
+    }
+    Prepared {
+        rows: features,
+        parts,
+        order,
+    }
+}
+
+/// What two requests that say the same share.
+fn content(request: &OwnedRequest) -> u64 {
+    // User, client, method, host, path, query, agent, body: not the session.
+    [0, 2, 3, 4, 5, 6, 8, 10].iter().fold(0, |hash, &i| {
+        pair_hash(hash, request.texts[i].as_deref().map_or(0, text_hash))
+    })
+}
+
+/// How one detector did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Its name.
+    pub detector: &'static str,
+    /// Area under the ROC curve; `None` without both classes.
+    pub auroc: Option<f64>,
+    /// Average precision.
+    pub average_precision: Option<f64>,
+    /// The score from which a row is an alert.
+    pub threshold: f32,
+    /// Precision of the alerts among the test rows.
+    pub precision: Option<f64>,
+    /// Recall of the malicious rows.
+    pub recall: Option<f64>,
+    /// Share of benign test rows that are alerts.
+    pub false_positive_rate: Option<f64>,
+    /// Scores, in the order of [`Prepared`].
+    pub scores: Vec<f32>,
+}
+
+/// Fits the detectors on prepared rows, and tests them.
+///
+/// # Errors
+/// When there is too little to fit on.
+pub fn evaluate(prepared: &Prepared, rate: f64) -> Result<Vec<Outcome>, LearnerError> {
+    let d = N_API_FEATURES;
+    let of = |part: Part| -> Vec<f32> {
+        let rows = prepared.rows.chunks_exact(d).zip(&prepared.parts);
+        rows.filter(|(_, p)| **p == part).flat_map(|(row, _)| row.iter().copied()).collect()
+    };
+    let fit = of(Part::Fit);
+    let keys: Vec<u64> = (0..(fit.len() / d) as u64).collect();
+    let detectors = detector::fit(&keys, &fit, d, &FitParams::default())?;
+    Kind::ALL
+        .into_iter()
+        .zip(&detectors)
+        .map(|(kind, detector)| {
+            let mut scores = vec![0.0; prepared.parts.len()];
+            detector.score(&prepared.rows, d, &mut scores)?;
+            Ok(outcome(kind.name(), prepared, scores, rate))
+        })
+        .collect()
+}
+
+fn outcome(detector: &'static str, prepared: &Prepared, scores: Vec<f32>, rate: f64) -> Outcome {
+    let of = |part: Part| scores.iter().zip(&prepared.parts).filter(move |(_, p)| **p == part).map(|(s, _)| *s);
+    let mut validation: Vec<f32> = of(Part::Validation).collect();
+    validation.sort_by(f32::total_cmp);
+    #[expect(clippy::cast_sign_loss, reason = "a share of a length")]
+    let at = ((validation.len() as f64) * (1.0 - rate)).ceil() as usize;
+    let threshold = validation.get(at.min(validation.len().saturating_sub(1))).copied().unwrap_or(f32::INFINITY);
+    let (benign, malicious): (Vec<f32>, Vec<f32>) = (of(Part::TestBenign).collect(), of(Part::TestMalicious).collect());
+    let above = |scores: &[f32]| scores.iter().filter(|s| **s > threshold).count() as f64;
+    let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
+    let all: Vec<f32> = benign.iter().chain(&malicious).copied().collect();
+    let bad: Vec<bool> = benign.iter().map(|_| false).chain(malicious.iter().map(|_| true)).collect();
+    Outcome {
+        detector,
+        auroc: auroc(&all, &bad),
+        average_precision: average_precision(&all, &bad),
+        threshold,
+        precision: share(above(&malicious), above(&malicious) + above(&benign)),
+        recall: share(above(&malicious), malicious.len() as f64),
+        false_positive_rate: share(above(&benign), benign.len() as f64),
+        scores,
+    }
+}
