@@ -6,7 +6,9 @@
 
 use gleaner_udfs::api::features::Surroundings;
 use gleaner_udfs::api::request::{OwnedRequest, pair_hash, text_hash};
-use gleaner_udfs::api::{Corpus, CorpusState, Featurizer, N_API_FEATURES, PathSample, Stream, Templates};
+use gleaner_udfs::api::{
+    Corpus, CorpusState, Featurizer, N_API_FEATURES, PathSample, Stream, Templates,
+};
 use gleaner_udfs::detector::{self, FitParams, Kind};
 use gleaner_udfs::learner::LearnerError;
 use gleaner_udfs::metrics::{auroc, average_precision};
@@ -45,6 +47,27 @@ pub struct Prepared {
     pub parts: Vec<Part>,
     /// The place of each row in the input.
     pub order: Vec<usize>,
+    /// The attack of each row, `-` where none is named.
+    pub attacks: Vec<String>,
+    /// What the reader of the result should know of how it was made.
+    pub remark: Option<String>,
+}
+
+impl Prepared {
+    /// Rows of the test.
+    #[must_use]
+    pub fn tested(&self) -> usize {
+        self.of(Part::TestBenign).count() + self.of(Part::TestMalicious).count()
+    }
+
+    /// The places of the rows of a part.
+    pub fn of(&self, part: Part) -> impl Iterator<Item = usize> + '_ {
+        self.parts
+            .iter()
+            .enumerate()
+            .filter(move |(_, p)| **p == part)
+            .map(|(row, _)| row)
+    }
 }
 
 /// A row's part.
@@ -62,26 +85,48 @@ pub enum Part {
     History,
 }
 
+/// Fewer ordinary rows than this say too little of what is ordinary.
+const FEW: usize = 50;
+
 /// Features and parts of the rows of one kind.
 #[must_use]
 pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&i| (rows[i].request.micros, content(&rows[i].request), i));
-    let part = |row: &Labelled| match row.label {
-        Label::Malicious => Part::TestMalicious,
-        Label::Unknown => Part::History,
-        Label::Benign => match pair_hash(seed, content(&row.request)) % 10 {
-            0..5 => Part::Fit,
-            5..7 => Part::Validation,
-            _ => Part::TestBenign,
-        },
+    let benign = rows.iter().filter(|r| r.label == Label::Benign).count();
+    let unknown = rows.iter().filter(|r| r.label == Label::Unknown).count();
+    // What is ordinary: what is labelled so; else what is not labelled; else all there is.
+    let (ordinary, remark): (&[Label], _) = if benign >= FEW {
+        (&[Label::Benign], None)
+    } else if benign + unknown >= FEW {
+        let text = format!("{benign} benign rows: fitted on the {unknown} unlabelled ones too");
+        (&[Label::Benign, Label::Unknown], Some(text))
+    } else {
+        let text = format!("{benign} benign and {unknown} unlabelled rows: fitted on attacks too");
+        (
+            &[Label::Benign, Label::Unknown, Label::Malicious],
+            Some(text),
+        )
+    };
+    let part = |row: &Labelled| {
+        let third = pair_hash(seed, content(&row.request)) % 10;
+        match (row.label, third) {
+            (label, 0..5) if ordinary.contains(&label) => Part::Fit,
+            (label, 5..7) if ordinary.contains(&label) => Part::Validation,
+            (Label::Benign, _) => Part::TestBenign,
+            (Label::Malicious, _) => Part::TestMalicious,
+            (Label::Unknown, _) => Part::History,
+        }
     };
     let parts: Vec<Part> = order.iter().map(|&i| part(rows[i])).collect();
     let mut paths = PathSample::new();
     for (&i, _) in order.iter().zip(&parts).filter(|(_, p)| **p == Part::Fit) {
         let request = rows[i].request.as_request();
         if !request.failed() {
-            paths.add(request.host.unwrap_or_default(), request.path.unwrap_or_default());
+            paths.add(
+                request.host.unwrap_or_default(),
+                request.path.unwrap_or_default(),
+            );
         }
     }
     let templates = Templates::learn(&paths);
@@ -89,7 +134,10 @@ pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
         .iter()
         .map(|&i| {
             let request = rows[i].request.as_request();
-            templates.template(request.host.unwrap_or_default(), request.path.unwrap_or_default())
+            templates.template(
+                request.host.unwrap_or_default(),
+                request.path.unwrap_or_default(),
+            )
         })
         .collect();
     let mut stream = Stream::new();
@@ -99,7 +147,12 @@ pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
         .map(|(&i, name)| stream.push(&rows[i].request.as_request(), name))
         .collect();
     let mut corpus = CorpusState::new();
-    for ((&i, around), _) in order.iter().zip(&around).zip(&parts).filter(|(_, p)| **p == Part::Fit) {
+    for ((&i, around), _) in order
+        .iter()
+        .zip(&around)
+        .zip(&parts)
+        .filter(|(_, p)| **p == Part::Fit)
+    {
         let previous = around.actor.and_then(|a| a.previous);
         corpus.add(&rows[i].request.as_request(), around.template, previous);
     }
@@ -111,10 +164,15 @@ pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
         featurizer.compute(&rows[i].request.as_request(), around, &corpus, &mut row);
         features.extend_from_slice(&row);
     }
+    let attacks = order
+        .iter()
+        .map(|&i| rows[i].attack.clone().unwrap_or_else(|| "-".to_owned()));
     Prepared {
         rows: features,
+        attacks: attacks.collect(),
         parts,
         order,
+        remark,
     }
 }
 
@@ -155,7 +213,9 @@ pub fn evaluate(prepared: &Prepared, rate: f64) -> Result<Vec<Outcome>, LearnerE
     let d = N_API_FEATURES;
     let of = |part: Part| -> Vec<f32> {
         let rows = prepared.rows.chunks_exact(d).zip(&prepared.parts);
-        rows.filter(|(_, p)| **p == part).flat_map(|(row, _)| row.iter().copied()).collect()
+        rows.filter(|(_, p)| **p == part)
+            .flat_map(|(row, _)| row.iter().copied())
+            .collect()
     };
     let fit = of(Part::Fit);
     let keys: Vec<u64> = (0..(fit.len() / d) as u64).collect();
@@ -172,17 +232,33 @@ pub fn evaluate(prepared: &Prepared, rate: f64) -> Result<Vec<Outcome>, LearnerE
 }
 
 fn outcome(detector: &'static str, prepared: &Prepared, scores: Vec<f32>, rate: f64) -> Outcome {
-    let of = |part: Part| scores.iter().zip(&prepared.parts).filter(move |(_, p)| **p == part).map(|(s, _)| *s);
+    let of = |part: Part| {
+        scores
+            .iter()
+            .zip(&prepared.parts)
+            .filter(move |(_, p)| **p == part)
+            .map(|(s, _)| *s)
+    };
     let mut validation: Vec<f32> = of(Part::Validation).collect();
     validation.sort_by(f32::total_cmp);
     #[expect(clippy::cast_sign_loss, reason = "a share of a length")]
     let at = ((validation.len() as f64) * (1.0 - rate)).ceil() as usize;
-    let threshold = validation.get(at.min(validation.len().saturating_sub(1))).copied().unwrap_or(f32::INFINITY);
-    let (benign, malicious): (Vec<f32>, Vec<f32>) = (of(Part::TestBenign).collect(), of(Part::TestMalicious).collect());
+    let threshold = validation
+        .get(at.min(validation.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(f32::INFINITY);
+    let (benign, malicious): (Vec<f32>, Vec<f32>) = (
+        of(Part::TestBenign).collect(),
+        of(Part::TestMalicious).collect(),
+    );
     let above = |scores: &[f32]| scores.iter().filter(|s| **s > threshold).count() as f64;
     let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
     let all: Vec<f32> = benign.iter().chain(&malicious).copied().collect();
-    let bad: Vec<bool> = benign.iter().map(|_| false).chain(malicious.iter().map(|_| true)).collect();
+    let bad: Vec<bool> = benign
+        .iter()
+        .map(|_| false)
+        .chain(malicious.iter().map(|_| true))
+        .collect();
     Outcome {
         detector,
         auroc: auroc(&all, &bad),

@@ -134,8 +134,15 @@ mod tests {
 
     #[test]
     fn families_do_not_depend_on_versions() {
-        let chrome = |v| format!("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{v} Safari/537.36");
-        assert_eq!(agent(Some(&chrome("31.0.1650.63"))), agent(Some(&chrome("120.0"))));
+        let chrome = |v| {
+            format!(
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{v} Safari/537.36"
+            )
+        };
+        assert_eq!(
+            agent(Some(&chrome("31.0.1650.63"))),
+            agent(Some(&chrome("120.0")))
+        );
         assert_eq!(agent(Some("curl/8.5.0")).family, "curl");
         assert_eq!(agent(Some("MyShop-App/2.1 (iPhone)")).family, "myshop-app");
         assert_eq!(agent(Some("-")).kind, Kind::Missing);

@@ -113,14 +113,20 @@ pub fn for_each_value(request: &Request<'_>, f: &mut dyn FnMut(&Value<'_>)) {
         give(Place::Path, "path", "", path);
     }
     if let Some(query) = request.query {
-        pairs(query, '&', |name, value| give(Place::Value, "query", name, value));
+        pairs(query, '&', |name, value| {
+            give(Place::Value, "query", name, value)
+        });
     }
     if let Some(body) = request.body.map(str::trim).filter(|b| !b.is_empty()) {
         let body = cut(body);
         if body.starts_with(['{', '[']) {
-            strings_of_json(body, &mut |name, value| give(Place::Value, "body", name, value));
+            strings_of_json(body, &mut |name, value| {
+                give(Place::Value, "body", name, value)
+            });
         } else if is_form(body) {
-            pairs(body, '&', |name, value| give(Place::Value, "body", name, value));
+            pairs(body, '&', |name, value| {
+                give(Place::Value, "body", name, value)
+            });
         } else {
             give(Place::Value, "body", "", body);
         }
@@ -142,7 +148,14 @@ pub fn for_each_value(request: &Request<'_>, f: &mut dyn FnMut(&Value<'_>)) {
 }
 
 /// Headers whose values are other columns, or random by design.
-const PASSED: &[&str] = &["host", "content-length", "date", "authorization", "x-request-id", "traceparent"];
+const PASSED: &[&str] = &[
+    "host",
+    "content-length",
+    "date",
+    "authorization",
+    "x-request-id",
+    "traceparent",
+];
 
 /// `a=1&b=2`: names of letters, each with a sign of equality.
 fn is_form(body: &str) -> bool {
@@ -150,9 +163,10 @@ fn is_form(body: &str) -> bool {
         pair.split_once('=').is_some_and(|(name, _)| {
             !name.is_empty()
                 && name.len() <= 64
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'[' | b']' | b'%'))
+                && name.bytes().all(|b| {
+                    b.is_ascii_alphanumeric()
+                        || matches!(b, b'_' | b'-' | b'.' | b'[' | b']' | b'%')
+                })
         })
     })
 }
@@ -277,56 +291,217 @@ const WORDS: &[(Mark, &[&str])] = &[
     (
         Mark::Sql,
         &[
-            "union all", "union select", "select ", " from ", " where ", "order by", "group by", "having ",
-            "insert into", "drop table", "delete from", "update ", "' or ", "\" or ", " or 1", " and 1", "' and ",
-            "--", "/*", "*/", "@@", "sleep(", "waitfor", "benchmark(", "information_schema", "sysobjects", "xp_",
-            "concat(", "char(", "chr(", "cast(", "convert(", "substring(", "ascii(", "count(", "elt(", "rlike",
-            "procedure analyse", "extractvalue", "updatexml", "pg_sleep", "dbms_", "utl_", "null,null", "';", "')",
-            "\")", "'=", "regexp", "like '", "exec(", "declare ", "0x",
+            "union all",
+            "union select",
+            "select ",
+            " from ",
+            " where ",
+            "order by",
+            "group by",
+            "having ",
+            "insert into",
+            "drop table",
+            "delete from",
+            "update ",
+            "' or ",
+            "\" or ",
+            " or 1",
+            " and 1",
+            "' and ",
+            "--",
+            "/*",
+            "*/",
+            "@@",
+            "sleep(",
+            "waitfor",
+            "benchmark(",
+            "information_schema",
+            "sysobjects",
+            "xp_",
+            "concat(",
+            "char(",
+            "chr(",
+            "cast(",
+            "convert(",
+            "substring(",
+            "ascii(",
+            "count(",
+            "elt(",
+            "rlike",
+            "procedure analyse",
+            "extractvalue",
+            "updatexml",
+            "pg_sleep",
+            "dbms_",
+            "utl_",
+            "null,null",
+            "';",
+            "')",
+            "\")",
+            "'=",
+            "regexp",
+            "like '",
+            "exec(",
+            "declare ",
+            "0x",
         ],
     ),
     (
         Mark::Script,
         &[
-            "<script", "</", "javascript:", "vbscript:", "onerror", "onload", "onmouse", "onclick", "onfocus", "<img",
-            "<svg", "<iframe", "<body", "<object", "alert(", "prompt(", "confirm(", "document.", "window.", "eval(",
-            "fromcharcode", "expression(", "style=", "<a ", "src=", "<!--", "&#", "<![cdata", "<!entity", "<?xml",
+            "<script",
+            "</",
+            "javascript:",
+            "vbscript:",
+            "onerror",
+            "onload",
+            "onmouse",
+            "onclick",
+            "onfocus",
+            "<img",
+            "<svg",
+            "<iframe",
+            "<body",
+            "<object",
+            "alert(",
+            "prompt(",
+            "confirm(",
+            "document.",
+            "window.",
+            "eval(",
+            "fromcharcode",
+            "expression(",
+            "style=",
+            "<a ",
+            "src=",
+            "<!--",
+            "&#",
+            "<![cdata",
+            "<!entity",
+            "<?xml",
         ],
     ),
     (
         Mark::Traversal,
         &[
-            "../", "..\\", "/etc/", "passwd", "win.ini", "windows.ini", "boot.ini", "/proc/", ".htaccess", "web.config",
-            "/var/log", "c:\\", "c:/", "file://", "php://", ".git/", ".env", "web-inf", "\0", "winnt", "id_rsa",
+            "../",
+            "..\\",
+            "/etc/",
+            "passwd",
+            "win.ini",
+            "windows.ini",
+            "boot.ini",
+            "/proc/",
+            ".htaccess",
+            "web.config",
+            "/var/log",
+            "c:\\",
+            "c:/",
+            "file://",
+            "php://",
+            ".git/",
+            ".env",
+            "web-inf",
+            "\0",
+            "winnt",
+            "id_rsa",
         ],
     ),
     (
         Mark::Command,
         &[
-            "; ", "| ", "&&", "||", "`", "$(", "/bin/", "cat ", "ls ", "wget ", "curl ", "ping ", "nc ", "bash",
-            "cmd.exe", "cmd /c", "powershell", "whoami", "uname", "ifconfig", "netstat", "sleep ", "echo ", "chmod ",
-            "system(", "passthru", "shell_exec", "popen",
+            "; ",
+            "| ",
+            "&&",
+            "||",
+            "`",
+            "$(",
+            "/bin/",
+            "cat ",
+            "ls ",
+            "wget ",
+            "curl ",
+            "ping ",
+            "nc ",
+            "bash",
+            "cmd.exe",
+            "cmd /c",
+            "powershell",
+            "whoami",
+            "uname",
+            "ifconfig",
+            "netstat",
+            "sleep ",
+            "echo ",
+            "chmod ",
+            "system(",
+            "passthru",
+            "shell_exec",
+            "popen",
         ],
     ),
     (
         Mark::Expression,
         &[
-            "${", "{{", "}}", "#{", "<%", "%>", "{%", "jndi:", "ldap:", "rmi:", "__globals__", "__class__",
-            "__import__", "__builtins__", "getruntime", "processbuilder", "t(java", "class.module", "ognl",
+            "${",
+            "{{",
+            "}}",
+            "#{",
+            "<%",
+            "%>",
+            "{%",
+            "jndi:",
+            "ldap:",
+            "rmi:",
+            "__globals__",
+            "__class__",
+            "__import__",
+            "__builtins__",
+            "getruntime",
+            "processbuilder",
+            "t(java",
+            "class.module",
+            "ognl",
         ],
     ),
     (
         Mark::Object,
-        &["gasv", "ro0ab", "aced0005", "o:4:", "a:1:{", "!!python", "aaeaaad", "__proto__", "constructor[", "$ne", "$gt", "$where"],
+        &[
+            "gasv",
+            "ro0ab",
+            "aced0005",
+            "o:4:",
+            "a:1:{",
+            "!!python",
+            "aaeaaad",
+            "__proto__",
+            "constructor[",
+            "$ne",
+            "$gt",
+            "$where",
+        ],
     ),
     (
         Mark::Address,
-        &["http://", "https://", "ftp://", "gopher://", "dict://", "169.254.169.254", "localhost", "127.0.0.1", "\\\\"],
+        &[
+            "http://",
+            "https://",
+            "ftp://",
+            "gopher://",
+            "dict://",
+            "169.254.169.254",
+            "localhost",
+            "127.0.0.1",
+            "\\\\",
+        ],
     ),
 ];
 
 static FINDER: LazyLock<Option<(AhoCorasick, Vec<Mark>)>> = LazyLock::new(|| {
-    let marks = WORDS.iter().flat_map(|(mark, words)| words.iter().map(|_| *mark)).collect();
+    let marks = WORDS
+        .iter()
+        .flat_map(|(mark, words)| words.iter().map(|_| *mark))
+        .collect();
     let words = WORDS.iter().flat_map(|(_, words)| words.iter());
     let finder = AhoCorasick::builder()
         .ascii_case_insensitive(true)
@@ -353,7 +528,9 @@ mod tests {
 
     fn values(request: &Request<'_>) -> Vec<String> {
         let mut found = vec![];
-        for_each_value(request, &mut |v| found.push(format!("{:?} {}", v.place, v.text)));
+        for_each_value(request, &mut |v| {
+            found.push(format!("{:?} {}", v.place, v.text))
+        });
         found
     }
 
@@ -363,7 +540,9 @@ mod tests {
             path: Some("/greet/%3Cscript%3E"),
             query: Some("q=a+b&%27=1%2527--&flag"),
             body: Some(r#"{"user": {"name": "O\u0027Hara", "age": 7}, "tags": ["x"]}"#),
-            headers: Some(r#"{"Host": "h", "Cookie": "sid=1; name=gASV", "Accept": "*/*${jndi:x}"}"#),
+            headers: Some(
+                r#"{"Host": "h", "Cookie": "sid=1; name=gASV", "Accept": "*/*${jndi:x}"}"#,
+            ),
             ..Request::default()
         };
         assert_eq!(
@@ -385,7 +564,12 @@ mod tests {
 
     #[test]
     fn a_body_is_a_form_json_or_a_text() {
-        let body = |body| values(&Request { body: Some(body), ..Request::default() });
+        let body = |body| {
+            values(&Request {
+                body: Some(body),
+                ..Request::default()
+            })
+        };
         assert_eq!(body("a=1&b=x%20y"), ["Value 1", "Value x y"]);
         assert_eq!(body("1' or '1'='1"), ["Value 1' or '1'='1"]);
         assert_eq!(body(r#"{"a": "unfinished"#), ["Value unfinished"]);
@@ -394,9 +578,23 @@ mod tests {
     #[test]
     fn hostile_sizes_are_bounded() {
         let query = "a=1&".repeat(10_000);
-        assert_eq!(values(&Request { query: Some(&query), ..Request::default() }).len(), MAX_VALUES);
+        assert_eq!(
+            values(&Request {
+                query: Some(&query),
+                ..Request::default()
+            })
+            .len(),
+            MAX_VALUES
+        );
         let long = "é".repeat(MAX_BYTES);
-        assert!(values(&Request { body: Some(&long), ..Request::default() })[0].len() <= MAX_BYTES + 6);
+        assert!(
+            values(&Request {
+                body: Some(&long),
+                ..Request::default()
+            })[0]
+                .len()
+                <= MAX_BYTES + 6
+        );
         let many = "%25".repeat(50);
         let (_, rounds) = decoded(&many);
         assert!(rounds <= MAX_ROUNDS);
@@ -428,7 +626,12 @@ mod tests {
         assert!(of("<ScRipt>alert(1)</sCript>")[Mark::Script as usize] >= 3.0);
         assert!(of("../../etc/passwd")[Mark::Traversal as usize] >= 3.0);
         assert!(of("${jndi:ldap://x}")[Mark::Expression as usize] >= 2.0);
-        for text in ["maria", "calle caballeros, 160, 3-b", "96795973j", "en-US,en;q=0.9"] {
+        for text in [
+            "maria",
+            "calle caballeros, 160, 3-b",
+            "96795973j",
+            "en-US,en;q=0.9",
+        ] {
             assert_eq!(of(text), [0.0; MARKS], "{text}");
         }
     }

@@ -68,7 +68,11 @@ impl Moments {
     }
 
     /// How far a value is from what is usual here, in deviations, doublings at the least; 0 where nothing is known.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a deviation is f32")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "a deviation is f32"
+    )]
     pub(super) fn deviation(&self, value: f64) -> f32 {
         if self.n < 2 {
             return 0.0;
@@ -134,7 +138,10 @@ pub fn endpoint_hash(method: Option<&str>, host: Option<&str>, template: &str) -
 }
 
 pub(super) fn path_hash(host: Option<&str>, template: &str) -> u64 {
-    pair_hash(text_hash(&host.unwrap_or_default().to_ascii_lowercase()), text_hash(template))
+    pair_hash(
+        text_hash(&host.unwrap_or_default().to_ascii_lowercase()),
+        text_hash(template),
+    )
 }
 
 impl CorpusState {
@@ -156,7 +163,10 @@ impl CorpusState {
         count(Tag::Method, method);
         count(Tag::EndpointMethod, pair_hash(path, method));
         if let Some(status) = request.status {
-            count(Tag::EndpointStatus, pair_hash(endpoint, u64::from(status.unsigned_abs() / 100)));
+            count(
+                Tag::EndpointStatus,
+                pair_hash(endpoint, u64::from(status.unsigned_abs() / 100)),
+            );
         }
         count(Tag::Agent, text_hash(&agent(request.user_agent).family));
         if let Some(client) = request.client_ip {
@@ -174,8 +184,12 @@ impl CorpusState {
             }
             if value.place != Place::Path {
                 self.counts.add(tagged(Tag::Name, value.name));
-                self.counts.add(tagged(Tag::Header, pair_hash(path, value.name)));
-                self.counts.add(tagged(Tag::Outline, pair_hash(value.name, outline(value.text))));
+                self.counts
+                    .add(tagged(Tag::Header, pair_hash(path, value.name)));
+                self.counts.add(tagged(
+                    Tag::Outline,
+                    pair_hash(value.name, outline(value.text)),
+                ));
             }
         });
         if !self.sizes.contains_key(&endpoint) && self.sizes.len() >= MAX_ENDPOINTS {
@@ -259,7 +273,8 @@ impl CorpusState {
                 *moments = Moments {
                     n: *s.n.get(i)?,
                     sum: *s.sums.get(i)?,
-                    squares: i128::from(*s.squares.get(2 * i)?) << 64 | i128::from(*s.squares.get(2 * i + 1)?),
+                    squares: i128::from(*s.squares.get(2 * i)?) << 64
+                        | i128::from(*s.squares.get(2 * i + 1)?),
                 };
             }
             sizes.insert(s.endpoint, of);
@@ -319,7 +334,10 @@ impl Corpus {
 
     /// −log2 of the share of requests, half a request added.
     pub(super) fn rarity(&self, tag: Tag, hash: u64) -> f32 {
-        bits(f64::from(self.count(tag, hash)) + 0.5, self.requests() + 1.0)
+        bits(
+            f64::from(self.count(tag, hash)) + 0.5,
+            self.requests() + 1.0,
+        )
     }
 
     /// The share of requests.
@@ -352,7 +370,11 @@ mod tests {
         let request = Request {
             method: Some(if i.is_multiple_of(5) { "POST" } else { "get" }),
             host: Some("shop"),
-            query: Some(if i.is_multiple_of(2) { "id=7" } else { "q=x%20y" }),
+            query: Some(if i.is_multiple_of(2) {
+                "id=7"
+            } else {
+                "q=x%20y"
+            }),
             status: Some(200),
             response_bytes: Some(i64::try_from(i).unwrap()),
             user_agent: Some("curl/8"),

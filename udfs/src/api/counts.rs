@@ -109,6 +109,9 @@ mod tests {
         assert_eq!(whole.get(mix(77)), 5);
         assert_eq!(whole.get(mix(1_000_000)), 0);
         assert_eq!(Counts::from_message(&whole.message()), Some(whole));
-        assert_eq!(Counts::from_message(&Counts::default().message()), Some(Counts::default()));
+        assert_eq!(
+            Counts::from_message(&Counts::default().message()),
+            Some(Counts::default())
+        );
     }
 }

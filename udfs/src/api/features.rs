@@ -52,7 +52,13 @@ impl Featurizer {
     }
 
     /// Fills a row.
-    pub fn compute(&mut self, request: &Request<'_>, around: &Surroundings<'_>, corpus: &Corpus, row: &mut [f32; N_API_FEATURES]) {
+    pub fn compute(
+        &mut self,
+        request: &Request<'_>,
+        around: &Surroundings<'_>,
+        corpus: &Corpus,
+        row: &mut [f32; N_API_FEATURES],
+    ) {
         row.fill(f32::NAN);
         endpoint_features(request, around, corpus, row);
         client_features(request, around, corpus, row);
@@ -61,14 +67,25 @@ impl Featurizer {
         sequence_features(request, around, corpus, row);
     }
 
-    fn content_features(&mut self, request: &Request<'_>, around: &Surroundings<'_>, corpus: &Corpus, row: &mut [f32; N_API_FEATURES]) {
+    fn content_features(
+        &mut self,
+        request: &Request<'_>,
+        around: &Surroundings<'_>,
+        corpus: &Corpus,
+        row: &mut [f32; N_API_FEATURES],
+    ) {
         let path = path_hash(request.host, around.template);
         let path_requests = f64::from(corpus.count(Tag::Path, path));
         let mut values = 0_u32;
         let mut longest = 0;
-        let (mut value, mut of_path, mut header) = (Surprise::default(), Surprise::default(), Surprise::default());
+        let (mut value, mut of_path, mut header) = (
+            Surprise::default(),
+            Surprise::default(),
+            Surprise::default(),
+        );
         let (mut name_rarity, mut outline_rarity) = (0.0_f32, 0.0_f32);
-        let (mut special_share, mut special_run, mut rounds, mut entropy) = (0.0_f32, 0_u32, 0_u8, 0.0_f32);
+        let (mut special_share, mut special_run, mut rounds, mut entropy) =
+            (0.0_f32, 0_u32, 0_u8, 0.0_f32);
         let mut found = [0.0; MARKS];
         self.all.clear();
         for_each_value(request, &mut |v| {
@@ -91,7 +108,10 @@ impl Featurizer {
             // A name that the path's requests seldom hold, a value that its name seldom has.
             let at_path = f64::from(corpus.count(Tag::Header, pair_hash(path, v.name)));
             let anywhere = corpus.share(Tag::Name, v.name).min(1.0);
-            name_rarity = name_rarity.max(bits(at_path + PRIOR * anywhere, path_requests.max(at_path) + PRIOR));
+            name_rarity = name_rarity.max(bits(
+                at_path + PRIOR * anywhere,
+                path_requests.max(at_path) + PRIOR,
+            ));
             let of_name = f64::from(corpus.count(Tag::Name, v.name));
             let alike = f64::from(corpus.count(Tag::Outline, pair_hash(v.name, outline(v.text))));
             outline_rarity = outline_rarity.max(bits(alike + 0.5, of_name + 1.0));
@@ -99,7 +119,8 @@ impl Featurizer {
                 // Headers hold addresses and slashes by nature; only what has no business there counts.
                 let mut of_header = [0.0; MARKS];
                 marks(v.text, &mut of_header);
-                found[super::content::Mark::Expression as usize] += of_header[super::content::Mark::Expression as usize];
+                found[super::content::Mark::Expression as usize] +=
+                    of_header[super::content::Mark::Expression as usize];
                 return;
             }
             values += 1;
@@ -118,7 +139,11 @@ impl Featurizer {
         put(row, Slot::value_log_len, log2(longest as f64));
         put(row, Slot::value_surprise, value.mean);
         put(row, Slot::value_surprise_worst, value.worst);
-        put(row, Slot::value_surprise_total, log2(f64::from(value.total)));
+        put(
+            row,
+            Slot::value_surprise_total,
+            log2(f64::from(value.total)),
+        );
         put(row, Slot::path_surprise, of_path.mean);
         put(row, Slot::path_surprise_worst, of_path.worst);
         put(row, Slot::header_surprise, header.mean);
@@ -129,7 +154,8 @@ impl Featurizer {
         put(row, Slot::special_run, special_run as f32);
         put(row, Slot::encoding_rounds, f32::from(rounds));
         put(row, Slot::value_entropy, entropy);
-        let (mut digits, mut upper, mut letters, mut wide, mut controls, mut chars) = (0_u32, 0_u32, 0_u32, 0_u32, 0_u32, 0_u32);
+        let (mut digits, mut upper, mut letters, mut wide, mut controls, mut chars) =
+            (0_u32, 0_u32, 0_u32, 0_u32, 0_u32, 0_u32);
         for c in self.all.chars() {
             chars += 1;
             digits += u32::from(c.is_ascii_digit());
@@ -168,7 +194,12 @@ fn specials(text: &str, chars: usize) -> (f32, u32) {
     (count as f32 / chars.max(1) as f32, longest)
 }
 
-fn endpoint_features(request: &Request<'_>, around: &Surroundings<'_>, corpus: &Corpus, row: &mut [f32; N_API_FEATURES]) {
+fn endpoint_features(
+    request: &Request<'_>,
+    around: &Surroundings<'_>,
+    corpus: &Corpus,
+    row: &mut [f32; N_API_FEATURES],
+) {
     let endpoint = endpoint_hash(request.method, request.host, around.template);
     if let Some(method) = request.method {
         let method = text_hash(&method.to_ascii_uppercase());
@@ -176,30 +207,50 @@ fn endpoint_features(request: &Request<'_>, around: &Surroundings<'_>, corpus: &
     }
     if let Some(path) = request.path {
         let hash = path_hash(request.host, around.template);
-        put(row, Slot::endpoint_rarity, corpus.rarity(Tag::Endpoint, endpoint));
+        put(
+            row,
+            Slot::endpoint_rarity,
+            corpus.rarity(Tag::Endpoint, endpoint),
+        );
         put(row, Slot::path_rarity, corpus.rarity(Tag::Path, hash));
-        put(row, Slot::path_depth, path.split('/').filter(|s| !s.is_empty()).count() as f32);
+        put(
+            row,
+            Slot::path_depth,
+            path.split('/').filter(|s| !s.is_empty()).count() as f32,
+        );
         put(row, Slot::path_log_len, log2(path.chars().count() as f64));
         if let Some(method) = request.method {
             let method = text_hash(&method.to_ascii_uppercase());
             let both = f64::from(corpus.count(Tag::EndpointMethod, pair_hash(hash, method)));
             let all = f64::from(corpus.count(Tag::Path, hash));
             let usual = corpus.share(Tag::Method, method).min(1.0);
-            put(row, Slot::method_rarity_endpoint, bits(both + PRIOR * usual, all + PRIOR));
+            put(
+                row,
+                Slot::method_rarity_endpoint,
+                bits(both + PRIOR * usual, all + PRIOR),
+            );
         }
     }
     if let Some(status) = request.status {
         let class = u64::from(status.unsigned_abs() / 100);
         let both = f64::from(corpus.count(Tag::EndpointStatus, pair_hash(endpoint, class)));
         let all = f64::from(corpus.count(Tag::Endpoint, endpoint));
-        put(row, Slot::status_rarity_endpoint, bits(both + 0.5, all + 1.0));
+        put(
+            row,
+            Slot::status_rarity_endpoint,
+            bits(both + 0.5, all + 1.0),
+        );
         put(row, Slot::server_error, flag(status >= 500));
     }
     if request.status.is_some() || request.error_code.is_some() {
         put(row, Slot::failed, flag(request.failed()));
     }
     let sizes = corpus.sizes(endpoint);
-    let deviations = [Slot::payload_size_endpoint, Slot::response_size_endpoint, Slot::latency_endpoint];
+    let deviations = [
+        Slot::payload_size_endpoint,
+        Slot::response_size_endpoint,
+        Slot::latency_endpoint,
+    ];
     for (i, (slot, value)) in deviations.into_iter().zip(quantities(request)).enumerate() {
         if let Some(value) = value {
             put(row, slot, sizes.map_or(0.0, |s| s[i].deviation(value)));
@@ -214,21 +265,50 @@ fn endpoint_features(request: &Request<'_>, around: &Surroundings<'_>, corpus: &
     }
 }
 
-fn client_features(request: &Request<'_>, around: &Surroundings<'_>, corpus: &Corpus, row: &mut [f32; N_API_FEATURES]) {
+fn client_features(
+    request: &Request<'_>,
+    around: &Surroundings<'_>,
+    corpus: &Corpus,
+    row: &mut [f32; N_API_FEATURES],
+) {
     let known = agent(request.user_agent);
     let family = text_hash(&known.family);
     put(row, Slot::agent_rarity, corpus.rarity(Tag::Agent, family));
-    put(row, Slot::agent_is_browser, flag(known.kind == Kind::Browser));
+    put(
+        row,
+        Slot::agent_is_browser,
+        flag(known.kind == Kind::Browser),
+    );
     put(row, Slot::agent_is_bot, flag(known.kind == Kind::Bot));
     put(row, Slot::agent_is_tool, flag(known.kind == Kind::Tool));
-    put(row, Slot::agent_is_scanner, flag(known.kind == Kind::Scanner));
-    put(row, Slot::agent_is_missing, flag(known.kind == Kind::Missing));
-    put(row, Slot::agent_log_len, log2(request.user_agent.map_or(0, |a| a.chars().count()) as f64));
+    put(
+        row,
+        Slot::agent_is_scanner,
+        flag(known.kind == Kind::Scanner),
+    );
+    put(
+        row,
+        Slot::agent_is_missing,
+        flag(known.kind == Kind::Missing),
+    );
+    put(
+        row,
+        Slot::agent_log_len,
+        log2(request.user_agent.map_or(0, |a| a.chars().count()) as f64),
+    );
     let network = request.client_ip.map(address::network);
     if let (Some(client), Some(network)) = (request.client_ip, network) {
         let class = address::class(client);
-        put(row, Slot::network_rarity, corpus.rarity(Tag::Network, network));
-        put(row, Slot::address_is_private, flag(matches!(class, Class::Private | Class::Loopback)));
+        put(
+            row,
+            Slot::network_rarity,
+            corpus.rarity(Tag::Network, network),
+        );
+        put(
+            row,
+            Slot::address_is_private,
+            flag(matches!(class, Class::Private | Class::Loopback)),
+        );
         put(row, Slot::address_is_name, flag(class == Class::Name));
         put(row, Slot::address_is_special, flag(class == Class::Special));
     }
@@ -236,36 +316,96 @@ fn client_features(request: &Request<'_>, around: &Surroundings<'_>, corpus: &Co
         return;
     };
     let own = |seen: u32, share: f64| {
-        bits(f64::from(seen) + PRIOR * share.min(1.0), f64::from(actor.seen) + PRIOR)
+        bits(
+            f64::from(seen) + PRIOR * share.min(1.0),
+            f64::from(actor.seen) + PRIOR,
+        )
     };
-    put(row, Slot::agent_rarity_user, own(actor.agent_seen, corpus.share(Tag::Agent, family)));
+    put(
+        row,
+        Slot::agent_rarity_user,
+        own(actor.agent_seen, corpus.share(Tag::Agent, family)),
+    );
     if let Some(network) = network {
-        put(row, Slot::network_rarity_user, own(actor.network_seen, corpus.share(Tag::Network, network)));
+        put(
+            row,
+            Slot::network_rarity_user,
+            own(actor.network_seen, corpus.share(Tag::Network, network)),
+        );
     }
     let endpoint = endpoint_hash(request.method, request.host, around.template);
-    put(row, Slot::endpoint_rarity_user, own(actor.endpoint_seen, corpus.share(Tag::Endpoint, endpoint)));
+    put(
+        row,
+        Slot::endpoint_rarity_user,
+        own(actor.endpoint_seen, corpus.share(Tag::Endpoint, endpoint)),
+    );
 }
 
 fn temporal_features(around: &Surroundings<'_>, row: &mut [f32; N_API_FEATURES]) {
     let millis = |micros: i64| log2(micros as f64 / 1000.0);
     let share = |part: u32, whole: u32| part as f32 / whole.max(1) as f32;
     if let Some(actor) = around.actor {
-        put(row, Slot::req_count_user_1min, log2(f64::from(actor.count_1min)));
-        put(row, Slot::req_count_user_10min, log2(f64::from(actor.count_10min)));
-        put(row, Slot::error_rate_user_5min, share(actor.failed_5min, actor.count_5min));
-        put(row, Slot::distinct_endpoints_user_10min, log2(f64::from(actor.endpoints_10min)));
-        put(row, Slot::bytes_out_user_10min, log2(actor.bytes_10min as f64));
-        put(row, Slot::inter_arrival_user, actor.gap.map_or(f32::NAN, millis));
-        put(row, Slot::inter_arrival_mean_user_10min, actor.mean_gap.map_or(f32::NAN, millis));
+        put(
+            row,
+            Slot::req_count_user_1min,
+            log2(f64::from(actor.count_1min)),
+        );
+        put(
+            row,
+            Slot::req_count_user_10min,
+            log2(f64::from(actor.count_10min)),
+        );
+        put(
+            row,
+            Slot::error_rate_user_5min,
+            share(actor.failed_5min, actor.count_5min),
+        );
+        put(
+            row,
+            Slot::distinct_endpoints_user_10min,
+            log2(f64::from(actor.endpoints_10min)),
+        );
+        put(
+            row,
+            Slot::bytes_out_user_10min,
+            log2(actor.bytes_10min as f64),
+        );
+        put(
+            row,
+            Slot::inter_arrival_user,
+            actor.gap.map_or(f32::NAN, millis),
+        );
+        put(
+            row,
+            Slot::inter_arrival_mean_user_10min,
+            actor.mean_gap.map_or(f32::NAN, millis),
+        );
     }
     if let Some(endpoint) = around.endpoint {
-        put(row, Slot::req_count_endpoint_1min, log2(f64::from(endpoint.count_1min)));
-        put(row, Slot::error_rate_endpoint_5min, share(endpoint.failed_5min, endpoint.count_5min));
-        put(row, Slot::distinct_users_endpoint_10min, log2(f64::from(endpoint.actors_10min)));
+        put(
+            row,
+            Slot::req_count_endpoint_1min,
+            log2(f64::from(endpoint.count_1min)),
+        );
+        put(
+            row,
+            Slot::error_rate_endpoint_5min,
+            share(endpoint.failed_5min, endpoint.count_5min),
+        );
+        put(
+            row,
+            Slot::distinct_users_endpoint_10min,
+            log2(f64::from(endpoint.actors_10min)),
+        );
     }
 }
 
-fn sequence_features(request: &Request<'_>, around: &Surroundings<'_>, corpus: &Corpus, row: &mut [f32; N_API_FEATURES]) {
+fn sequence_features(
+    request: &Request<'_>,
+    around: &Surroundings<'_>,
+    corpus: &Corpus,
+    row: &mut [f32; N_API_FEATURES],
+) {
     let Some(actor) = around.actor else {
         return;
     };
@@ -274,11 +414,23 @@ fn sequence_features(request: &Request<'_>, around: &Surroundings<'_>, corpus: &
         let both = f64::from(corpus.count(Tag::Transition, pair_hash(previous, endpoint)));
         let before = f64::from(corpus.count(Tag::Before, previous));
         let usual = corpus.share(Tag::Endpoint, endpoint).min(1.0);
-        put(row, Slot::markov_transition, bits(both + PRIOR * usual, before + PRIOR));
-        put(row, Slot::bigram_novelty_user, 1.0 / (1.0 + actor.bigram_seen as f32));
+        put(
+            row,
+            Slot::markov_transition,
+            bits(both + PRIOR * usual, before + PRIOR),
+        );
+        put(
+            row,
+            Slot::bigram_novelty_user,
+            1.0 / (1.0 + actor.bigram_seen as f32),
+        );
     }
     if actor.sequence != 0 {
-        put(row, Slot::call_sequence_novelty, 1.0 / (1.0 + actor.sequence_seen as f32));
+        put(
+            row,
+            Slot::call_sequence_novelty,
+            1.0 / (1.0 + actor.sequence_seen as f32),
+        );
     }
 }
 
@@ -310,7 +462,10 @@ mod tests {
 
     fn row(request: &Request<'_>) -> [f32; N_API_FEATURES] {
         let mut row = [0.0; N_API_FEATURES];
-        let around = Surroundings { template: "/item", ..Surroundings::default() };
+        let around = Surroundings {
+            template: "/item",
+            ..Surroundings::default()
+        };
         Featurizer::new().compute(request, &around, &corpus(), &mut row);
         row
     }
@@ -333,23 +488,82 @@ mod tests {
             let other = row(&request);
             for name in names {
                 let at = position(name).unwrap();
-                assert!(other[at] > base[at] + 0.5, "{name}: {} → {}", base[at], other[at]);
+                assert!(
+                    other[at] > base[at] + 0.5,
+                    "{name}: {} → {}",
+                    base[at],
+                    other[at]
+                );
             }
         };
-        moved(Request { query: Some("id=17'%20or%201=1--"), ..usual }, &["outline_rarity", "value_surprise", "marks_sql", "special_run"]);
-        moved(Request { query: Some("debug=1"), ..usual }, &["name_rarity"]);
-        moved(Request { method: Some("DELETE"), ..usual }, &["method_rarity", "method_rarity_endpoint", "endpoint_rarity"]);
-        moved(Request { response_bytes: Some(5_000_000), ..usual }, &["response_size_endpoint"]);
-        moved(Request { status: Some(500), ..usual }, &["status_rarity_endpoint", "server_error", "failed"]);
-        moved(Request { user_agent: Some("sqlmap/1.7"), ..usual }, &["agent_rarity", "agent_is_scanner"]);
-        moved(Request { client_ip: Some("198.51.99.1"), ..usual }, &["network_rarity"]);
+        moved(
+            Request {
+                query: Some("id=17'%20or%201=1--"),
+                ..usual
+            },
+            &[
+                "outline_rarity",
+                "value_surprise",
+                "marks_sql",
+                "special_run",
+            ],
+        );
+        moved(
+            Request {
+                query: Some("debug=1"),
+                ..usual
+            },
+            &["name_rarity"],
+        );
+        moved(
+            Request {
+                method: Some("DELETE"),
+                ..usual
+            },
+            &["method_rarity", "method_rarity_endpoint", "endpoint_rarity"],
+        );
+        moved(
+            Request {
+                response_bytes: Some(5_000_000),
+                ..usual
+            },
+            &["response_size_endpoint"],
+        );
+        moved(
+            Request {
+                status: Some(500),
+                ..usual
+            },
+            &["status_rarity_endpoint", "server_error", "failed"],
+        );
+        moved(
+            Request {
+                user_agent: Some("sqlmap/1.7"),
+                ..usual
+            },
+            &["agent_rarity", "agent_is_scanner"],
+        );
+        moved(
+            Request {
+                client_ip: Some("198.51.99.1"),
+                ..usual
+            },
+            &["network_rarity"],
+        );
     }
 
     #[test]
     fn what_is_not_known_is_missing_and_not_nought() {
-        let row = row(&Request { body: Some("pollack"), ..Request::default() });
+        let row = row(&Request {
+            body: Some("pollack"),
+            ..Request::default()
+        });
         let missing = |name: &str| row[position(name).unwrap()].is_nan();
-        assert!(missing("endpoint_rarity") && missing("req_count_user_1min") && missing("latency_endpoint"));
+        assert!(
+            missing("endpoint_rarity")
+                && missing("req_count_user_1min")
+                && missing("latency_endpoint")
+        );
         assert!(!missing("value_surprise") && !missing("payload_log_size"));
         assert!(row.iter().all(|v| v.is_nan() || v.is_finite()));
     }

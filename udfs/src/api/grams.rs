@@ -123,7 +123,10 @@ pub struct GramModel {
 impl GramModel {
     /// From counts; of none, every character costs six bits.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "bits are f32: seven digits suffice")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "bits are f32: seven digits suffice"
+    )]
     pub fn new(counts: &GramCounts) -> Self {
         let zeros;
         let three: &[u32] = if counts.counts.is_empty() {
@@ -145,7 +148,10 @@ impl GramModel {
             let bigram = mixed(&two[b * CLASSES..(b + 1) * CLASSES], &unigram);
             for a in 0..CLASSES {
                 let from = (a * CLASSES + b) * CLASSES;
-                let row: Vec<u64> = three[from..from + CLASSES].iter().map(|c| u64::from(*c)).collect();
+                let row: Vec<u64> = three[from..from + CLASSES]
+                    .iter()
+                    .map(|c| u64::from(*c))
+                    .collect();
                 for (cell, p) in bits[from..].iter_mut().zip(mixed(&row, &bigram)) {
                     *cell = -p.log2() as f32;
                 }
@@ -214,13 +220,25 @@ mod tests {
     fn every_ascii_character_has_a_class_of_its_own_but_case_and_digits() {
         let classes: std::collections::BTreeSet<u8> = (' '..='~').map(class).collect();
         assert_eq!(classes.len(), 26 + 1 + 1 + 32);
-        assert!(classes.iter().all(|c| usize::from(*c) < CLASSES && *c != BORDER));
+        assert!(
+            classes
+                .iter()
+                .all(|c| usize::from(*c) < CLASSES && *c != BORDER)
+        );
     }
 
     #[test]
     fn an_attack_surprises_a_model_of_names_and_numbers() {
         let mut counts = GramCounts::default();
-        for value in ["maria", "calle caballeros, 160", "pollack", "96795973j", "true", "en-US", "12"] {
+        for value in [
+            "maria",
+            "calle caballeros, 160",
+            "pollack",
+            "96795973j",
+            "true",
+            "en-US",
+            "12",
+        ] {
             for _ in 0..20 {
                 counts.add(value);
             }
@@ -239,14 +257,21 @@ mod tests {
         counts.add("abcabd");
         let model = GramModel::new(&counts);
         for from in [cell(0, 0, 0), cell(1, 2, 0), cell(9, 9, 0)] {
-            let sum: f64 = model.bits[from..from + CLASSES].iter().map(|b| f64::from(-b).exp2()).sum();
+            let sum: f64 = model.bits[from..from + CLASSES]
+                .iter()
+                .map(|b| f64::from(-b).exp2())
+                .sum();
             assert!((sum - 1.0).abs() < 1e-5, "{sum}");
         }
     }
 
     #[test]
     fn parts_add_up() {
-        let (mut a, mut b, mut whole) = (GramCounts::default(), GramCounts::default(), GramCounts::default());
+        let (mut a, mut b, mut whole) = (
+            GramCounts::default(),
+            GramCounts::default(),
+            GramCounts::default(),
+        );
         a.add("one");
         b.add("two'");
         whole.add("two'");

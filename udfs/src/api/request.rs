@@ -105,8 +105,20 @@ impl OwnedRequest {
     /// The request.
     #[must_use]
     pub fn as_request(&self) -> Request<'_> {
-        let [user, session, client_ip, method, host, path, query, error_code, user_agent, referer, body, headers] =
-            self.texts.each_ref().map(Option::as_deref);
+        let [
+            user,
+            session,
+            client_ip,
+            method,
+            host,
+            path,
+            query,
+            error_code,
+            user_agent,
+            referer,
+            body,
+            headers,
+        ] = self.texts.each_ref().map(Option::as_deref);
         Request {
             micros: self.micros,
             user,

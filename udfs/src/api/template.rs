@@ -62,10 +62,28 @@ fn mask(segment: &str) -> std::borrow::Cow<'_, str> {
     if text.is_empty() {
         return Borrowed("");
     }
-    if text
-        .bytes()
-        .any(|b| b <= b' ' || b >= 0x7f || matches!(b, b'\'' | b'"' | b'<' | b'>' | b'(' | b')' | b'{' | b'}' | b'$' | b'`' | b'|' | b'\\' | b'^' | b'*' | b'/'))
-    {
+    if text.bytes().any(|b| {
+        b <= b' '
+            || b >= 0x7f
+            || matches!(
+                b,
+                b'\''
+                    | b'"'
+                    | b'<'
+                    | b'>'
+                    | b'('
+                    | b')'
+                    | b'{'
+                    | b'}'
+                    | b'$'
+                    | b'`'
+                    | b'|'
+                    | b'\\'
+                    | b'^'
+                    | b'*'
+                    | b'/'
+            )
+    }) {
         return Borrowed("{text}");
     }
     if text.len() > MAX_NAME {
@@ -90,12 +108,17 @@ fn mask(segment: &str) -> std::borrow::Cow<'_, str> {
         if text.parse::<std::net::IpAddr>().is_ok() {
             return Borrowed("{ip}");
         }
-        if stem.len() < text.len() && (hex(stem) || stem.bytes().all(|b| b.is_ascii_digit()) && stem.len() >= 4) {
+        if stem.len() < text.len()
+            && (hex(stem) || stem.bytes().all(|b| b.is_ascii_digit()) && stem.len() >= 4)
+        {
             return Borrowed("{id}");
         }
         let letters = text.bytes().filter(u8::is_ascii_alphabetic).count();
         let upper = text.bytes().filter(u8::is_ascii_uppercase).count();
-        if text.len() >= 16 && letters + digits + 2 >= text.len() && (upper > 1 && upper < letters || digits * 3 > text.len()) {
+        if text.len() >= 16
+            && letters + digits + 2 >= text.len()
+            && (upper > 1 && upper < letters || digits * 3 > text.len())
+        {
             return Borrowed("{token}");
         }
         // A version (`v1`, `2.0`) is a name; a word that is mostly digits is an identifier.
@@ -173,7 +196,10 @@ impl PathSample {
     fn put(&mut self, key: String, calls: u64) {
         let hash = text_hash(&key);
         if self.paths.len() >= SAMPLE_PATHS
-            && self.paths.last_key_value().is_some_and(|(last, _)| (hash, &key) > (last.0, &last.1))
+            && self
+                .paths
+                .last_key_value()
+                .is_some_and(|(last, _)| (hash, &key) > (last.0, &last.1))
         {
             return;
         }
@@ -301,15 +327,26 @@ impl Node {
         let is_name = |child: &Self, all: u64| {
             child.calls >= NAME_CALLS && child.calls as f64 >= NAME_SHARE * all as f64
         };
-        let rare = |name: &String, child: &Self| !name.starts_with('{') && !is_name(child, self.calls);
+        let rare =
+            |name: &String, child: &Self| !name.starts_with('{') && !is_name(child, self.calls);
         let (mut values, mut calls) = (0, 0);
-        for child in self.children.iter().filter(|(n, c)| rare(n, c)).map(|(_, c)| c) {
+        for child in self
+            .children
+            .iter()
+            .filter(|(n, c)| rare(n, c))
+            .map(|(_, c)| c)
+        {
             values += 1;
             calls += child.calls;
         }
         if values > VALUES && calls < VALUE_CALLS * values as u64 {
             self.folds = true;
-            let names: Vec<String> = self.children.iter().filter(|(n, c)| rare(n, c)).map(|(n, _)| n.clone()).collect();
+            let names: Vec<String> = self
+                .children
+                .iter()
+                .filter(|(n, c)| rare(n, c))
+                .map(|(n, _)| n.clone())
+                .collect();
             for name in names {
                 if let Some(child) = self.children.remove(&name) {
                     let folded = format!("{{*}}{}", extension(&name));
@@ -338,7 +375,10 @@ mod tests {
     fn what_varies_by_its_form_is_folded() {
         for (path, expected) in [
             ("/orders/get/id/5579", "/orders/get/id/{n}"),
-            ("/v1/users/3f842c66-eccf-4f92-b952-f7212741c230/", "/v1/users/{uuid}"),
+            (
+                "/v1/users/3f842c66-eccf-4f92-b952-f7212741c230/",
+                "/v1/users/{uuid}",
+            ),
             ("/api/v2.0/ping", "/api/v2.0/ping"),
             ("/blog/2015-05-18/x", "/blog/{date}/x"),
             ("/instances/i-05c30218156bcc246", "/instances/{id}"),
@@ -359,7 +399,15 @@ mod tests {
         let mut sample = PathSample::new();
         for page in 0..40 {
             for _ in 0..3 {
-                sample.add("shop:443", &format!("/blog/{}-post.html", char::from(b'a' + page % 26).to_string().repeat(1 + usize::from(page) / 26)));
+                sample.add(
+                    "shop:443",
+                    &format!(
+                        "/blog/{}-post.html",
+                        char::from(b'a' + page % 26)
+                            .to_string()
+                            .repeat(1 + usize::from(page) / 26)
+                    ),
+                );
             }
         }
         for _ in 0..500 {
@@ -372,8 +420,14 @@ mod tests {
     #[test]
     fn many_rare_children_are_values_and_frequent_ones_names() {
         let templates = Templates::learn(&site());
-        assert_eq!(templates.template("shop", "/blog/never-seen.html"), "/blog/{*}.html");
-        assert_eq!(templates.template("SHOP:8443", "/blog/index.html"), "/blog/index.html");
+        assert_eq!(
+            templates.template("shop", "/blog/never-seen.html"),
+            "/blog/{*}.html"
+        );
+        assert_eq!(
+            templates.template("SHOP:8443", "/blog/index.html"),
+            "/blog/index.html"
+        );
         assert_eq!(templates.template("shop", "/cart"), "/cart");
         // Another host has shown nothing.
         assert_eq!(templates.template("other", "/blog/x.html"), "/blog/x.html");
@@ -384,15 +438,29 @@ mod tests {
         let mut sample = PathSample::new();
         for name in 0..60_u8 {
             for _ in 0..20 {
-                sample.add("ec2", &format!("/Describe{}", char::from(b'A' + name % 26).to_string().repeat(1 + usize::from(name / 26))));
+                sample.add(
+                    "ec2",
+                    &format!(
+                        "/Describe{}",
+                        char::from(b'A' + name % 26)
+                            .to_string()
+                            .repeat(1 + usize::from(name / 26))
+                    ),
+                );
             }
         }
-        assert_eq!(Templates::learn(&sample).template("ec2", "/DescribeAA"), "/DescribeAA");
+        assert_eq!(
+            Templates::learn(&sample).template("ec2", "/DescribeAA"),
+            "/DescribeAA"
+        );
     }
 
     #[test]
     fn a_sample_is_the_same_however_the_day_was_cut() {
-        let paths: Vec<String> = (0..40_000_u32).map(|i| format!("/a/{}", crate::rng::mix(u64::from(i % 35_000)))).map(|p| p.replace(|c: char| c.is_ascii_digit(), "x") + &p).collect();
+        let paths: Vec<String> = (0..40_000_u32)
+            .map(|i| format!("/a/{}", crate::rng::mix(u64::from(i % 35_000))))
+            .map(|p| p.replace(|c: char| c.is_ascii_digit(), "x") + &p)
+            .collect();
         let of = |part: &[String]| {
             let mut sample = PathSample::new();
             for path in part {

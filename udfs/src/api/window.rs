@@ -125,11 +125,19 @@ impl Trail {
                 }
             }
         }
-        while let Some(entry) = self.entries.get(self.before_five).filter(|e| e.micros <= now - FIVE_MINUTES) {
+        while let Some(entry) = self
+            .entries
+            .get(self.before_five)
+            .filter(|e| e.micros <= now - FIVE_MINUTES)
+        {
             self.failed_five -= u32::from(entry.failed);
             self.before_five += 1;
         }
-        while self.entries.get(self.before_minute).is_some_and(|e| e.micros <= now - MINUTE) {
+        while self
+            .entries
+            .get(self.before_minute)
+            .is_some_and(|e| e.micros <= now - MINUTE)
+        {
             self.before_minute += 1;
         }
     }
@@ -138,7 +146,10 @@ impl Trail {
     fn late(&mut self, entry: Entry) -> Seen {
         let at = self.entries.partition_point(|e| e.micros <= entry.micros);
         let newest = self.entries.back().map_or(entry.micros, |e| e.micros);
-        let mut seen = Seen { first_10min: entry.micros, ..Seen::default() };
+        let mut seen = Seen {
+            first_10min: entry.micros,
+            ..Seen::default()
+        };
         let mut keys = std::collections::HashSet::new();
         for e in self.entries.iter().take(at).chain([&entry]) {
             let age = entry.micros - e.micros;
@@ -173,7 +184,9 @@ impl Trail {
     }
 
     fn is_stale(&self, now: i64) -> bool {
-        self.entries.back().is_none_or(|e| e.micros <= now - HORIZON)
+        self.entries
+            .back()
+            .is_none_or(|e| e.micros <= now - HORIZON)
     }
 }
 
@@ -270,7 +283,11 @@ impl Actor {
         } else {
             0
         };
-        let sequence_seen = if sequence == 0 { 0 } else { self.sequences.next(sequence) };
+        let sequence_seen = if sequence == 0 {
+            0
+        } else {
+            self.sequences.next(sequence)
+        };
         self.calls.rotate_left(1);
         self.calls[SEQUENCE - 2] = call.endpoint;
         self.called = (self.called + 1).min(SEQUENCE);
@@ -357,11 +374,24 @@ mod tests {
     fn calls(n: usize, seed: u64) -> Vec<Call> {
         let mut rng = SplitMix64::new(seed);
         let mut micros = 0;
-        let gaps = [0, 1, SECOND, MINUTE - 1, MINUTE, MINUTE + 1, FIVE_MINUTES, HORIZON, HORIZON + 1, SESSION_GAP + 1];
+        let gaps = [
+            0,
+            1,
+            SECOND,
+            MINUTE - 1,
+            MINUTE,
+            MINUTE + 1,
+            FIVE_MINUTES,
+            HORIZON,
+            HORIZON + 1,
+            SESSION_GAP + 1,
+        ];
         (0..n)
             .map(|_| {
                 let which = usize::try_from(rng.next_u64() % 40).unwrap();
-                micros += gaps.get(which).copied().unwrap_or(i64::from(u32::try_from(rng.next_u64() % 9_000_000).unwrap()));
+                micros += gaps.get(which).copied().unwrap_or(i64::from(
+                    u32::try_from(rng.next_u64() % 9_000_000).unwrap(),
+                ));
                 Call {
                     micros,
                     actor: rng.next_u64() % 3,
@@ -377,10 +407,19 @@ mod tests {
 
     /// What the definition says, looking at all calls before.
     fn naive(before: &[Call], call: &Call) -> ActorView {
-        let within = |w: i64| before.iter().chain([call]).filter(move |c| c.micros <= call.micros && c.micros > call.micros - w);
+        let within = |w: i64| {
+            before
+                .iter()
+                .chain([call])
+                .filter(move |c| c.micros <= call.micros && c.micros > call.micros - w)
+        };
         let n = |it: usize| to_u32(it);
         let ten: Vec<_> = within(HORIZON).collect();
-        let gap = before.iter().map(|c| c.micros).max().map(|last| call.micros - last);
+        let gap = before
+            .iter()
+            .map(|c| c.micros)
+            .max()
+            .map(|last| call.micros - last);
         // Calls of the session: back to the last gap that ends one.
         let mut session: Vec<u64> = vec![call.endpoint];
         let mut later = call.micros;
@@ -392,7 +431,11 @@ mod tests {
             later = c.micros;
         }
         let hash = |three: &[u64]| three.iter().rev().fold(0, |h, c| pair_hash(h, *c));
-        let sequence = if session.len() >= SEQUENCE { hash(&session[..SEQUENCE]) } else { 0 };
+        let sequence = if session.len() >= SEQUENCE {
+            hash(&session[..SEQUENCE])
+        } else {
+            0
+        };
         let previous = session.get(1).copied();
         let linked = |at: usize| at > 0 && before[at].micros - before[at - 1].micros <= SESSION_GAP;
         let count = |f: &dyn Fn(&Call) -> bool| n(before.iter().filter(|c| f(c)).count());
@@ -401,11 +444,16 @@ mod tests {
             count_5min: n(within(FIVE_MINUTES).count()),
             count_10min: n(ten.len()),
             failed_5min: n(within(FIVE_MINUTES).filter(|c| c.failed).count()),
-            endpoints_10min: n(ten.iter().map(|c| c.endpoint).collect::<std::collections::BTreeSet<_>>().len()),
+            endpoints_10min: n(ten
+                .iter()
+                .map(|c| c.endpoint)
+                .collect::<std::collections::BTreeSet<_>>()
+                .len()),
             bytes_10min: ten.iter().map(|c| c.bytes).sum(),
             gap: gap.filter(|g| (0..=SESSION_GAP).contains(g)),
             mean_gap: (ten.len() > 1).then(|| {
-                (call.micros - ten.iter().map(|c| c.micros).min().unwrap()) / i64::try_from(ten.len() - 1).unwrap()
+                (call.micros - ten.iter().map(|c| c.micros).min().unwrap())
+                    / i64::try_from(ten.len() - 1).unwrap()
             }),
             seen: n(before.len()),
             endpoint_seen: count(&|c| c.endpoint == call.endpoint),
@@ -413,14 +461,28 @@ mod tests {
             network_seen: count(&|c| c.network == call.network),
             previous,
             bigram_seen: previous.map_or(0, |p| {
-                n((1..before.len()).filter(|&i| linked(i) && before[i].endpoint == call.endpoint && before[i - 1].endpoint == p).count())
+                n((1..before.len())
+                    .filter(|&i| {
+                        linked(i)
+                            && before[i].endpoint == call.endpoint
+                            && before[i - 1].endpoint == p
+                    })
+                    .count())
             }),
             sequence,
             sequence_seen: if sequence == 0 {
                 0
             } else {
                 n((2..before.len())
-                    .filter(|&i| linked(i) && linked(i - 1) && hash(&[before[i].endpoint, before[i - 1].endpoint, before[i - 2].endpoint]) == sequence)
+                    .filter(|&i| {
+                        linked(i)
+                            && linked(i - 1)
+                            && hash(&[
+                                before[i].endpoint,
+                                before[i - 1].endpoint,
+                                before[i - 2].endpoint,
+                            ]) == sequence
+                    })
                     .count())
             },
         }
@@ -432,7 +494,11 @@ mod tests {
             let calls = calls(600, seed);
             let mut actor = Actor::default();
             for (i, call) in calls.iter().enumerate() {
-                assert_eq!(actor.push(call), naive(&calls[..i], call), "seed {seed} call {i}");
+                assert_eq!(
+                    actor.push(call),
+                    naive(&calls[..i], call),
+                    "seed {seed} call {i}"
+                );
             }
         }
     }
@@ -442,12 +508,21 @@ mod tests {
         let calls = calls(600, 9);
         let mut endpoint = Endpoint::default();
         for (i, call) in calls.iter().enumerate() {
-            let within = |w: i64| calls[..=i].iter().filter(move |c| c.micros > call.micros - w);
+            let within = |w: i64| {
+                calls[..=i]
+                    .iter()
+                    .filter(move |c| c.micros > call.micros - w)
+            };
             let expected = EndpointView {
                 count_1min: to_u32(within(MINUTE).count()),
                 count_5min: to_u32(within(FIVE_MINUTES).count()),
                 failed_5min: to_u32(within(FIVE_MINUTES).filter(|c| c.failed).count()),
-                actors_10min: to_u32(within(HORIZON).map(|c| c.actor).collect::<std::collections::BTreeSet<_>>().len()),
+                actors_10min: to_u32(
+                    within(HORIZON)
+                        .map(|c| c.actor)
+                        .collect::<std::collections::BTreeSet<_>>()
+                        .len(),
+                ),
             };
             assert_eq!(endpoint.push(call), expected, "call {i}");
         }
@@ -465,17 +540,44 @@ mod tests {
         }
         let mut trail = Trail::default();
         for (i, call) in arrived.iter().enumerate() {
-            let entry = |c: &Call| Entry { micros: c.micros, key: c.endpoint, bytes: c.bytes, failed: c.failed };
-            let newest = arrived[..i].iter().map(|c| c.micros).max().unwrap_or(i64::MIN / 2);
+            let entry = |c: &Call| Entry {
+                micros: c.micros,
+                key: c.endpoint,
+                bytes: c.bytes,
+                failed: c.failed,
+            };
+            let newest = arrived[..i]
+                .iter()
+                .map(|c| c.micros)
+                .max()
+                .unwrap_or(i64::MIN / 2);
             let got = trail.push(entry(call));
             // What had left the longest window when the late one came is gone.
             let held = |c: &&Call| c.micros > newest - HORIZON;
-            let within = |w: i64| arrived[..i].iter().filter(held).chain([call]).filter(move |c| c.micros <= call.micros && c.micros > call.micros - w);
+            let within = |w: i64| {
+                arrived[..i]
+                    .iter()
+                    .filter(held)
+                    .chain([call])
+                    .filter(move |c| c.micros <= call.micros && c.micros > call.micros - w)
+            };
             assert_eq!(got.count_1min, to_u32(within(MINUTE).count()), "call {i}");
-            assert_eq!(got.count_5min, to_u32(within(FIVE_MINUTES).count()), "call {i}");
+            assert_eq!(
+                got.count_5min,
+                to_u32(within(FIVE_MINUTES).count()),
+                "call {i}"
+            );
             assert_eq!(got.count_10min, to_u32(within(HORIZON).count()), "call {i}");
-            assert_eq!(got.failed_5min, to_u32(within(FIVE_MINUTES).filter(|c| c.failed).count()), "call {i}");
-            assert_eq!(got.bytes_10min, within(HORIZON).map(|c| c.bytes).sum::<i64>(), "call {i}");
+            assert_eq!(
+                got.failed_5min,
+                to_u32(within(FIVE_MINUTES).filter(|c| c.failed).count()),
+                "call {i}"
+            );
+            assert_eq!(
+                got.bytes_10min,
+                within(HORIZON).map(|c| c.bytes).sum::<i64>(),
+                "call {i}"
+            );
         }
     }
 

@@ -1,5 +1,6 @@
 //! `gleaner evaluate`: how well a part of the path does on labelled sets of its user's.
 
+mod api;
 mod experiment;
 mod lift;
 mod near_dup;
@@ -25,6 +26,8 @@ enum What {
     Labels(Box<super::evaluate_labels::Args>),
     /// Train classifiers with and without the benign set, and compare them on tests.
     Lift(Box<lift::Args>),
+    /// Find attacks among labelled API requests with every detector, and compare the alerts with the labels.
+    Api(api::Args),
     /// Measure every way of choosing what to label, with whole sources held out.
     Experiment(experiment::Args),
 }
@@ -34,6 +37,7 @@ enum What {
 pub async fn main(args: Args) -> Result<(), JobError> {
     match args.what {
         What::Outliers(args) => outliers::main(&args),
+        What::Api(args) => api::main(&args),
         What::NearDup(args) => near_dup::main(&args).await,
         What::Experiment(args) => experiment::main(&args).await,
         What::Lift(args) => lift::main(&args).await,

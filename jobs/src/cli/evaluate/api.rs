@@ -1,0 +1,304 @@
+//! `gleaner evaluate api`: how well the detectors find attacks among labelled API requests.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{
+    DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+};
+use gleaner_classifier::api::{self, Label, Labelled, Outcome, Part, Prepared};
+use gleaner_udfs::api::request::OwnedRequest;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::cli::output;
+use crate::error::JobError;
+
+/// Flags of `gleaner evaluate api`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A Parquet file of labelled requests: `kind`, `label` (benign, malicious, unknown) and the columns of a request
+    /// (`event_time`, `user_id`, `client_ip`, `method`, `host`, `path`, `query`, `status`, … ; what lacks is null).
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The share of ordinary requests that may be alerts: it sets the threshold, on rows that neither fit nor test sees.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
+    target_fpr: f64,
+    /// Which benign rows are fitted on and which are tested follows from this and what they say.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Shows so many of each detector's highest false alarms and lowest misses.
+    #[arg(
+        long,
+        value_name = "ROWS",
+        default_value_t = 0,
+        conflicts_with = "json"
+    )]
+    show: usize,
+    /// One JSON object a detector and kind.
+    #[arg(long)]
+    json: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("expected a share above 0 and below 1, as 0.01".to_owned()),
+    }
+}
+
+/// # Errors
+/// When the file is not as expected, or a kind has too few rows.
+pub(super) fn main(args: &Args) -> Result<(), JobError> {
+    let rows = read(&args.file)?;
+    let mut kinds: BTreeMap<&str, Vec<&Labelled>> = BTreeMap::new();
+    for row in &rows {
+        kinds.entry(&row.kind).or_default().push(row);
+    }
+    if !args.json {
+        output::line(&format!(
+            "{:<12} {:<12} {:>7} {:>7} {:>9} {:>7} {:>9} {:>7}",
+            "kind", "detector", "auroc", "auprc", "precision", "recall", "threshold", "rows"
+        ))?;
+    }
+    for (kind, rows) in kinds {
+        let prepared = api::prepare(&rows, args.seed);
+        if let Some(remark) = &prepared.remark {
+            output::note(&format!("{kind}: {remark}"));
+        }
+        let outcomes = api::evaluate(&prepared, args.target_fpr);
+        let outcomes = outcomes
+            .map_err(|e| JobError::Usage(format!("{}, {kind}: {e}", args.file.display())))?;
+        for outcome in &outcomes {
+            report(args, kind, &prepared, outcome)?;
+            for line in shown(args.show, &rows, &prepared, outcome) {
+                output::line(&output::printable(&line))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn report(args: &Args, kind: &str, prepared: &Prepared, outcome: &Outcome) -> Result<(), JobError> {
+    let rows = prepared.tested();
+    if args.json {
+        let threshold = outcome.threshold.is_finite().then_some(outcome.threshold);
+        let object = serde_json::json!({
+            "detector": outcome.detector, "kind": kind, "auroc": outcome.auroc, "precision": outcome.precision,
+            "recall": outcome.recall, "threshold": threshold, "rows": rows,
+        });
+        return output::line(&object.to_string());
+    }
+    let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.4}"));
+    output::line(&format!(
+        "{kind:<12} {:<12} {:>7} {:>7} {:>9} {:>7} {:>9.4} {rows:>7}",
+        outcome.detector,
+        shown(outcome.auroc),
+        shown(outcome.average_precision),
+        shown(outcome.precision),
+        shown(outcome.recall),
+        outcome.threshold
+    ))?;
+    let mut attacks: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for row in prepared.of(Part::TestMalicious) {
+        let (found, all) = attacks.entry(prepared.attacks[row].as_str()).or_default();
+        *all += 1;
+        *found += usize::from(outcome.scores[row] > outcome.threshold);
+    }
+    if attacks.len() > 1 {
+        let each = attacks
+            .iter()
+            .map(|(attack, (found, all))| format!("{attack} {found}/{all}"));
+        output::line(&format!(
+            "{:<12} found: {}",
+            "",
+            output::printable(&each.collect::<Vec<_>>().join(", "))
+        ))?;
+    }
+    Ok(())
+}
+
+/// The highest false alarms and the lowest misses, as text.
+fn shown(n: usize, rows: &[&Labelled], prepared: &Prepared, outcome: &Outcome) -> Vec<String> {
+    let mut lines = vec![];
+    let mut add = |what: &str, part: Part, wrong: &dyn Fn(f32) -> bool, descending: bool| {
+        let mut places: Vec<usize> = prepared
+            .of(part)
+            .filter(|&row| wrong(outcome.scores[row]))
+            .collect();
+        places.sort_by(|&a, &b| {
+            outcome.scores[a]
+                .total_cmp(&outcome.scores[b])
+                .then(a.cmp(&b))
+        });
+        if descending {
+            places.reverse();
+        }
+        for row in places.into_iter().take(n) {
+            let request = rows[prepared.order[row]].request.as_request();
+            let cut = |text: Option<&str>| text.unwrap_or("-").chars().take(80).collect::<String>();
+            lines.push(format!(
+                "  {what} {:.3} {} {}{}{} {} {}",
+                outcome.scores[row],
+                cut(request.method),
+                cut(request.host),
+                cut(request.path),
+                request
+                    .query
+                    .map_or_else(String::new, |q| format!("?{}", cut(Some(q)))),
+                request
+                    .status
+                    .map_or_else(|| "-".to_owned(), |s| s.to_string()),
+                cut(request.body)
+            ));
+        }
+    };
+    add(
+        "false alarm",
+        Part::TestBenign,
+        &|s| s > outcome.threshold,
+        true,
+    );
+    add(
+        "missed",
+        Part::TestMalicious,
+        &|s| s <= outcome.threshold,
+        false,
+    );
+    lines
+}
+
+fn malformed(file: &Path, why: &str) -> JobError {
+    JobError::Usage(format!(
+        "{}: {why}; expected a Parquet file with the columns kind, label and those of a request (path, query, status, …)",
+        file.display()
+    ))
+}
+
+/// The columns of texts, in the order of [`OwnedRequest::texts`], with the names that they may have.
+const TEXTS: [&[&str]; 12] = [
+    &["user_id", "user"],
+    &["session_id", "session"],
+    &["client_ip"],
+    &["method"],
+    &["host"],
+    &["path"],
+    &["query"],
+    &["error_code"],
+    &["user_agent"],
+    &["referer"],
+    &["request_body", "body"],
+    &["request_headers", "headers"],
+];
+
+/// Reads labelled requests, all of them into memory.
+fn read(file: &Path) -> Result<Vec<Labelled>, JobError> {
+    let opened = File::open(file).map_err(|e| JobError::io(file, e))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(opened)
+        .map_err(|e| malformed(file, &format!("not a Parquet file ({e})")))?;
+    for wanted in ["kind", "label"] {
+        if builder.schema().column_with_name(wanted).is_none() {
+            return Err(malformed(file, &format!("no column {wanted}")));
+        }
+    }
+    let content = TEXTS.iter().flat_map(|names| names.iter());
+    if !content
+        .clone()
+        .any(|name| builder.schema().column_with_name(name).is_some())
+    {
+        return Err(malformed(file, "no column of a request"));
+    }
+    let mut rows = vec![];
+    let damaged = |e: &dyn std::fmt::Display| malformed(file, &format!("cannot be read ({e})"));
+    for batch in builder.build().map_err(|e| damaged(&e))? {
+        let batch = batch.map_err(|e| damaged(&e))?;
+        add(&batch, &mut rows).map_err(|why| malformed(file, &why))?;
+    }
+    if rows.is_empty() {
+        return Err(malformed(file, "no row"));
+    }
+    Ok(rows)
+}
+
+/// A column by one of its names, as `to`; `None` where it lacks.
+fn column(batch: &RecordBatch, names: &[&str], to: &DataType) -> Result<Option<ArrayRef>, String> {
+    let Some((name, array)) = names
+        .iter()
+        .find_map(|n| batch.column_by_name(n).map(|a| (n, a)))
+    else {
+        return Ok(None);
+    };
+    cast(array, to)
+        .map(Some)
+        .map_err(|_| format!("column {name} is {}", array.data_type()))
+}
+
+fn add(batch: &RecordBatch, rows: &mut Vec<Labelled>) -> Result<(), String> {
+    let text = |names: &[&str]| column(batch, names, &DataType::Utf8);
+    let number = |name: &str, to: &DataType| column(batch, &[name], to);
+    let (kinds, labels) = (text(&["kind"])?, text(&["label"])?);
+    let (sources, attacks) = (text(&["source"])?, text(&["attack_type"])?);
+    let utc = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let times = column(batch, &["event_time"], &utc)?;
+    let texts = TEXTS.map(text);
+    let status = number("status", &DataType::Float64)?;
+    let (sent, got) = (
+        number("request_bytes", &DataType::Int64)?,
+        number("response_bytes", &DataType::Int64)?,
+    );
+    let latency = number("latency_ms", &DataType::Float64)?;
+    let of = |array: &Option<ArrayRef>, row: usize| -> Option<String> {
+        let array = array.as_ref()?.as_string_opt::<i32>()?;
+        (!array.is_null(row)).then(|| array.value(row).to_owned())
+    };
+    let float = |array: &Option<ArrayRef>, row: usize| -> Option<f64> {
+        let array = array.as_ref()?.as_primitive_opt::<Float64Type>()?;
+        (!array.is_null(row))
+            .then(|| array.value(row))
+            .filter(|v| v.is_finite())
+    };
+    let int = |array: &Option<ArrayRef>, row: usize| -> Option<i64> {
+        let array = array.as_ref()?.as_primitive_opt::<Int64Type>()?;
+        (!array.is_null(row)).then(|| array.value(row))
+    };
+    for row in 0..batch.num_rows() {
+        let label = match of(&labels, row).as_deref() {
+            Some("benign") => Label::Benign,
+            Some("malicious") => Label::Malicious,
+            Some("unknown" | "") | None => Label::Unknown,
+            Some(_) => return Err("a label is none of benign, malicious, unknown".to_owned()),
+        };
+        let mut request = OwnedRequest {
+            micros: times
+                .as_ref()
+                .and_then(|a| a.as_primitive_opt::<TimestampMicrosecondType>())
+                .and_then(|a| (!a.is_null(row)).then(|| a.value(row))),
+            request_bytes: int(&sent, row),
+            response_bytes: int(&got, row),
+            latency_ms: float(&latency, row),
+            ..OwnedRequest::default()
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a status has three digits; what has more is none"
+        )]
+        let code = |s: f64| (s.abs() < 1e6).then_some(s as i32);
+        request.status = float(&status, row).and_then(code);
+        for (slot, column) in request.texts.iter_mut().zip(&texts) {
+            *slot = match column {
+                Ok(array) => of(array, row),
+                Err(why) => return Err(why.clone()),
+            };
+        }
+        rows.push(Labelled {
+            kind: of(&kinds, row).unwrap_or_else(|| "unknown".to_owned()),
+            source: of(&sources, row).unwrap_or_default(),
+            label,
+            attack: of(&attacks, row),
+            request,
+        });
+    }
+    Ok(())
+}
