@@ -93,6 +93,12 @@ pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
             return taken(&name);
         }
     }
+    for function in gleaner_udfs::window_functions() {
+        let name = function.name().to_owned();
+        if registry.register_udwf(Arc::new(function))?.is_some() {
+            return taken(&name);
+        }
+    }
     Ok(())
 }
 
@@ -195,6 +201,9 @@ pub fn cluster(scheduler: &str, adaptive: bool, tls: Option<&ClientTls>) -> Resu
     }
     for function in gleaner_udfs::aggregate_functions() {
         ctx.register_udaf(function);
+    }
+    for function in gleaner_udfs::window_functions() {
+        ctx.register_udwf(function);
     }
     Ok(ctx)
 }

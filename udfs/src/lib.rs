@@ -24,4 +24,4 @@ pub mod sql;
 pub mod text;
 pub mod vector;
 
-pub use sql::{aggregate_functions, described, scalar_functions};
+pub use sql::{aggregate_functions, described, scalar_functions, window_functions};

@@ -303,7 +303,7 @@ pub(super) fn quantities(request: &Request<'_>) -> [Option<f64>; 3] {
     [
         request.payload_bytes().map(|b| b as f64),
         request.response_bytes.map(|b| b as f64),
-        request.latency_ms,
+        request.latency_ms.map(f64::from),
     ]
 }
 

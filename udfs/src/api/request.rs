@@ -28,7 +28,7 @@ pub struct Request<'a> {
     /// Bytes of the response.
     pub response_bytes: Option<i64>,
     /// Milliseconds to the response.
-    pub latency_ms: Option<f64>,
+    pub latency_ms: Option<f32>,
     /// `User-Agent`.
     pub user_agent: Option<&'a str>,
     /// `Referer`.
@@ -98,7 +98,7 @@ pub struct OwnedRequest {
     /// Bytes of the response.
     pub response_bytes: Option<i64>,
     /// Milliseconds.
-    pub latency_ms: Option<f64>,
+    pub latency_ms: Option<f32>,
 }
 
 impl OwnedRequest {

@@ -96,7 +96,7 @@ pub struct Doc {
     pub result: &'static str,
 }
 
-fn signature(forms: &[&[Argument]]) -> Signature {
+pub(super) fn signature(forms: &[&[Argument]]) -> Signature {
     let form = |arguments: &&[Argument]| {
         if arguments.is_empty() {
             TypeSignature::Nullary
@@ -141,7 +141,7 @@ fn wrong(name: &str, forms: &[&[Argument]], given: &[DataType]) -> DataFusionErr
 }
 
 /// `name(argument kind, …)`.
-fn call(name: &str, arguments: &[Argument]) -> String {
+pub(super) fn call(name: &str, arguments: &[Argument]) -> String {
     let arguments: Vec<_> = arguments
         .iter()
         .map(|(name, kind)| format!("{name} {}", kind.word()))
@@ -395,7 +395,7 @@ pub fn failed(function: &str, error: impl fmt::Display) -> DataFusionError {
 pub struct Described {
     /// SQL name.
     pub name: &'static str,
-    /// `scalar` or `aggregate`.
+    /// `scalar`, `aggregate` or `window`.
     pub kind: &'static str,
     /// One a form.
     pub signatures: Vec<String>,

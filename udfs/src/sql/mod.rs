@@ -1,7 +1,8 @@
-//! The functions as SQL sees them: one list of scalars, one of aggregates, registered alike by the client, the
+//! The functions as SQL sees them: one list of scalars, one of aggregates, one of window functions, registered alike by the client, the
 //! scheduler and every executor. To add a function: write it in a file here, add a line to that file's list, and an
 //! example with its result, which a test runs.
 
+pub mod api;
 pub mod arguments;
 pub mod corpus;
 pub mod detectors;
@@ -13,11 +14,14 @@ pub mod label;
 pub mod near;
 pub mod quota;
 pub mod text;
+pub mod windowed;
 
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use function::{Aggregate, AggregateGlue, Described, Scalar, ScalarGlue};
+use windowed::{WindowGlue, Windowed};
 
 static SCALARS: &[&[Scalar]] = &[
+    api::SCALARS,
     text::SCALARS,
     detectors::SCALARS,
     distinct::SCALARS,
@@ -25,12 +29,23 @@ static SCALARS: &[&[Scalar]] = &[
     quota::SCALARS,
 ];
 static AGGREGATES: &[&[Aggregate]] = &[
+    api::AGGREGATES,
     corpus::AGGREGATES,
     detectors::AGGREGATES,
     distinct::AGGREGATES,
     near::AGGREGATES,
     quota::AGGREGATES,
 ];
+
+static WINDOWED: &[&[Windowed]] = &[api::WINDOWED];
+
+/// All window functions.
+#[must_use]
+pub fn window_functions() -> Vec<WindowUDF> {
+    let all = WINDOWED.iter().flat_map(|list| list.iter());
+    all.map(|f| WindowUDF::new_from_impl(WindowGlue::new(f)))
+        .collect()
+}
 
 /// All scalar functions.
 #[must_use]
@@ -63,7 +78,11 @@ pub fn described() -> Vec<Described> {
         .iter()
         .flat_map(|list| list.iter())
         .map(Aggregate::describe);
-    let mut all: Vec<_> = scalars.chain(aggregates).collect();
+    let windowed = WINDOWED
+        .iter()
+        .flat_map(|list| list.iter())
+        .map(Windowed::describe);
+    let mut all: Vec<_> = scalars.chain(aggregates).chain(windowed).collect();
     all.sort_by_key(|f| f.name);
     all
 }

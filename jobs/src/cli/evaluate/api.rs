@@ -270,6 +270,10 @@ fn add(batch: &RecordBatch, rows: &mut Vec<Labelled>) -> Result<(), String> {
             Some("unknown" | "") | None => Label::Unknown,
             Some(_) => return Err("a label is none of benign, malicious, unknown".to_owned()),
         };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "milliseconds need no more digits"
+        )]
         let mut request = OwnedRequest {
             micros: times
                 .as_ref()
@@ -277,7 +281,7 @@ fn add(batch: &RecordBatch, rows: &mut Vec<Labelled>) -> Result<(), String> {
                 .and_then(|a| (!a.is_null(row)).then(|| a.value(row))),
             request_bytes: int(&sent, row),
             response_bytes: int(&got, row),
-            latency_ms: float(&latency, row),
+            latency_ms: float(&latency, row).map(|ms| ms as f32),
             ..OwnedRequest::default()
         };
         #[expect(
