@@ -12,6 +12,7 @@ mod groups;
 pub mod label;
 pub mod near;
 pub mod quota;
+pub mod request;
 pub mod text;
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
@@ -23,6 +24,7 @@ static SCALARS: &[&[Scalar]] = &[
     distinct::SCALARS,
     label::SCALARS,
     quota::SCALARS,
+    request::SCALARS,
 ];
 static AGGREGATES: &[&[Aggregate]] = &[
     corpus::AGGREGATES,
