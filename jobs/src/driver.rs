@@ -14,10 +14,11 @@ use crate::observe::{self, metrics};
 use crate::options::RunOptions;
 use crate::stages::inputs::Input;
 use crate::stages::{
-    DayRun, Progress, STAGES, StageRecord, anomalies, benign, candidates, commands, inputs, labels,
-    models, runs, telemetry,
+    DayRun, Progress, StageRecord, anomalies, benign, candidates, inputs, labels, models, runs,
+    telemetry, unit,
 };
 use crate::storage;
+use crate::telemetry::Kind;
 use crate::warehouse::Warehouse;
 
 /// What became of a day.
@@ -114,9 +115,9 @@ async fn attempt(
 ) -> Result<(Vec<StageRecord>, bool), JobError> {
     options.check()?;
     install_model_loader();
-    let inputs = inputs::list(&options.telemetry, day).await?;
+    let inputs = inputs::list(options.kind, &options.telemetry, day).await?;
     let fresh = !Warehouse::exists(warehouse).await?;
-    let opened = Warehouse::create(warehouse).await?;
+    let opened = Warehouse::create(warehouse, options.kind).await?;
     opened.settle().await?;
     let context = DayRun {
         engine,
@@ -138,11 +139,12 @@ async fn attempt(
 }
 
 async fn stages(day: &DayRun<'_>, inputs: &[Input]) -> Result<(Vec<StageRecord>, bool), JobError> {
-    let wanted = STAGES.iter().position(|s| *s == day.options.through);
-    let wanted = wanted.map_or(STAGES.len(), |last| last + 1);
+    let all = unit::Unit::of(day.options.kind).stages;
+    let wanted = all.iter().position(|s| *s == day.options.through);
+    let wanted = wanted.map_or(all.len(), |last| last + 1);
     let mut records = vec![];
     compute(day, inputs, wanted, &mut records).await?;
-    let published = runs::publish(day, &records, wanted == STAGES.len()).await?;
+    let published = runs::publish(day, &records, wanted == all.len()).await?;
     Ok((records, published))
 }
 
@@ -161,14 +163,15 @@ async fn compute(
     };
     // The two stages that read telemetry go together: what the first stages, the second reads.
     let fingerprint = telemetry::fingerprint(day, inputs);
-    let after = day.fingerprint("commands", &[&fingerprint]);
+    let unit = unit::Unit::of(day.options.kind).table.name;
+    let after = day.fingerprint(unit, &[&fingerprint]);
     let known = day.up_to_date("telemetry", &fingerprint).await?;
-    let known_commands = day.up_to_date("commands", &after).await?;
-    let (commands, last) = if let (Some(telemetry), Some(commands)) = (known, known_commands) {
+    let known_unit = day.up_to_date(unit, &after).await?;
+    let (commands, last) = if let (Some(telemetry), Some(made)) = (known, known_unit) {
         if done(telemetry).1 {
             return Ok(());
         }
-        done(commands)
+        done(made)
     } else {
         let (record, events) = observe::stage(
             "telemetry",
@@ -178,9 +181,9 @@ async fn compute(
         if done(record).1 {
             return Ok(());
         }
-        done(observe::stage("commands", Box::pin(commands::run(day, &events, &after))).await?)
+        done(observe::stage(unit, Box::pin(unit::run(day, &events, &after))).await?)
     };
-    if last {
+    if last || day.options.kind == Kind::Api {
         return Ok(());
     }
     let (models, last) =

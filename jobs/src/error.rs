@@ -5,6 +5,7 @@ use datafusion::common::DataFusionError;
 use crate::engine::guard::ClusterError;
 use crate::secure::SecureError;
 use crate::storage::StorageError;
+use crate::telemetry::Kind;
 
 /// A failed job. Messages say what to do; none holds a command line.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,18 @@ pub enum JobError {
         found: u64,
         /// Ours.
         known: u64,
+    },
+    /// A warehouse of another kind of telemetry.
+    #[error(
+        "the warehouse at {path} is of {found} telemetry, and --kind is {wanted}: name another --warehouse, or give --kind {found}"
+    )]
+    OtherKind {
+        /// Where.
+        path: String,
+        /// Its kind.
+        found: Kind,
+        /// The one that was asked for.
+        wanted: Kind,
     },
     /// A directory that is no warehouse, or none at all.
     #[error("{path} is not a warehouse: {why}")]
@@ -142,6 +155,7 @@ impl JobError {
             Self::EmptyDay { .. } => "empty day",
             Self::UnknownSchema { .. } => "unknown schema",
             Self::NewerWarehouse { .. } => "newer warehouse",
+            Self::OtherKind { .. } => "other kind",
             Self::NotAWarehouse { .. } => "not a warehouse",
             Self::Usage(_) => "usage",
             Self::Task { .. } => "task",

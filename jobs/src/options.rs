@@ -8,7 +8,8 @@ use gleaner_embed::Resolved;
 use crate::error::JobError;
 use crate::labels::LlmOptions;
 use crate::stages::selection::Selection;
-use crate::telemetry::{SchemaKind, Undated};
+use crate::stages::unit::Unit;
+use crate::telemetry::{Kind, SchemaKind, Undated};
 
 /// The detectors, in the order of the data path.
 pub const DETECTORS: [&str; 3] = ["iforest", "pca", "kmeans"];
@@ -169,6 +170,8 @@ impl Default for PrevalenceOptions {
 /// Everything that `gleaner run` can be told.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
+    /// What the telemetry is about.
+    pub kind: Kind,
     /// Files or directories.
     pub telemetry: Vec<String>,
     /// `None`: recognised, file by file.
@@ -202,6 +205,7 @@ pub struct RunOptions {
 impl Default for RunOptions {
     fn default() -> Self {
         Self {
+            kind: Kind::Command,
             telemetry: vec![],
             schema: None,
             undated: Undated::Quarantine,
@@ -240,12 +244,27 @@ impl RunOptions {
                 self.fit_rows
             ));
         }
-        if !crate::stages::STAGES.contains(&self.through.as_str()) {
-            let stages = crate::stages::STAGES.join(", ");
+        let unit = Unit::of(self.kind);
+        if !unit.stages.contains(&self.through.as_str()) {
+            let stages = unit.stages.join(", ");
             return usage(format!(
-                "--through {}: unknown stage, expected one of {stages}",
-                self.through
+                "--through {}: unknown stage, expected one of {stages} of --kind {}",
+                self.through, self.kind
             ));
+        }
+        if self.kind != Kind::Command {
+            let of_lines = [
+                ("--labeller llm", self.llm.is_some()),
+                ("--lists", self.lists.is_some()),
+                ("--sigma", self.sigma.is_some()),
+                ("--label-budget", self.selection.is_some()),
+            ];
+            if let Some((flag, _)) = of_lines.iter().find(|(_, given)| *given) {
+                return usage(format!(
+                    "{flag}: it is about command lines, and --kind is {}",
+                    self.kind
+                ));
+            }
         }
         if let Some(selection) = &self.selection {
             selection.check()?;
@@ -333,7 +352,11 @@ fn set(options: &mut RunOptions, name: &str, value: &str) -> Result<(), JobError
             options.models = policy.map_err(bad)?;
         }
         "quota" => options.quotas = value.parse().map_err(JobError::Usage)?,
-        "schema" => options.schema = Some(parsed(name, value, "a schema of `gleaner run --help`")?),
+        "schema" => {
+            let schema = SchemaKind::named(options.kind, value);
+            let bad = |e| JobError::Usage(format!("option schema={value:?}: {e}"));
+            options.schema = Some(schema.map_err(bad)?);
+        },
         "through" => value.clone_into(&mut options.through),
         "undated" => {
             options.undated = match value {

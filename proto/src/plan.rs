@@ -52,4 +52,7 @@ pub struct ScanSpec {
     /// Kept columns of the events schema, by index; empty: all.
     #[prost(uint32, repeated, tag = "6")]
     pub projection: Vec<u32>,
+    /// Kind of telemetry; empty: command lines.
+    #[prost(string, tag = "7")]
+    pub kind: String,
 }

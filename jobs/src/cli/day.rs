@@ -5,15 +5,20 @@ use super::llm::LlmArgs;
 use super::selection::SelectionArgs;
 use crate::error::JobError;
 use crate::options::{ModelPolicy, PrevalenceOptions, Quotas, RunOptions};
-use crate::telemetry::{SchemaKind, Undated};
+use crate::stages::unit::Unit;
+use crate::telemetry::{Kind, SchemaKind, Undated};
 
 /// How a day is run.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DayArgs {
-    /// A file or directory of Parquet, NDJSON (plain, .gz, .zst) or CSV; may be given several times.
+    /// What the telemetry is about: command (command lines), or api (requests to APIs). A warehouse is of one kind.
+    #[arg(long, value_enum, default_value_t)]
+    kind: Kind,
+    /// A file or directory of Parquet, NDJSON (plain, .gz, .zst) or CSV, of requests also logs; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]
     telemetry: Vec<String>,
-    /// The telemetry's schema: native, ocsf, ecs, sysmon or security4688. Recognised when not given.
+    /// The telemetry's schema: native, ocsf, ecs, sysmon or security4688; of requests api, ocsf, ecs, cloudtrail, apigateway, alb,
+    /// nginx, envoy or access. Recognised when not given.
     #[arg(long)]
     schema: Option<String>,
     /// What becomes of rows without an event time: quarantine, or day (they are taken as of the day).
@@ -56,9 +61,9 @@ pub struct DayArgs {
     sigma: Option<String>,
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Stop after this stage.
-    #[arg(long, default_value = "benign", value_name = "STAGE")]
-    through: String,
+    /// Stop after this stage; default: the last one of the kind.
+    #[arg(long, value_name = "STAGE")]
+    through: Option<String>,
 }
 
 impl DayArgs {
@@ -68,15 +73,15 @@ impl DayArgs {
     /// When a value is out of range, or a file is not as expected.
     pub async fn options(&self) -> Result<RunOptions, JobError> {
         let schema = self.schema.as_deref().map(|name| {
-            let names = SchemaKind::ALL.map(SchemaKind::name).join(", ");
             let unknown = |_| JobError::UnknownSchema {
                 name: name.to_owned(),
-                expected: names,
+                expected: SchemaKind::names(self.kind),
             };
-            name.parse::<SchemaKind>().map_err(unknown)
+            SchemaKind::named(self.kind, name).map_err(unknown)
         });
         let embedder = self.embedder.resolve().await?;
         let options = RunOptions {
+            kind: self.kind,
             telemetry: self.telemetry.clone(),
             schema: schema.transpose()?,
             undated: if self.undated == "day" {
@@ -99,7 +104,10 @@ impl DayArgs {
             lists: self.lists.clone(),
             sigma: self.sigma.clone(),
             selection: self.selection.selection().await?,
-            through: self.through.clone(),
+            through: self
+                .through
+                .clone()
+                .unwrap_or_else(|| Unit::of(self.kind).last_stage().to_owned()),
         };
         options.check()?;
         Ok(options)

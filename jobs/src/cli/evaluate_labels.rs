@@ -13,6 +13,7 @@ use crate::labels::sigma::SigmaRules;
 use crate::labels::store::Store;
 use crate::labels::triage::by_sigma;
 use crate::labels::{Labeller, Line, rows};
+use crate::telemetry::Kind;
 use crate::warehouse::Warehouse;
 
 /// Flags of `gleaner evaluate labels`.
@@ -114,7 +115,7 @@ async fn by_llm(
     sigma: Option<&SigmaRules>,
 ) -> Result<(Vec<&'static str>, Option<String>, f64), JobError> {
     let store = match &args.warehouse {
-        Some(path) => Store::of(&Warehouse::create(path).await?),
+        Some(path) => Store::of(&Warehouse::create(path, Kind::Command).await?),
         None => Store::Memory,
     };
     let model = options.model.clone();

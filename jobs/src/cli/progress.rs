@@ -103,6 +103,7 @@ pub fn stage_line(day: &str, record: &StageRecord) -> String {
     let what = match record.stage.as_str() {
         "telemetry" => "events of the day",
         "commands" => "unique lines",
+        "requests" => "requests",
         "models" => "lines to fit on",
         "anomalies" => "anomalies",
         "candidates" => "after near-dedup",

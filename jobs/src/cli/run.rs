@@ -14,9 +14,9 @@ use crate::error::JobError;
 use crate::observe::listener::{self, Served};
 use crate::observe::{ObserveArgs, metrics};
 use crate::secure::TlsArgs;
-use crate::telemetry::Undated;
+use crate::telemetry::{Kind, Undated};
 use crate::warehouse::Warehouse;
-use crate::warehouse::tables::CANDIDATES;
+use crate::warehouse::tables::{CANDIDATES, REQUESTS};
 
 /// Flags of `gleaner run`.
 #[derive(Debug, clap::Args)]
@@ -143,7 +143,7 @@ pub async fn main(args: Args) -> Result<(), JobError> {
             Err(e) => return Err(e),
         }
         if day == last && args.later {
-            days.extend(later_days(&args.warehouse, last).await?);
+            days.extend(later_days(&args.warehouse, last, options.kind).await?);
         }
     }
     // Days without events among others are nothing special; nothing but such days is an error.
@@ -154,15 +154,23 @@ pub async fn main(args: Args) -> Result<(), JobError> {
 }
 
 /// The days of a warehouse after `day`.
-async fn later_days(warehouse: &str, day: NaiveDate) -> Result<BTreeSet<NaiveDate>, JobError> {
+async fn later_days(
+    warehouse: &str,
+    day: NaiveDate,
+    kind: Kind,
+) -> Result<BTreeSet<NaiveDate>, JobError> {
     if !Warehouse::exists(warehouse).await? {
         return Ok(BTreeSet::new());
     }
+    let table = match kind {
+        Kind::Command => CANDIDATES,
+        Kind::Api => REQUESTS,
+    };
     let snapshot = Warehouse::open(warehouse)
         .await?
-        .snapshot(&[CANDIDATES])
+        .snapshot(&[table])
         .await?;
-    let files = snapshot.files(&CANDIDATES).iter();
+    let files = snapshot.files(&table).iter();
     Ok(files.map(|file| file.day).filter(|d| *d > day).collect())
 }
 
@@ -190,7 +198,16 @@ pub fn summary(report: &driver::DayReport, warehouse: &str) -> Result<(), JobErr
             progress::thousands(lines),
             report.secs,
         ),
-        _ => format!("{}: done in {:.1} s", report.day, report.secs),
+        _ => match kept("requests") {
+            Some(requests) => format!(
+                "{}: {} requests in {:.1} s; see them: gleaner sql --warehouse {warehouse} \
+                 \"SELECT actor, method, path, status FROM requests LIMIT 20\"",
+                report.day,
+                progress::thousands(requests),
+                report.secs
+            ),
+            None => format!("{}: done in {:.1} s", report.day, report.secs),
+        },
     };
     output::line(&text)
 }

@@ -319,7 +319,7 @@ pub fn register(ctx: &SessionContext, name: &str, source: &Source) -> Result<(),
             ctx.register_table(name, Arc::new(ListingTable::try_new(config)?))?;
         }
         Source::Telemetry(spec) => {
-            ctx.register_table(name, Arc::new(TelemetryTable::new(spec.clone())))?;
+            ctx.register_table(name, Arc::new(TelemetryTable::new(spec.clone())?))?;
         }
     }
     Ok(())

@@ -183,6 +183,7 @@ async fn own_key(warehouse: &Warehouse, held: Option<Vec<u8>>) -> Result<Pseudon
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Kind;
 
     fn source(dir: &tempfile::TempDir, name: &str, bytes: &[u8]) -> KeySource {
         let path = dir.path().join(name);
@@ -232,7 +233,7 @@ mod tests {
             source(&dir, "second", &[2; 32]),
         );
         let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
-        let warehouse = Warehouse::create(&path("warehouse")).await.unwrap();
+        let warehouse = Warehouse::create(&path("warehouse"), Kind::Command).await.unwrap();
         of(&warehouse, Some(&first)).await.unwrap();
         of(&warehouse, Some(&first)).await.unwrap();
         assert_eq!(
@@ -249,7 +250,7 @@ mod tests {
         assert_eq!(warehouse.get(KEY).await.unwrap(), None);
 
         // A warehouse with its own key: that very key may move out.
-        let warehouse = Warehouse::create(&path("other")).await.unwrap();
+        let warehouse = Warehouse::create(&path("other"), Kind::Command).await.unwrap();
         of(&warehouse, None).await.unwrap();
         let own = warehouse.get(KEY).await.unwrap().unwrap();
         assert!(of(&warehouse, Some(&first)).await.is_err());

@@ -97,9 +97,10 @@ impl LogicalExtensionCodec for LogicalCodec {
         ctx: &TaskContext,
     ) -> Result<Arc<dyn TableProvider>> {
         match buf.strip_prefix(SCAN) {
-            Some(rest) => Ok(Arc::new(TelemetryTable::new(decode::<ScanSpec>(
-                rest, "scan",
-            )?))),
+            Some(rest) => {
+                let spec = decode::<ScanSpec>(rest, "scan")?;
+                Ok(Arc::new(TelemetryTable::new(spec)?))
+            }
             None => self.0.try_decode_table_provider(buf, table, schema, ctx),
         }
     }

@@ -27,19 +27,23 @@ use url::Url;
 
 use crate::faults;
 use crate::storage::{self, ObjectReader};
-use crate::telemetry::{self, FileAccount, ReadOptions, SchemaKind, TelemetryError, Undated};
+use crate::telemetry::{self, FileAccount, Kind, ReadOptions, SchemaKind, TelemetryError, Undated};
 
 /// Telemetry as a table; it travels as its [`ScanSpec`].
 #[derive(Debug)]
 pub struct TelemetryTable {
     spec: ScanSpec,
+    kind: Kind,
 }
 
 impl TelemetryTable {
     /// The files are opened when the plan runs.
-    #[must_use]
-    pub fn new(spec: ScanSpec) -> Self {
-        Self { spec }
+    ///
+    /// # Errors
+    /// When the kind of telemetry is none that this process knows.
+    pub fn new(spec: ScanSpec) -> Result<Self> {
+        let kind = kind_of(&spec)?;
+        Ok(Self { spec, kind })
     }
 
     /// What is read.
@@ -52,7 +56,7 @@ impl TelemetryTable {
 #[async_trait]
 impl TableProvider for TelemetryTable {
     fn schema(&self) -> SchemaRef {
-        telemetry::events_schema()
+        telemetry::events_schema(self.kind)
     }
 
     fn table_type(&self) -> TableType {
@@ -89,9 +93,9 @@ pub struct TelemetryExec {
 
 impl TelemetryExec {
     /// # Errors
-    /// When the projection names a column that does not exist.
+    /// When the projection names a column that does not exist, or the kind of telemetry is unknown.
     pub fn new(spec: ScanSpec) -> Result<Self> {
-        let full = telemetry::events_schema();
+        let full = telemetry::events_schema(kind_of(&spec)?);
         let columns = match spec.projection.as_slice() {
             [] => None,
             columns => Some(columns.iter().map(|&c| c as usize).collect::<Vec<_>>()),
@@ -201,16 +205,28 @@ impl ExecutionPlan for TelemetryExec {
     }
 }
 
+/// The kind of telemetry that is read; a driver of an older version names none.
+fn kind_of(spec: &ScanSpec) -> Result<Kind> {
+    match spec.kind.as_str() {
+        "" => Ok(Kind::Command),
+        name => Kind::named(name).ok_or_else(|| {
+            DataFusionError::Plan(format!(
+                "telemetry of kind {name:?} is unknown here: use a gleaner of the driver's version"
+            ))
+        }),
+    }
+}
+
 type Emit<'a> = &'a mut dyn FnMut(RecordBatch) -> std::result::Result<(), TelemetryError>;
 
 fn read(spec: &ScanSpec, context: &TaskContext, emit: Emit<'_>) -> Result<()> {
     let day = Date32Type::to_naive_date_opt(spec.day)
         .ok_or_else(|| DataFusionError::Internal(format!("day {} is out of range", spec.day)))?;
+    let kind = kind_of(spec)?;
     let schema = match spec.schema.as_str() {
         "" => None,
         name => Some(
-            name.parse::<SchemaKind>()
-                .map_err(|e| DataFusionError::External(Box::new(e)))?,
+            SchemaKind::named(kind, name).map_err(|e| DataFusionError::External(Box::new(e)))?,
         ),
     };
     let options = ReadOptions {
@@ -221,7 +237,7 @@ fn read(spec: &ScanSpec, context: &TaskContext, emit: Emit<'_>) -> Result<()> {
         } else {
             Undated::Quarantine
         },
-        ..ReadOptions::new(day)
+        ..ReadOptions::of(kind, day)
     };
     for file in &spec.files {
         read_file(file, context, &options, emit).map_err(|e| match e {

@@ -75,7 +75,7 @@ impl Server {
         ready: impl FnOnce() + Send,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), JobError> {
-        let warehouse = Warehouse::create(&self.warehouse).await?;
+        let warehouse = Warehouse::create(&self.warehouse, self.options.kind).await?;
         warehouse.settle().await?;
         let holder = format!("process {} on {}", std::process::id(), hostname());
         let mut lease = Lease::take(&warehouse, &holder).await?;

@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::error::JobError;
 use crate::storage::{self, Location};
-use crate::telemetry;
+use crate::telemetry::{self, Kind};
 use crate::warehouse;
 
 /// A file, with what tells that it has not changed.
@@ -46,21 +46,30 @@ impl Input {
 ///
 /// # Errors
 /// When a path does not exist, cannot be read, or nothing readable is below any of them.
-pub async fn list(paths: &[String], day: NaiveDate) -> Result<Vec<Input>, JobError> {
+pub async fn list(
+    kind: Kind,
+    paths: &[String],
+    day: NaiveDate,
+) -> Result<Vec<Input>, JobError> {
     let mut inputs = vec![];
     for given in paths {
         let location = given.parse::<Location>()?;
         match location.local() {
-            Some(path) => local(given, path, day, &mut inputs)?,
-            None => Bucket::open(&location, day)?.list(&mut inputs).await?,
+            Some(path) => local(given, path, kind, day, &mut inputs)?,
+            None => Bucket::open(&location, kind, day)?.list(&mut inputs).await?,
         }
     }
     if inputs.is_empty() {
         return Err(JobError::NoTelemetry {
             path: paths.join(", "),
-            why: format!(
-                "no .parquet, .ndjson, .jsonl, .json or .csv file (plain, .gz or .zst) for {day} below it"
-            ),
+            why: match kind {
+                Kind::Command => format!(
+                    "no .parquet, .ndjson, .jsonl, .json or .csv file (plain, .gz or .zst) for {day} below it"
+                ),
+                Kind::Api => format!(
+                    "no .parquet, .ndjson, .jsonl, .json, .csv, .log or access_log file (plain, .gz or .zst) for {day} below it"
+                ),
+            },
         });
     }
     inputs.sort();
@@ -81,11 +90,12 @@ struct Bucket {
     /// `s3://bucket/`.
     root: Url,
     path: ObjectPath,
+    kind: Kind,
     day: NaiveDate,
 }
 
 impl Bucket {
-    fn open(location: &Location, day: NaiveDate) -> Result<Self, JobError> {
+    fn open(location: &Location, kind: Kind, day: NaiveDate) -> Result<Self, JobError> {
         let (store, path) = storage::process().object_store(location)?;
         let mut root = location.url()?;
         root.set_path("/");
@@ -94,6 +104,7 @@ impl Bucket {
             store,
             root,
             path,
+            kind,
             day,
         })
     }
@@ -151,7 +162,7 @@ impl Bucket {
                 (!telemetry::skip_by_path(&below, self.day)).then_some(below)
             };
             for meta in &level.objects {
-                let format = wanted(&meta.location).and_then(|p| telemetry::Format::of_path(&p));
+                let format = wanted(&meta.location).and_then(|p| telemetry::Format::of_path(self.kind, &p));
                 if format.is_some() {
                     inputs.push(self.input(meta));
                 }
@@ -170,6 +181,7 @@ impl Bucket {
 fn local(
     given: &str,
     path: &Path,
+    kind: Kind,
     day: NaiveDate,
     inputs: &mut Vec<Input>,
 ) -> Result<(), JobError> {
@@ -183,6 +195,7 @@ fn local(
     }
     let mut walk = Walk {
         root: path.clone(),
+        kind,
         day,
         seen: BTreeSet::new(),
     };
@@ -210,6 +223,7 @@ fn input(path: &Path) -> Result<Input, JobError> {
 
 struct Walk {
     root: PathBuf,
+    kind: Kind,
     day: NaiveDate,
     /// Directories, so that a link back up is not followed for ever.
     seen: BTreeSet<PathBuf>,
@@ -238,7 +252,7 @@ impl Walk {
             }
             if path.is_dir() {
                 self.directory(&path, inputs)?;
-            } else if path.is_file() && telemetry::Format::of_path(&below).is_some() {
+            } else if path.is_file() && telemetry::Format::of_path(self.kind, &below).is_some() {
                 // The file itself, so that two links to one file count once.
                 inputs.push(input(&path.canonicalize().map_err(failed)?)?);
             }

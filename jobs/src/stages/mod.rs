@@ -8,7 +8,6 @@
 pub mod anomalies;
 pub mod benign;
 pub mod candidates;
-pub mod commands;
 pub mod drift;
 pub mod embeddings;
 pub mod inputs;
@@ -18,6 +17,7 @@ pub mod runs;
 pub mod selection;
 pub mod sql;
 pub mod telemetry;
+pub mod unit;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -39,10 +39,11 @@ use gleaner_udfs::model_cache::sha256;
 /// Raised whenever a stage would answer differently on the same input.
 pub const REVISION: u32 = 8;
 
-/// The stages, by name and in order.
+/// The stages of every kind of telemetry, by name and in order; those of one are [`unit::Unit::stages`].
 pub const STAGES: &[&str] = &[
     "telemetry",
     "commands",
+    "requests",
     "models",
     "anomalies",
     "candidates",

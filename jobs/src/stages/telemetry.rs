@@ -1,5 +1,5 @@
 //! Stage 1: reads the day's files into staged events, accounts for every row, and writes `telemetry` and
-//! `quarantine`. The staged events are sorted by bucket and live until `commands` is committed.
+//! `quarantine`. The staged events are sorted by bucket and live until the next stage is done.
 
 use std::time::Instant;
 
@@ -10,17 +10,18 @@ use gleaner_proto::plan::ScanSpec;
 
 use super::inputs::Input;
 use super::sql::{Value, fill};
+use super::unit::Unit;
 use super::{DayRun, StageRecord, tables};
 use crate::engine::{Source, Task};
 use crate::error::JobError;
-use crate::telemetry::{self, Undated};
+use crate::telemetry::{self, Kind, Undated};
 use crate::warehouse::tables::{QUARANTINE, TELEMETRY};
 
 /// Files are read together up to this size, so that a day of many small files is not as many tasks.
 const TASK_BYTES: u64 = 64 << 20;
 /// Longest line.
 const MAX_LINE_BYTES: u64 = 1 << 20;
-/// Buckets of the staged events: finer than those of `commands`, whose number follows from what is read here.
+/// Buckets of the staged events: finer than those of the unit's table, whose number follows from what is read here.
 pub const STAGED_BUCKETS: u64 = 4096;
 
 /// The staged events of the day, when they were read.
@@ -42,6 +43,10 @@ pub fn fingerprint(day: &DayRun<'_>, inputs: &[Input]) -> String {
             .map_or_else(String::new, |s| s.to_string()),
     );
     parts.push(format!("{:?}", day.options.undated));
+    // Command lines are named by nothing, as they were before there was another kind.
+    if day.options.kind != Kind::Command {
+        parts.push(day.options.kind.to_string());
+    }
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     day.fingerprint("telemetry", &parts)
 }
@@ -56,7 +61,7 @@ pub async fn run(
     let started = Instant::now();
     let tasks = scan_tasks(day, inputs);
     let staged = day.run_writes("telemetry", "reading", tasks).await?;
-    let events = day.staged(&staged, staged_schema());
+    let events = day.staged(&staged, staged_schema(day.options.kind));
     let values = [("day", Value::Date(day.day))];
     let by_file = fill(include_str!("telemetry_files.sql"), &values);
     let task = Task {
@@ -147,8 +152,9 @@ fn scan_tasks(day: &DayRun<'_>, inputs: &[Input]) -> Vec<Task> {
             max_line_bytes: MAX_LINE_BYTES,
             undated_as_day: day.options.undated == Undated::AsDay,
             projection: vec![],
+            kind: day.options.kind.to_string(),
         };
-        let sql = include_str!("telemetry.sql").to_owned();
+        let sql = Unit::of(day.options.kind).staged.to_owned();
         let sources = tables([("telemetry", Source::Telemetry(spec))]);
         day.staging_task("events", part, "bucket", sql, sources)
     };
@@ -156,13 +162,13 @@ fn scan_tasks(day: &DayRun<'_>, inputs: &[Input]) -> Vec<Task> {
 }
 
 /// The staged files' columns: the bucket, and the events' own.
-fn staged_schema() -> SchemaRef {
+fn staged_schema(kind: Kind) -> SchemaRef {
     let mut fields = vec![std::sync::Arc::new(Field::new(
         "bucket",
         DataType::Int64,
         true,
     ))];
-    fields.extend(telemetry::events_schema().fields().iter().cloned());
+    fields.extend(telemetry::events_schema(kind).fields().iter().cloned());
     std::sync::Arc::new(Schema::new(fields))
 }
 

@@ -2,6 +2,8 @@
 
 use chrono::{Days, NaiveDate};
 
+use super::kind::Kind;
+
 /// What one file is read as. A name decides between the text formats; magic bytes overrule the name where they are
 /// decisive (a `.json` object that an uploader compressed, a `.gz` that a client already unpacked).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +22,20 @@ pub enum Format {
     CsvGzip,
     /// CSV in one or more zstd frames.
     CsvZstd,
+    /// Lines of a web server's or load balancer's log, or JSON under such a name.
+    Log,
+    /// A log in one or more gzip members.
+    LogGzip,
+    /// A log in one or more zstd frames.
+    LogZstd,
+}
+
+/// How the text of a file is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    Json,
+    Csv,
+    Log,
 }
 
 /// How the bytes of a text file are packed.
@@ -34,9 +50,11 @@ pub(super) enum Packing {
 pub const MAGIC_BYTES: usize = 64;
 
 impl Format {
-    /// The format that a file's name (or key, or URL) announces; `None` when it announces nothing.
+    /// The format that a file's name (or key, or URL) announces; `None` when it announces nothing of this kind of telemetry.
+    ///
+    /// Logs (`.log`, `access_log`, `access.log.3.gz`, `access_log-20250101`) are read for requests alone.
     #[must_use]
-    pub fn of_path(path: &str) -> Option<Self> {
+    pub fn of_path(kind: Kind, path: &str) -> Option<Self> {
         let name = path
             .rsplit(['/', '\\'])
             .next()
@@ -45,67 +63,95 @@ impl Format {
         let (stem, packing) = match name.rsplit_once('.') {
             Some((stem, "gz" | "gzip")) => (stem, Packing::Gzip),
             Some((stem, "zst" | "zstd")) => (stem, Packing::Zstd),
-            Some(_) => (name.as_str(), Packing::Plain),
-            None => return None,
+            _ => (name.as_str(), Packing::Plain),
         };
         let extension = stem.rsplit_once('.').map(|(_, extension)| extension);
-        match (extension, packing) {
+        let layout = match (extension, packing) {
             // `part-0.gz.parquet` is Parquet whose pages are compressed: its extension is still `parquet`.
-            (Some("parquet" | "pq" | "parq"), Packing::Plain) => Some(Self::Parquet),
-            (Some("csv" | "tsv"), packing) => Some(Self::text(true, packing)),
-            (Some("json" | "ndjson" | "jsonl"), packing) => Some(Self::text(false, packing)),
-            (_, Packing::Plain) => None,
-            // Firehose and many shippers write JSON lines under a bare `.gz`.
-            (_, packing) => Some(Self::text(false, packing)),
-        }
+            (Some("parquet" | "pq" | "parq"), Packing::Plain) => return Some(Self::Parquet),
+            (Some("csv" | "tsv"), _) => Layout::Csv,
+            (Some("json" | "ndjson" | "jsonl"), _) => Layout::Json,
+            _ if kind == Kind::Api && is_log_name(stem) => Layout::Log,
+            (_, Packing::Plain) => return None,
+            // Firehose and many shippers write JSON lines under a bare `.gz`; the content tells those from logs.
+            _ if kind == Kind::Api => Layout::Log,
+            _ => Layout::Json,
+        };
+        Some(Self::text(layout, packing))
     }
 
     /// The format that a file's first bytes show; `None` when they show nothing (so CSV is only ever told by name).
     #[must_use]
-    pub fn of_magic(head: &[u8]) -> Option<Self> {
+    pub fn of_magic(kind: Kind, head: &[u8]) -> Option<Self> {
         if head.starts_with(b"PAR1") {
             return Some(Self::Parquet);
         }
+        let unnamed = match kind {
+            Kind::Command => Layout::Json,
+            Kind::Api => Layout::Log,
+        };
         match packing_of(head) {
-            Packing::Gzip => Some(Self::NdjsonGzip),
-            Packing::Zstd => Some(Self::NdjsonZstd),
             Packing::Plain if looks_like_json(head) => Some(Self::Ndjson),
+            // A log is text from its first byte; what it is, its lines show.
+            Packing::Plain if kind == Kind::Api && is_text(head) => Some(Self::Log),
             Packing::Plain => None,
+            packing => Some(Self::text(unnamed, packing)),
         }
     }
 
     /// By name, then by first bytes; Parquet's magic overrules a name that says text.
     #[must_use]
-    pub fn detect(path: &str, head: &[u8]) -> Option<Self> {
-        match (Self::of_path(path), Self::of_magic(head)) {
+    pub fn detect(kind: Kind, path: &str, head: &[u8]) -> Option<Self> {
+        match (Self::of_path(kind, path), Self::of_magic(kind, head)) {
             (_, Some(Self::Parquet)) => Some(Self::Parquet),
             (Some(named), _) => Some(named),
             (None, shown) => shown,
         }
     }
 
-    const fn text(is_csv: bool, packing: Packing) -> Self {
-        match (is_csv, packing) {
-            (false, Packing::Plain) => Self::Ndjson,
-            (false, Packing::Gzip) => Self::NdjsonGzip,
-            (false, Packing::Zstd) => Self::NdjsonZstd,
-            (true, Packing::Plain) => Self::Csv,
-            (true, Packing::Gzip) => Self::CsvGzip,
-            (true, Packing::Zstd) => Self::CsvZstd,
+    const fn text(layout: Layout, packing: Packing) -> Self {
+        match (layout, packing) {
+            (Layout::Json, Packing::Plain) => Self::Ndjson,
+            (Layout::Json, Packing::Gzip) => Self::NdjsonGzip,
+            (Layout::Json, Packing::Zstd) => Self::NdjsonZstd,
+            (Layout::Csv, Packing::Plain) => Self::Csv,
+            (Layout::Csv, Packing::Gzip) => Self::CsvGzip,
+            (Layout::Csv, Packing::Zstd) => Self::CsvZstd,
+            (Layout::Log, Packing::Plain) => Self::Log,
+            (Layout::Log, Packing::Gzip) => Self::LogGzip,
+            (Layout::Log, Packing::Zstd) => Self::LogZstd,
         }
     }
 
     pub(super) const fn packing(self) -> Packing {
         match self {
-            Self::Parquet | Self::Ndjson | Self::Csv => Packing::Plain,
-            Self::NdjsonGzip | Self::CsvGzip => Packing::Gzip,
-            Self::NdjsonZstd | Self::CsvZstd => Packing::Zstd,
+            Self::Parquet | Self::Ndjson | Self::Csv | Self::Log => Packing::Plain,
+            Self::NdjsonGzip | Self::CsvGzip | Self::LogGzip => Packing::Gzip,
+            Self::NdjsonZstd | Self::CsvZstd | Self::LogZstd => Packing::Zstd,
         }
     }
 
     pub(super) const fn is_csv(self) -> bool {
         matches!(self, Self::Csv | Self::CsvGzip | Self::CsvZstd)
     }
+
+    pub(super) const fn is_log(self) -> bool {
+        matches!(self, Self::Log | Self::LogGzip | Self::LogZstd)
+    }
+}
+
+/// Names that web servers, load balancers and logrotate give.
+fn is_log_name(stem: &str) -> bool {
+    let rotated = stem.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-'));
+    rotated.ends_with(".log")
+        || rotated.ends_with("access_log")
+        || stem.contains("access_log")
+        || stem.contains("access.log")
+}
+
+fn is_text(head: &[u8]) -> bool {
+    let printable = |b: &u8| *b >= b' ' || matches!(b, b'\n' | b'\r' | b'\t');
+    !head.is_empty() && head.iter().all(printable)
 }
 
 /// The packing that the first bytes show.

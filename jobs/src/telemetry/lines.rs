@@ -38,6 +38,8 @@ pub(super) struct Lines<'a> {
     offset: u64,
     max_bytes: usize,
     is_over: bool,
+    /// An error met while looking ahead.
+    ahead: Option<io::Error>,
 }
 
 impl<'a> Lines<'a> {
@@ -54,7 +56,44 @@ impl<'a> Lines<'a> {
             offset: 0,
             max_bytes,
             is_over: false,
+            ahead: None,
         })
+    }
+
+    /// The next bytes, not taken; some at least, unless the file is over. An error comes with the next line.
+    pub(super) fn peek(&mut self) -> &[u8] {
+        if self.ahead.is_some() {
+            return &[];
+        }
+        match self.reader.fill_buf() {
+            Ok(_) => self.reader.buffer(),
+            Err(error) => {
+                self.ahead = Some(error);
+                &[]
+            }
+        }
+    }
+
+    /// Takes some more bytes, whatever lines they form; 0 at the end. Not to be mixed with [`Lines::step`].
+    pub(super) fn take_some(&mut self, into: &mut Vec<u8>) -> io::Result<usize> {
+        if let Some(error) = self.ahead.take() {
+            return Err(error);
+        }
+        let bytes = self.reader.fill_buf()?;
+        let taken = bytes.len();
+        into.extend_from_slice(bytes);
+        self.reader.consume(taken);
+        Ok(taken)
+    }
+
+    /// What an error of [`Lines::take_some`] means: the reason to write off what follows, or `None` for one of the source.
+    pub(super) fn blame(&self, error: &io::Error) -> Option<Reason> {
+        self.reader.get_ref().blame(error)
+    }
+
+    /// The longest line that is read, in bytes.
+    pub(super) const fn max_bytes(&self) -> usize {
+        self.max_bytes
     }
 
     /// The next line, blank ones included. A byte order mark at the start of the file is passed over.
@@ -63,6 +102,9 @@ impl<'a> Lines<'a> {
             return Ok(Step::End);
         }
         self.line.clear();
+        if let Some(error) = self.ahead.take() {
+            return self.broken(error);
+        }
         let mut start = self.offset;
         // Room for the terminator: a line of exactly the limit is not too long.
         let limit = self.max_bytes.saturating_add(2);

@@ -1,6 +1,7 @@
 //! Stage 1, `telemetry`: reading a day's files, whatever is wrong with them.
 //!
-//! A file becomes one stream of batches in one schema ([`events_schema`]): the day's process creations, the rows that
+//! A file becomes one stream of batches in one schema ([`events_schema`]): the day's process creations or requests to APIs
+//! ([`Kind`]), the rows that
 //! were lost and why, and a last row with the file's account. What is wrong with a file costs the bad row or, where
 //! nothing after it can be trusted, the rest of the file or row group: never the job. Only an I/O error of the source
 //! (permission, network) is an error, so that the engine retries it. For every file
@@ -14,7 +15,9 @@
 //! unpack    gzip and zstd, telling a broken archive from a broken disk
 //! lines     physical lines with offsets; an overlong one is skipped, not buffered
 //! ndjson    a line → a value             ┐
-//! csv       lines → a record → a value   ├→ mapping (native, OCSF, ECS, Windows event log) → output
+//! document  one large JSON → its records │  mapping (native, OCSF, ECS, Windows event log,
+//! log       a line of a log → a value    ├→ for requests mapping::api: CloudTrail, gateways, proxies …) → output
+//! csv       lines → a record → a value   │
 //! parquet   row groups → rows → values   ┘
 //! ```
 //!
@@ -26,8 +29,11 @@
 
 mod columns;
 mod csv;
+mod document;
 mod format;
+mod kind;
 mod lines;
+mod log;
 mod mapping;
 mod ndjson;
 mod output;
@@ -52,6 +58,7 @@ use datafusion::arrow::error::ArrowError;
 
 pub use columns::events_schema;
 pub use format::{Format, MAGIC_BYTES, skip_by_path};
+pub use kind::Kind;
 pub use mapping::SchemaKind;
 pub use reason::Reason;
 
@@ -76,10 +83,12 @@ pub enum TelemetryError {
     #[error("the receiver of the events stopped")]
     Receiver(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A schema's name that is none of ours.
-    #[error("schema: expected one of native, ocsf, ecs, sysmon, security4688, got `{name}`")]
+    #[error("schema: expected one of {expected}, got `{name}`")]
     UnknownSchema {
         /// The name given.
         name: String,
+        /// Those of the kind of telemetry.
+        expected: String,
     },
 }
 
@@ -96,6 +105,8 @@ pub enum Undated {
 /// How a file is read.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
+    /// What the telemetry is about.
+    pub kind: Kind,
     /// The UTC day whose events are kept.
     pub day: NaiveDate,
     /// The schema of the records; `None` recognises it from the first 100 readable ones.
@@ -109,10 +120,17 @@ pub struct ReadOptions {
 }
 
 impl ReadOptions {
-    /// The defaults for a UTC day.
+    /// The defaults for command lines of a UTC day.
     #[must_use]
     pub fn new(day: NaiveDate) -> Self {
+        Self::of(Kind::Command, day)
+    }
+
+    /// The defaults for a kind of telemetry and a UTC day.
+    #[must_use]
+    pub fn of(kind: Kind, day: NaiveDate) -> Self {
         Self {
+            kind,
             day,
             schema: None,
             max_line_bytes: 1 << 20,
@@ -166,7 +184,7 @@ pub fn read_file(
     let mut source = File::open(path).map_err(io_error)?;
     let head = unpack::head(&mut source, MAGIC_BYTES).map_err(io_error)?;
     source.rewind().map_err(io_error)?;
-    match Format::detect(&path.to_string_lossy(), &head) {
+    match Format::detect(options.kind, &path.to_string_lossy(), &head) {
         Some(Format::Parquet) => read_parquet(file, source, options, emit),
         Some(format) => read_text(file, format, source, options, emit),
         None => unrecognised(file, &head, options, emit),
@@ -189,7 +207,7 @@ pub fn read_stream(
         source,
     };
     let head = unpack::head(&mut source, MAGIC_BYTES).map_err(io_error)?;
-    let format = Format::detect(file, &head);
+    let format = Format::detect(options.kind, file, &head);
     let mut whole = io::Cursor::new(head.clone()).chain(source);
     match format {
         Some(Format::Parquet) => {
@@ -228,14 +246,14 @@ pub fn read_bytes(
     emit: &mut dyn FnMut(RecordBatch) -> Result<(), TelemetryError>,
 ) -> Result<FileAccount, TelemetryError> {
     let head = &bytes[..bytes.len().min(MAGIC_BYTES)];
-    match Format::detect(file, head) {
+    match Format::detect(options.kind, file, head) {
         Some(Format::Parquet) => read_parquet(file, bytes.clone(), options, emit),
         Some(format) => read_text(file, format, bytes.as_ref(), options, emit),
         None => unrecognised(file, head, options, emit),
     }
 }
 
-/// Reads NDJSON or CSV from a stream, packed or not; the magic bytes decide how it is packed. [`Format::Parquet`], which
+/// Reads NDJSON, CSV or, of requests, a log from a stream, packed or not; the magic bytes decide how it is packed. [`Format::Parquet`], which
 /// cannot be streamed, is quarantined as `unrecognised_format`.
 ///
 /// # Errors
@@ -263,17 +281,29 @@ pub fn read_text(
         return output.finish(options.schema);
     }
     let output = Output::new(file, options, emit);
-    let lines = lines::Lines::open(source, format, options.max_line_bytes).map_err(|source| {
-        TelemetryError::Io {
-            file: file.to_owned(),
-            source,
-        }
-    })?;
+    let mut lines =
+        lines::Lines::open(source, format, options.max_line_bytes).map_err(|source| {
+            TelemetryError::Io {
+                file: file.to_owned(),
+                source,
+            }
+        })?;
     if format.is_csv() {
-        csv::read(lines, output)
-    } else {
-        ndjson::read(lines, output)
+        return csv::read(lines, output);
     }
+    if options.kind == Kind::Api {
+        let is_log = match options.schema {
+            Some(schema) => schema.is_log(),
+            None => format.is_log() && !format::looks_like_json(lines.peek()),
+        };
+        if is_log {
+            return log::read(lines, output);
+        }
+        if document::begins(lines.peek()) {
+            return document::read(lines, output);
+        }
+    }
+    ndjson::read(lines, output)
 }
 
 /// Reads Parquet from anything with random access: a [`File`], [`Bytes`], or an object store behind a [`ChunkReader`].

@@ -9,7 +9,7 @@ use super::lines::{Lines, Step, content, is_blank};
 use super::output::{At, Output};
 use super::reason::Reason;
 use super::value::Node;
-use super::{FileAccount, SchemaKind, TelemetryError};
+use super::{FileAccount, Kind, SchemaKind, TelemetryError};
 
 /// Readable lines that are looked at before a schema is settled on.
 const WINDOW_LINES: usize = 100;
@@ -18,16 +18,16 @@ const WINDOW_BYTES: usize = 4 << 20;
 
 /// Lines that wait for the schema.
 #[derive(Default)]
-struct Window {
+pub(super) struct Window {
     lines: Vec<(At, Vec<u8>)>,
     bytes: usize,
     votes: [usize; SchemaKind::ALL.len()],
 }
 
 impl Window {
-    fn push(&mut self, at: At, line: &[u8], record: &Node) {
-        if let Some(kind) = SchemaKind::recognise(&|path| record.has(path)) {
-            self.votes[kind as usize] += 1;
+    fn push(&mut self, kind: Kind, at: At, line: &[u8], record: &Node) {
+        if let Some(schema) = SchemaKind::recognise(kind, &|path| record.has(path)) {
+            self.votes[schema as usize] += 1;
         }
         self.bytes += line.len();
         self.lines.push((at, line.to_vec()));
@@ -46,76 +46,122 @@ impl Window {
     }
 }
 
-enum Schema {
+/// The schema of a file, while it is read.
+pub(super) enum Schema {
     Sought(Window),
     Known(SchemaKind),
     Unknown,
 }
 
+impl Schema {
+    /// The schema given, or one to be found.
+    pub(super) fn of(output: &Output) -> Self {
+        output
+            .options()
+            .schema
+            .map_or_else(|| Self::Sought(Window::default()), Self::Known)
+    }
+
+    /// Deals with the text of one record.
+    pub(super) fn line(
+        &mut self,
+        at: At,
+        bytes: &[u8],
+        output: &mut Output,
+    ) -> Result<(), TelemetryError> {
+        if let Self::Unknown = self {
+            unknown(at, bytes, output);
+            return Ok(());
+        }
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let detail = format!("byte {}", error.valid_up_to());
+                return output.quarantine(at, Reason::InvalidUtf8, &detail, Some(bytes), 1);
+            }
+        };
+        let record = match serde_json::from_str::<Node>(text) {
+            Ok(record @ Node::Map(_)) => record,
+            Ok(_) => {
+                return output.quarantine(at, Reason::BrokenJson, "not an object", Some(bytes), 1);
+            }
+            // Syntax errors have fixed messages; they never quote the input.
+            Err(error) => {
+                let detail = error.to_string();
+                return output.quarantine(at, Reason::BrokenJson, &detail, Some(bytes), 1);
+            }
+        };
+        match self {
+            Self::Known(kind) => output.record(at, *kind, &record, &|| bytes.to_vec())?,
+            Self::Unknown => {}
+            Self::Sought(window) => {
+                window.push(output.options().kind, at, bytes, &record);
+                if window.is_full() {
+                    *self = settle(&std::mem::take(window), output)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the file.
+    pub(super) fn finish(self, mut output: Output) -> Result<FileAccount, TelemetryError> {
+        let settled = match self {
+            Self::Sought(window) => settle(&window, &mut output)?,
+            settled => settled,
+        };
+        output.finish(match settled {
+            Self::Known(kind) => Some(kind),
+            _ => None,
+        })
+    }
+}
+
 pub(super) fn read(mut lines: Lines, mut output: Output) -> Result<FileAccount, TelemetryError> {
-    let mut schema = output
-        .options()
-        .schema
-        .map_or_else(|| Schema::Sought(Window::default()), Schema::Known);
+    let mut schema = Schema::of(&output);
     let mut position = 0;
     loop {
         let step = lines.step().map_err(|source| io_error(&output, source))?;
+        let at = |offset| At {
+            position,
+            offset: Some(offset),
+        };
         match step {
             Step::End => break,
             Step::Line { bytes, .. } if is_blank(bytes) => continue,
             Step::Line { offset, bytes } => {
-                let at = At {
-                    position,
-                    offset: Some(offset),
-                };
-                line(at, content(bytes), &mut schema, &mut output)?;
+                schema.line(at(offset), content(bytes), &mut output)?;
             }
-            Step::Long {
-                offset,
-                head,
-                bytes,
-            } => {
-                let at = At {
-                    position,
-                    offset: Some(offset),
-                };
-                output.quarantine(
-                    at,
-                    Reason::LineTooLong,
-                    &format!("line of {bytes} bytes"),
-                    Some(head),
-                    1,
-                )?;
-            }
-            Step::Broken {
-                offset,
-                reason,
-                detail,
-                partial,
-            } => {
-                output.quarantine(
-                    At {
-                        position,
-                        offset: Some(offset),
-                    },
-                    reason,
-                    &detail,
-                    Some(partial),
-                    1,
-                )?;
-            }
+            fault => lost(fault, position, &mut output)?,
         }
         position += 1;
     }
-    if let Schema::Sought(window) = schema {
-        schema = settle(&window, &mut output)?;
-    }
-    let known = if let Schema::Known(kind) = schema {
-        Some(kind)
-    } else {
-        None
+    schema.finish(output)
+}
+
+/// Writes off what stands where a line should: one that is too long, or the rest of a broken archive.
+pub(super) fn lost(step: Step, position: u64, output: &mut Output) -> Result<(), TelemetryError> {
+    let at = |offset| At {
+        position,
+        offset: Some(offset),
     };
-    output.finish(known)
+    match step {
+        Step::Long {
+            offset,
+            head,
+            bytes,
+        } => {
+            let detail = format!("line of {bytes} bytes");
+            output.quarantine(at(offset), Reason::LineTooLong, &detail, Some(head), 1)
+        }
+        Step::Broken {
+            offset,
+            reason,
+            detail,
+            partial,
+        } => output.quarantine(at(offset), reason, &detail, Some(partial), 1),
+        Step::Line { .. } | Step::End => Ok(()),
+    }
 }
 
 pub(super) fn io_error(output: &Output, source: io::Error) -> TelemetryError {
@@ -125,58 +171,19 @@ pub(super) fn io_error(output: &Output, source: io::Error) -> TelemetryError {
     }
 }
 
-fn line(
-    at: At,
-    bytes: &[u8],
-    schema: &mut Schema,
-    output: &mut Output,
-) -> Result<(), TelemetryError> {
-    if let Schema::Unknown = schema {
-        unknown(at, bytes, output);
-        return Ok(());
-    }
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let detail = format!("byte {}", error.valid_up_to());
-            return output.quarantine(at, Reason::InvalidUtf8, &detail, Some(bytes), 1);
-        }
-    };
-    let record = match serde_json::from_str::<Node>(text) {
-        Ok(record @ Node::Map(_)) => record,
-        Ok(_) => return output.quarantine(at, Reason::BrokenJson, "not an object", Some(bytes), 1),
-        // Syntax errors have fixed messages; they never quote the input.
-        Err(error) => {
-            return output.quarantine(at, Reason::BrokenJson, &error.to_string(), Some(bytes), 1);
-        }
-    };
-    match schema {
-        Schema::Known(kind) => output.record(at, *kind, &record, &|| bytes.to_vec())?,
-        Schema::Unknown => {}
-        Schema::Sought(window) => {
-            window.push(at, bytes, &record);
-            if window.is_full() {
-                *schema = settle(&std::mem::take(window), output)?;
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Ends the search for a schema and deals with the lines that waited.
 fn settle(window: &Window, output: &mut Output) -> Result<Schema, TelemetryError> {
     let mut schema = window.winner().map_or(Schema::Unknown, Schema::Known);
     for (at, bytes) in &window.lines {
-        line(*at, bytes, &mut schema, output)?;
+        schema.line(*at, bytes, output)?;
     }
     Ok(schema)
 }
 
 fn unknown(at: At, bytes: &[u8], output: &mut Output) {
-    output.tally(
-        at,
-        Reason::UnrecognisedSchema,
-        "no command line under any name we know",
-        &|| bytes.to_vec(),
-    );
+    let detail = match output.options().kind {
+        Kind::Command => "no command line under any name we know",
+        Kind::Api => "no path or operation under any name we know",
+    };
+    output.tally(at, Reason::UnrecognisedSchema, detail, &|| bytes.to_vec());
 }

@@ -8,8 +8,10 @@ use std::mem;
 
 use datafusion::arrow::array::RecordBatch;
 
-use super::columns::Columns;
-use super::mapping::Command;
+use super::columns::{Columns, Kept};
+use super::kind::Kind;
+use super::mapping::api::{self, Request};
+use super::mapping::{Essential, Event};
 use super::reason::Reason;
 use super::value::Node;
 use super::{FileAccount, ReadOptions, SchemaKind, TelemetryError, Undated, time};
@@ -60,7 +62,7 @@ impl<'a> Output<'a> {
             first_micros: time::start_of(options.day),
             account: FileAccount::default(),
             tallies: Vec::new(),
-            columns: Columns::default(),
+            columns: Columns::new(options.kind),
             batch_rows: 0,
             batch_text_bytes: 0,
         }
@@ -80,53 +82,77 @@ impl<'a> Output<'a> {
     pub(super) fn record(
         &mut self,
         at: At,
-        kind: SchemaKind,
+        schema: SchemaKind,
         record: &Node,
         raw: &dyn Fn() -> Vec<u8>,
     ) -> Result<(), TelemetryError> {
-        let mapped = kind.map(record);
+        match schema.kind() {
+            Kind::Command => {
+                let mapped = schema.map(record);
+                let other = mapped.other_activity;
+                let other = other.map(|activity| (Reason::NotProcessCreation, activity));
+                let Some(micros) = self.dated(at, mapped.time, other, raw)? else {
+                    return Ok(());
+                };
+                self.command(at, micros, &mapped.event, raw)
+            }
+            Kind::Api => {
+                let mapped = api::map(schema, record);
+                let other = mapped.other_activity;
+                let other = other.map(|activity| (Reason::NotApiRequest, activity));
+                let Some(micros) = self.dated(at, mapped.time, other, raw)? else {
+                    return Ok(());
+                };
+                self.request(at, micros, &mapped.request, raw)
+            }
+        }
+    }
+
+    /// The time of a record of the day; `None` where the record is dealt with.
+    fn dated(
+        &mut self,
+        at: At,
+        time: Option<&Node>,
+        other_activity: Option<(Reason, String)>,
+        raw: &dyn Fn() -> Vec<u8>,
+    ) -> Result<Option<i64>, TelemetryError> {
         // An empty text is no time rather than a bad one.
-        let stated = mapped
-            .time
-            .filter(|value| !matches!(value, Node::Text(text) if text.is_empty()));
+        let stated = time.filter(|value| !matches!(value, Node::Text(text) if text.is_empty()));
         let parsed = stated.map(time::parse);
         if let Some(Ok(micros)) = parsed
             && !self.in_day(micros)
         {
             self.other_day();
-            return Ok(());
+            return Ok(None);
         }
-        if let Some(activity) = mapped.other_activity {
-            self.tally(at, Reason::NotProcessCreation, &activity, raw);
-            return Ok(());
+        if let Some((reason, activity)) = other_activity {
+            self.tally(at, reason, &activity, raw);
+            return Ok(None);
         }
-        let micros = match (parsed, self.options.undated) {
-            (Some(Ok(micros)), _) => micros,
+        match (parsed, self.options.undated) {
+            (Some(Ok(micros)), _) => return Ok(Some(micros)),
+            (None, Undated::AsDay) => return Ok(Some(self.first_micros)),
             (Some(Err(detail)), _) => {
-                return self.quarantine(at, Reason::BadEventTime, &detail, Some(&raw()), 1);
+                self.quarantine(at, Reason::BadEventTime, &detail, Some(&raw()), 1)?;
             }
-            (None, Undated::AsDay) => self.first_micros,
             (None, Undated::Quarantine) => {
-                return self.quarantine(at, Reason::MissingEventTime, "", Some(&raw()), 1);
+                self.quarantine(at, Reason::MissingEventTime, "", Some(&raw()), 1)?;
             }
-        };
-        let line = match &mapped.event.command_line {
-            Command::Text(text) if !text.trim().is_empty() => text,
-            Command::Text(_) | Command::Missing => {
-                return self.quarantine(at, Reason::MissingCommandLine, "", Some(&raw()), 1);
-            }
-            Command::WrongType => {
-                return self.quarantine(
-                    at,
-                    Reason::WrongType,
-                    "command line is not text",
-                    Some(&raw()),
-                    1,
-                );
-            }
-            Command::NotUtf8(bytes) => {
-                let detail = format!("command line of {} bytes", bytes.len());
-                return self.quarantine(at, Reason::InvalidUtf8, &detail, Some(bytes), 1);
+        }
+        Ok(None)
+    }
+
+    fn command(
+        &mut self,
+        at: At,
+        micros: i64,
+        event: &Event,
+        raw: &dyn Fn() -> Vec<u8>,
+    ) -> Result<(), TelemetryError> {
+        let line = match &event.command_line {
+            Essential::Text(text) if !text.trim().is_empty() => text,
+            other => {
+                return self.without(at, other, "command line", Reason::MissingCommandLine, raw);
             }
         };
         if line.contains('\0') {
@@ -137,11 +163,64 @@ impl<'a> Output<'a> {
             let detail = format!("command line of {} bytes", line.len());
             return self.quarantine(at, Reason::LineTooLong, &detail, Some(&raw()), 1);
         }
+        self.keep(at, micros, &Kept::Command(line, event))
+    }
+
+    fn request(
+        &mut self,
+        at: At,
+        micros: i64,
+        request: &Request,
+        raw: &dyn Fn() -> Vec<u8>,
+    ) -> Result<(), TelemetryError> {
+        if let Some((reason, detail)) = &request.fault {
+            return self.quarantine(at, *reason, detail, Some(&raw()), 1);
+        }
+        let path = match &request.path {
+            Essential::Text(text) if !text.trim().is_empty() => text,
+            other => return self.without(at, other, "path", Reason::MissingPath, raw),
+        };
+        let texts = || request.texts().chain([path.as_ref()]);
+        let bytes: usize = texts().map(str::len).sum();
+        if texts().any(|text| text.contains('\0')) {
+            let detail = format!("request of {bytes} bytes");
+            return self.quarantine(at, Reason::NulByte, &detail, Some(&raw()), 1);
+        }
+        if bytes > self.options.max_line_bytes {
+            let detail = format!("request of {bytes} bytes");
+            return self.quarantine(at, Reason::LineTooLong, &detail, Some(&raw()), 1);
+        }
+        self.keep(at, micros, &Kept::Api(path, request))
+    }
+
+    /// Writes off a record without what it is nothing without.
+    fn without(
+        &mut self,
+        at: At,
+        found: &Essential,
+        what: &str,
+        missing: Reason,
+        raw: &dyn Fn() -> Vec<u8>,
+    ) -> Result<(), TelemetryError> {
+        match found {
+            Essential::Text(_) | Essential::Missing => {
+                self.quarantine(at, missing, "", Some(&raw()), 1)
+            }
+            Essential::WrongType => {
+                let detail = format!("{what} is not text");
+                self.quarantine(at, Reason::WrongType, &detail, Some(&raw()), 1)
+            }
+            Essential::NotUtf8(bytes) => {
+                let detail = format!("{what} of {} bytes", bytes.len());
+                self.quarantine(at, Reason::InvalidUtf8, &detail, Some(bytes), 1)
+            }
+        }
+    }
+
+    fn keep(&mut self, at: At, micros: i64, kept: &Kept) -> Result<(), TelemetryError> {
         self.account.rows_read += 1;
         self.account.kept += 1;
-        self.batch_text_bytes += self
-            .columns
-            .event(self.file, at, micros, line, &mapped.event);
+        self.batch_text_bytes += self.columns.event(self.file, at, micros, kept);
         self.row_done()
     }
 

@@ -9,17 +9,17 @@ pub enum Reason {
     BrokenJson,
     /// A line, record or command line that is not UTF-8.
     InvalidUtf8,
-    /// A command line that holds U+0000.
+    /// A command line, or a text of a request, that holds U+0000.
     NulByte,
     /// No command line, or a blank one.
     MissingCommandLine,
-    /// A command line that is a number, list or object.
+    /// A command line or path that is a number, list or object.
     WrongType,
     /// No event time.
     MissingEventTime,
     /// An event time in no known form.
     BadEventTime,
-    /// A line, record or command line over `max_line_bytes`.
+    /// A line, record, command line or request over `max_line_bytes`.
     LineTooLong,
     /// A CSV line that opens a quote which is never, or wrongly, closed.
     UnclosedQuote,
@@ -47,6 +47,20 @@ pub enum Reason {
     UnrecognisedFormat,
     /// A record of the right schema that is about something else: a logon, a process's end.
     NotProcessCreation,
+    /// A request without a path.
+    MissingPath,
+    /// A request line that is none: another protocol spoken to a web server.
+    BadRequestLine,
+    /// An HTTP status that is no whole number from 0 to 999.
+    BadStatus,
+    /// A size that is no whole number, or negative.
+    BadSize,
+    /// A latency that is no number, or negative.
+    BadLatency,
+    /// A line of a log that is in none of the formats we read.
+    BrokenLogLine,
+    /// A record of the right schema that is about something else than a request.
+    NotApiRequest,
 }
 
 impl Reason {
@@ -75,6 +89,13 @@ impl Reason {
             Self::UnrecognisedSchema => "unrecognised_schema",
             Self::UnrecognisedFormat => "unrecognised_format",
             Self::NotProcessCreation => "not_process_creation",
+            Self::MissingPath => "missing_path",
+            Self::BadRequestLine => "bad_request_line",
+            Self::BadStatus => "bad_status",
+            Self::BadSize => "bad_size",
+            Self::BadLatency => "bad_latency",
+            Self::BrokenLogLine => "broken_log_line",
+            Self::NotApiRequest => "not_api_request",
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn start_of(day: NaiveDate) -> i64 {
 /// The time that a value means; the error says what is wrong with it, without its text.
 ///
 /// Accepted: a Parquet timestamp of any unit; RFC 3339; the same without a zone (then UTC), with a blank for the `T`,
-/// and with 0 to 9 or more digits of fraction; a Unix time in seconds, milliseconds, microseconds or nanoseconds, told
+/// and with 0 to 9 or more digits of fraction; the Common Log Format's `10/Oct/2000:13:55:36 -0700`; a Unix time in seconds, milliseconds, microseconds or nanoseconds, told
 /// apart by size (seconds up to the year 5138), as an integer, a float or decimal digits.
 pub(super) fn parse(value: &Node) -> Result<i64, String> {
     match value {
@@ -63,6 +63,9 @@ fn of_float(number: f64) -> Option<i64> {
 
 fn of_text(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
+    if bytes.get(2) == Some(&b'/') {
+        return of_log(bytes);
+    }
     if bytes.get(4) != Some(&b'-') {
         if let Ok(number) = text.parse::<i64>() {
             return of_number(number);
@@ -114,6 +117,40 @@ fn of_text(text: &str) -> Option<i64> {
     start_of(date)
         .checked_add(seconds * MICROS_PER_SECOND)?
         .checked_add(micros)
+}
+
+/// `10/Oct/2000:13:55:36 -0700`, the time of a web server's log.
+fn of_log(bytes: &[u8]) -> Option<i64> {
+    const MONTHS: [&[u8; 3]; 12] = [
+        b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov",
+        b"dec",
+    ];
+    let [
+        d1,
+        d2,
+        b'/',
+        m1,
+        m2,
+        m3,
+        b'/',
+        y1,
+        y2,
+        y3,
+        y4,
+        b':',
+        clock @ ..,
+    ] = bytes
+    else {
+        return None;
+    };
+    let named = [*m1, *m2, *m3].map(|letter| letter.to_ascii_lowercase());
+    let month = 1 + MONTHS.iter().position(|month| **month == named)?;
+    let mut iso = Vec::with_capacity(40);
+    iso.extend([*y1, *y2, *y3, *y4, b'-']);
+    iso.extend(format!("{month:02}").bytes());
+    iso.extend([b'-', *d1, *d2, b'T']);
+    iso.extend(clock);
+    of_text(std::str::from_utf8(&iso).ok()?)
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
@@ -181,6 +218,18 @@ mod tests {
         }
         assert_eq!(parse(&Node::Float(1_735_725_296.789)).ok(), moment);
         assert_eq!(parse(&Node::Int(1_735_725_296_789)).ok(), moment);
+    }
+
+    #[test]
+    fn a_web_servers_time_is_moved_to_utc() {
+        // The example of Apache's documentation.
+        let moment = micros("2000-10-10T20:55:36Z");
+        assert_eq!(micros("10/Oct/2000:13:55:36 -0700"), moment);
+        assert_eq!(micros("10/oct/2000:20:55:36 +0000"), moment);
+        assert_eq!(micros("10/Oct/2000:20:55:36.25 +0000"), moment.map(|m| m + 250_000));
+        for text in ["10/Okt/2000:13:55:36 -0700", "31/Feb/2000:13:55:36 -0700", "10/Oct/2000", "1/2/2025"] {
+            assert_eq!(micros(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A warehouse: a directory (or bucket prefix) of Delta tables, the models they were made with, and a ledger.
 //!
 //! ```text
-//! gleaner.json                      format version: a newer one is refused
+//! gleaner.json                      format version: a newer one is refused; the kind of telemetry
 //! commands/ … runs/                 Delta tables, partitioned by day
 //! _models/<sha256>                  fitted models, immutable, named by content
 //! _ledger/<day>/<stage>-<fingerprint>.json   what a finished stage counted, and the files it wrote
@@ -34,9 +34,11 @@ use url::Url;
 
 use crate::error::JobError;
 use crate::storage::{self, Location};
+use crate::telemetry::Kind;
 
-/// The format that this version writes.
-pub const FORMAT: u64 = 1;
+/// The newest format that this version reads and writes: 1 of command lines, 2 of other kinds of telemetry, so that a gleaner that
+/// does not know those leaves them alone.
+pub const FORMAT: u64 = 2;
 const MARKER: &str = "gleaner.json";
 /// What killed runs left is kept so long: they may only be slow.
 const STALE_SECS: i64 = 86_400;
@@ -44,12 +46,32 @@ const STALE_SECS: i64 = 86_400;
 #[derive(Serialize, Deserialize)]
 struct Marker {
     format: u64,
+    /// The kind of telemetry; none: command lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+}
+
+impl Marker {
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Command => Self {
+                format: 1,
+                kind: None,
+            },
+            other => Self {
+                format: FORMAT,
+                kind: Some(other.to_string()),
+            },
+        }
+    }
 }
 
 /// An open warehouse.
 #[derive(Clone)]
 pub struct Warehouse {
     url: Url,
+    /// What its telemetry is about.
+    kind: Kind,
     /// Where it is, on a local disk.
     local: Option<PathBuf>,
     /// The whole bucket or file system.
@@ -107,8 +129,8 @@ impl Warehouse {
     /// Opens the warehouse at `path`, and makes it when the directory or prefix is new or empty.
     ///
     /// # Errors
-    /// When it is something else, a newer version made it, or it cannot be written.
-    pub async fn create(path: &str) -> Result<Self, JobError> {
+    /// When it is something else or of another kind of telemetry, a newer version made it, or it cannot be written.
+    pub async fn create(path: &str, kind: Kind) -> Result<Self, JobError> {
         let location = path.parse::<Location>()?;
         if path.contains(['%', '\\', '\n']) {
             return Err(JobError::Usage(format!(
@@ -116,7 +138,7 @@ impl Warehouse {
             )));
         }
         if Self::exists(path).await? {
-            return Self::marked(path).await;
+            return Self::marked(path).await?.of_kind(kind);
         }
         let occupied = match location.local() {
             Some(local) => match std::fs::read_dir(local) {
@@ -135,9 +157,30 @@ impl Warehouse {
         if let Some(local) = location.local() {
             std::fs::create_dir_all(local).map_err(|e| JobError::io(local, e))?;
         }
-        let warehouse = Self::unmarked(&location)?;
+        let warehouse = Self {
+            kind,
+            ..Self::unmarked(&location)?
+        };
         warehouse.mark().await?;
-        Ok(warehouse)
+        // Another run may have made it at the same time, of another kind.
+        Self::marked(path).await?.of_kind(kind)
+    }
+
+    /// What its telemetry is about.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn of_kind(self, wanted: Kind) -> Result<Self, JobError> {
+        if self.kind == wanted {
+            return Ok(self);
+        }
+        Err(JobError::OtherKind {
+            path: self.url("").trim_end_matches('/').to_owned(),
+            found: self.kind,
+            wanted,
+        })
     }
 
     fn unmarked(location: &Location) -> Result<Self, JobError> {
@@ -154,6 +197,7 @@ impl Warehouse {
                 prefix: ObjectPath::from_absolute_path(&local)
                     .map_err(|e| JobError::Internal(e.to_string()))?,
                 url,
+                kind: Kind::Command,
                 local: Some(local),
                 root: Arc::new(LocalFileSystem::new()),
                 // Empty directories go with their last file.
@@ -163,6 +207,7 @@ impl Warehouse {
         let (root, prefix) = storage::process().object_store(location)?;
         Ok(Self {
             url: location.url()?,
+            kind: Kind::Command,
             local: None,
             store: Arc::new(PrefixStore::new(Arc::clone(&root), prefix.clone())),
             root,
@@ -171,7 +216,7 @@ impl Warehouse {
     }
 
     async fn marked(path: &str) -> Result<Self, JobError> {
-        let warehouse = Self::unmarked(&path.parse()?)?;
+        let mut warehouse = Self::unmarked(&path.parse()?)?;
         let bytes = warehouse.get(MARKER).await?.unwrap_or_default();
         let marker: Marker =
             serde_json::from_slice(&bytes).map_err(|e| JobError::NotAWarehouse {
@@ -184,6 +229,12 @@ impl Warehouse {
                 found: marker.format,
                 known: FORMAT,
             });
+        }
+        if let Some(name) = marker.kind {
+            warehouse.kind = Kind::named(&name).ok_or_else(|| JobError::NotAWarehouse {
+                path: path.to_owned(),
+                why: "its gleaner.json names no kind of telemetry that there is".to_owned(),
+            })?;
         }
         Ok(warehouse)
     }
@@ -385,8 +436,9 @@ impl Warehouse {
     /// When it cannot be written.
     pub async fn mark(&self) -> Result<(), JobError> {
         if self.get(MARKER).await?.is_none() {
-            let text = serde_json::json!({ "format": FORMAT }).to_string();
-            self.put(MARKER, text.into_bytes()).await?;
+            let text = serde_json::to_vec(&Marker::of(self.kind));
+            let text = text.map_err(|e| JobError::Internal(e.to_string()))?;
+            self.put(MARKER, text).await?;
         }
         Ok(())
     }

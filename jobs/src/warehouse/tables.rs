@@ -35,7 +35,7 @@ fn time() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-use DataType::{Binary, Boolean, Date32, Float32, Float64, Int64, Utf8};
+use DataType::{Binary, Boolean, Date32, Float32, Float64, Int32, Int64, Utf8};
 
 /// What is known of a line beside its text, in every table that holds lines.
 fn line() -> Vec<(&'static str, DataType)> {
@@ -109,6 +109,37 @@ pub const COMMANDS: Table = Table {
     name: "commands",
     doc: "a unique command line of the day, in buckets by hash, sorted by hash",
     columns: || with(line(), vec![("host_state", Binary), ("user_state", Binary)]),
+};
+
+/// Requests to APIs.
+pub const REQUESTS: Table = Table {
+    name: "requests",
+    doc: "a request of the day, in buckets by actor, sorted by actor, time and hash; `events` rows of telemetry were alike",
+    columns: || {
+        vec![
+            ("day", Date32),
+            ("hash", Utf8),
+            ("actor", Utf8),
+            ("event_time", time()),
+            ("user", Utf8),
+            ("session", Utf8),
+            ("client_ip", Utf8),
+            ("method", Utf8),
+            ("host", Utf8),
+            ("path", Utf8),
+            ("query", Utf8),
+            ("status", Int32),
+            ("error_code", Utf8),
+            ("request_bytes", Int64),
+            ("response_bytes", Int64),
+            ("latency_ms", Float64),
+            ("user_agent", Utf8),
+            ("referer", Utf8),
+            ("body", Utf8),
+            ("headers", Utf8),
+            ("events", Int64),
+        ]
+    },
 };
 
 /// Fitted models.
@@ -368,6 +399,7 @@ pub const TABLES: &[Table] = &[
     TELEMETRY,
     QUARANTINE,
     COMMANDS,
+    REQUESTS,
     MODELS,
     DRIFT,
     ANOMALIES,

@@ -8,6 +8,7 @@ use gleaner::labels::options::{ApiKey, Capabilities, LlmOptions};
 use gleaner::labels::store::Store;
 use gleaner::labels::{Decision, Labeller, Line, Usage};
 use gleaner::stages::{Progress, StageRecord};
+use gleaner::telemetry::Kind;
 use gleaner::warehouse::Warehouse;
 use serde_json::json;
 
@@ -92,7 +93,7 @@ pub fn store(path: &Path) -> Store {
         .build()
         .unwrap();
     let warehouse = runtime
-        .block_on(Warehouse::create(&path.to_string_lossy()))
+        .block_on(Warehouse::create(&path.to_string_lossy(), Kind::Command))
         .unwrap();
     Store::of(&warehouse)
 }

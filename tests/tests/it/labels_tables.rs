@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use gleaner::labels::store::append;
+use gleaner::telemetry::Kind;
 use gleaner::warehouse::Warehouse;
 use gleaner::warehouse::tables::{ANSWERS, LABELS, Table};
 use serde_json::{Value, json};
@@ -102,7 +103,7 @@ fn tables_of_an_earlier_version_are_widened_and_their_rows_stay_readable() {
         "asked_at": "2024-12-31T00:00:00Z",
     });
     tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let warehouse = Warehouse::create(&warehouse).await.unwrap();
+        let warehouse = Warehouse::create(&warehouse, Kind::Command).await.unwrap();
         append(&warehouse, &EARLIER_LABELS, day, &[label])
             .await
             .unwrap();

@@ -16,6 +16,7 @@ use gleaner::plan::codec::{LogicalCodec, PhysicalCodec, Planner};
 use gleaner::plan::scan::TelemetryTable;
 use gleaner::plan::write::{Digest, WriteNode};
 use gleaner::session;
+use gleaner::telemetry::Kind;
 use gleaner_proto::plan::{ScanSpec, TelemetryFile, WriteSpec};
 
 use crate::support::Dir;
@@ -144,6 +145,7 @@ async fn the_scan_node_survives_the_codec() {
         max_line_bytes: 99,
         undated_as_day: true,
         projection: vec![],
+        kind: "api".to_owned(),
     };
     let codec = LogicalCodec::default();
     let table = "t".into();
@@ -151,11 +153,11 @@ async fn the_scan_node_survives_the_codec() {
     codec
         .try_encode_table_provider(
             &table,
-            Arc::new(TelemetryTable::new(spec.clone())),
+            Arc::new(TelemetryTable::new(spec.clone()).unwrap()),
             &mut bytes,
         )
         .unwrap();
-    let schema = gleaner::telemetry::events_schema();
+    let schema = gleaner::telemetry::events_schema(Kind::Api);
     let again = codec
         .try_decode_table_provider(&bytes, &table, schema, &ctx.task_ctx())
         .unwrap();
@@ -163,7 +165,7 @@ async fn the_scan_node_survives_the_codec() {
     assert_eq!(any.downcast_ref::<TelemetryTable>().unwrap().spec(), &spec);
     // Damaged bytes are an error, not another plan.
     bytes.truncate(bytes.len() - 3);
-    let schema = gleaner::telemetry::events_schema();
+    let schema = gleaner::telemetry::events_schema(Kind::Api);
     assert!(
         codec
             .try_decode_table_provider(&bytes, &table, schema, &ctx.task_ctx())

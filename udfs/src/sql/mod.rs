@@ -13,6 +13,7 @@ mod groups;
 pub mod label;
 pub mod near;
 pub mod quota;
+pub mod request;
 pub mod text;
 pub mod windowed;
 
@@ -27,6 +28,7 @@ static SCALARS: &[&[Scalar]] = &[
     distinct::SCALARS,
     label::SCALARS,
     quota::SCALARS,
+    request::SCALARS,
 ];
 static AGGREGATES: &[&[Aggregate]] = &[
     api::AGGREGATES,

@@ -21,7 +21,7 @@ use super::ndjson::io_error;
 use super::output::{At, Output};
 use super::reason::Reason;
 use super::value::Node;
-use super::{FileAccount, SchemaKind, TelemetryError};
+use super::{FileAccount, Kind, SchemaKind, TelemetryError};
 
 pub(super) fn read(lines: Lines, mut output: Output) -> Result<FileAccount, TelemetryError> {
     let mut records = Records::new(lines, output.options().max_line_bytes);
@@ -51,7 +51,7 @@ pub(super) fn read(lines: Lines, mut output: Output) -> Result<FileAccount, Tele
         } else if let Some(header) = &header {
             header.row(at, raw, schema, &records.fields, &mut output)?;
         } else {
-            let read = Header::new(&records.fields, schema);
+            let read = Header::new(&records.fields, output.options().kind, schema);
             schema = read.schema;
             header = Some(read);
             continue;
@@ -69,7 +69,7 @@ struct Header {
 }
 
 impl Header {
-    fn new(fields: &Fields, given: Option<SchemaKind>) -> Self {
+    fn new(fields: &Fields, kind: Kind, given: Option<SchemaKind>) -> Self {
         let names: Vec<String> = fields.iter().map(|name| name.trim().to_owned()).collect();
         let has = |path: &str| {
             names.iter().any(|name| {
@@ -77,7 +77,7 @@ impl Header {
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             })
         };
-        let schema = given.or_else(|| SchemaKind::recognise(&has));
+        let schema = given.or_else(|| SchemaKind::recognise(kind, &has));
         let wanted: Vec<_> = match schema {
             Some(kind) => names
                 .iter()

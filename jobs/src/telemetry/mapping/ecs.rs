@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::super::value::Node;
-use super::{Command, Mapped, Paths};
+use super::{Essential, Mapped, Paths};
 
 pub(super) const PATHS: Paths = Paths {
     time: &["@timestamp", "process.start", "event.created"],
@@ -42,8 +42,8 @@ pub(super) const PATHS: Paths = Paths {
 
 pub(super) fn map<'a>(record: &'a Node<'a>) -> Mapped<'a> {
     let mut event = PATHS.event(record);
-    if let (Command::Missing, Some(line)) = (&event.command_line, joined(record, "process.args")) {
-        event.command_line = Command::Text(Cow::Owned(line));
+    if let (Essential::Missing, Some(line)) = (&event.command_line, joined(record, "process.args")) {
+        event.command_line = Essential::Text(Cow::Owned(line));
     }
     if event.parent_command_line.is_none() {
         event.parent_command_line = joined(record, "process.parent.args").map(Cow::Owned);

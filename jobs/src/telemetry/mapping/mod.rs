@@ -7,6 +7,7 @@
 //! Tried and dropped: a typed serde struct for each schema. It was no faster than the borrowed tree on native lines
 //! (both spend their time scanning the JSON), and every schema needed a second copy for dotted keys and for Parquet.
 
+pub(in crate::telemetry) mod api;
 mod ecs;
 mod native;
 mod ocsf;
@@ -15,19 +16,16 @@ mod winlog;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
 
 use super::TelemetryError;
+use super::kind::Kind;
 use super::value::Node;
 
 /// The schema that a file's records follow.
 ///
 /// [`SchemaKind::Sysmon`] and [`SchemaKind::Security4688`] are one mapping: Winlogbeat and its like write both into one
 /// file, and each record says by its event id which it is. Recognition names the one that the first records show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SchemaKind {
     /// Our own column names: `command_line`, `event_time`, `host`, …
     Native,
@@ -39,34 +37,120 @@ pub enum SchemaKind {
     Sysmon,
     /// Windows event log as JSON (Winlogbeat, nxlog); Security event 4688 seen first.
     Security4688,
+    /// Requests under our own column names: `path`, `event_time`, `user`, `status`, …
+    Api,
+    /// Open Cybersecurity Schema Framework, API Activity (6003) and HTTP Activity (4002).
+    ApiOcsf,
+    /// Elastic Common Schema's `http`, `url` and `user_agent`, nested or dotted.
+    ApiEcs,
+    /// AWS `CloudTrail`.
+    CloudTrail,
+    /// AWS API Gateway's access log as JSON.
+    ApiGateway,
+    /// The access log of an AWS Application Load Balancer.
+    Alb,
+    /// nginx's access log as JSON.
+    Nginx,
+    /// Envoy's access log as JSON.
+    Envoy,
+    /// Common or Combined Log Format.
+    AccessLog,
 }
 
 impl SchemaKind {
     /// All schemas, in the order of recognition's ties.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 14] = [
         Self::Native,
         Self::Ocsf,
         Self::Ecs,
         Self::Sysmon,
         Self::Security4688,
+        Self::Api,
+        Self::ApiOcsf,
+        Self::ApiEcs,
+        Self::CloudTrail,
+        Self::ApiGateway,
+        Self::Alb,
+        Self::Nginx,
+        Self::Envoy,
+        Self::AccessLog,
     ];
 
-    /// The name that flags, configuration and tables use.
+    /// The name that flags, configuration and tables use; unique within a kind of telemetry.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
-            Self::Ocsf => "ocsf",
-            Self::Ecs => "ecs",
+            Self::Ocsf | Self::ApiOcsf => "ocsf",
+            Self::Ecs | Self::ApiEcs => "ecs",
             Self::Sysmon => "sysmon",
             Self::Security4688 => "security4688",
+            Self::Api => "api",
+            Self::CloudTrail => "cloudtrail",
+            Self::ApiGateway => "apigateway",
+            Self::Alb => "alb",
+            Self::Nginx => "nginx",
+            Self::Envoy => "envoy",
+            Self::AccessLog => "access",
         }
+    }
+
+    /// Whether it is one of lines of a log, not of JSON.
+    pub(super) const fn is_log(self) -> bool {
+        matches!(self, Self::AccessLog | Self::Alb)
+    }
+
+    /// The kind of telemetry whose schema it is.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Native | Self::Ocsf | Self::Ecs | Self::Sysmon | Self::Security4688 => {
+                Kind::Command
+            }
+            Self::Api
+            | Self::ApiOcsf
+            | Self::ApiEcs
+            | Self::CloudTrail
+            | Self::ApiGateway
+            | Self::Alb
+            | Self::Nginx
+            | Self::Envoy
+            | Self::AccessLog => Kind::Api,
+        }
+    }
+
+    /// The names of a kind's schemas, separated by commas.
+    #[must_use]
+    pub fn names(kind: Kind) -> String {
+        let of_kind = Self::ALL.into_iter().filter(|schema| schema.kind() == kind);
+        of_kind.map(Self::name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The schema of that name, of a kind of telemetry.
+    ///
+    /// # Errors
+    /// When the kind has none of that name.
+    pub fn named(kind: Kind, name: &str) -> Result<Self, TelemetryError> {
+        let mut of_kind = Self::ALL.into_iter().filter(|schema| schema.kind() == kind);
+        of_kind
+            .find(|schema| schema.name() == name)
+            .ok_or_else(|| TelemetryError::UnknownSchema {
+                name: name.to_owned(),
+                expected: Self::names(kind),
+            })
     }
 
     /// The schema that a set of keys shows; `has` tells whether a dotted path exists.
     ///
     /// The order matters: Winlogbeat's records carry ECS keys too, and OCSF's `process.cmd_line` beats a stray `time`.
-    pub(super) fn recognise(has: &dyn Fn(&str) -> bool) -> Option<Self> {
+    pub(super) fn recognise(kind: Kind, has: &dyn Fn(&str) -> bool) -> Option<Self> {
+        match kind {
+            Kind::Command => Self::recognise_command(has),
+            Kind::Api => api::recognise(has),
+        }
+    }
+
+    fn recognise_command(has: &dyn Fn(&str) -> bool) -> Option<Self> {
         let any = |paths: &[&str]| paths.iter().any(|path| has(path));
         if any(&[
             "winlog.event_id",
@@ -106,6 +190,9 @@ impl SchemaKind {
 
     /// Whether the mapping reads a leaf column of this dotted path: what is not wanted is neither decoded nor kept.
     pub(super) fn wants(self, leaf: &str) -> bool {
+        if self.kind() == Kind::Api {
+            return api::wants(self, leaf);
+        }
         let Some(paths) = self.paths() else {
             return native::reads(leaf);
         };
@@ -121,20 +208,20 @@ impl SchemaKind {
 
     const fn paths(self) -> Option<&'static Paths> {
         match self {
-            Self::Native => None,
             Self::Ocsf => Some(&ocsf::PATHS),
             Self::Ecs => Some(&ecs::PATHS),
             Self::Sysmon | Self::Security4688 => Some(&winlog::PATHS),
+            _ => None,
         }
     }
 
-    /// Reads one record.
+    /// Reads one record of a process.
     pub(super) fn map<'a>(self, record: &'a Node<'a>) -> Mapped<'a> {
         let mut mapped = match self {
-            Self::Native => native::map(record),
             Self::Ocsf => ocsf::map(record),
             Self::Ecs => ecs::map(record),
             Self::Sysmon | Self::Security4688 => winlog::map(record),
+            _ => native::map(record),
         };
         let event = &mut mapped.event;
         let images = [event.image.as_deref(), event.parent_image.as_deref()];
@@ -151,31 +238,20 @@ impl fmt::Display for SchemaKind {
     }
 }
 
-impl FromStr for SchemaKind {
-    type Err = TelemetryError;
-
-    fn from_str(name: &str) -> Result<Self, TelemetryError> {
-        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        found.ok_or_else(|| TelemetryError::UnknownSchema {
-            name: name.to_owned(),
-        })
-    }
-}
-
-/// The command line of a record, or what stands in its place.
+/// What a record is nothing without, its command line or its path, or what stands in its place.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) enum Command<'a> {
+pub(super) enum Essential<'a> {
     #[default]
     Missing,
     Text(Cow<'a, str>),
     /// Bytes of a Parquet column that are not UTF-8.
     NotUtf8(&'a [u8]),
-    /// A number, list or object: guessing its text would put a wrong line among the training data.
+    /// A number, list or object: guessing its text would put a wrong one among the training data.
     WrongType,
 }
 
-impl<'a> Command<'a> {
-    fn of(value: Option<&'a Node<'a>>) -> Self {
+impl<'a> Essential<'a> {
+    pub(super) fn of(value: Option<&'a Node<'a>>) -> Self {
         match value {
             None | Some(Node::Null) => Self::Missing,
             Some(Node::Text(text)) => Self::Text(Cow::Borrowed(text)),
@@ -188,7 +264,7 @@ impl<'a> Command<'a> {
 /// A process creation in our columns, its time and command line not yet judged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Event<'a> {
-    pub(super) command_line: Command<'a>,
+    pub(super) command_line: Essential<'a>,
     pub(super) host: Option<Cow<'a, str>>,
     pub(super) user: Option<Cow<'a, str>>,
     pub(super) os: Option<Cow<'a, str>>,
@@ -256,7 +332,7 @@ impl Paths {
 
     fn event<'a>(&self, record: &'a Node<'a>) -> Event<'a> {
         Event {
-            command_line: Command::of(record.first(self.command_line)),
+            command_line: Essential::of(record.first(self.command_line)),
             host: text(record, self.host),
             user: text(record, self.user)
                 .map(|name| with_domain(text(record, self.user_domain), name)),

@@ -2,7 +2,7 @@
 //! schema that the 50 million lines a day usually come in.
 
 use super::super::value::Node;
-use super::{Command, Event, Mapped};
+use super::{Essential, Event, Mapped};
 
 /// Spellings of the command line, any of which shows the schema.
 pub(super) const COMMAND_LINE: &[&str] = &[
@@ -83,7 +83,7 @@ pub(super) fn map<'a>(record: &'a Node<'a>) -> Mapped<'a> {
         time: at(Column::EventTime),
         other_activity: None,
         event: Event {
-            command_line: Command::of(at(Column::CommandLine)),
+            command_line: Essential::of(at(Column::CommandLine)),
             host: text(Column::Host),
             user: text(Column::User),
             os: text(Column::Os),

@@ -30,7 +30,7 @@ use self::rows::Columns;
 use self::source::Shared;
 use super::output::{At, Output};
 use super::reason::Reason;
-use super::{FileAccount, SchemaKind, TelemetryError};
+use super::{FileAccount, Kind, SchemaKind, TelemetryError};
 
 /// Text that a batch of a row group may hold, as far as the footer tells.
 const BATCH_BYTES: u64 = 16 << 20;
@@ -70,7 +70,10 @@ pub(super) fn read<R: ChunkReader + 'static>(
         .iter()
         .map(|column| column.path().string())
         .collect();
-    let kind = output.options().schema.or_else(|| recognise(&leaves));
+    let kind = output
+        .options()
+        .schema
+        .or_else(|| recognise(output.options().kind, &leaves));
     let wanted: Vec<usize> = (0..leaves.len())
         .filter(|leaf| kind.is_some_and(|kind| kind.wants(&leaves[*leaf])))
         .collect();
@@ -135,12 +138,12 @@ fn group_rows(group: &RowGroupMetaData) -> u64 {
         .min(MAX_GROUP_ROWS)
 }
 
-fn recognise(leaves: &[String]) -> Option<SchemaKind> {
+fn recognise(kind: Kind, leaves: &[String]) -> Option<SchemaKind> {
     let below = |leaf: &str, path: &str| {
         leaf.strip_prefix(path)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    SchemaKind::recognise(&|path| leaves.iter().any(|leaf| below(leaf, path)))
+    SchemaKind::recognise(kind, &|path| leaves.iter().any(|leaf| below(leaf, path)))
 }
 
 struct Group<'m> {

@@ -149,7 +149,7 @@ fn held_to_the_laws(seen: Seen, options: &ReadOptions) -> Seen {
     let account = seen.account;
     assert!(account.balances(), "{account:?}");
     for batch in &seen.batches {
-        assert_eq!(batch.schema(), events_schema());
+        assert_eq!(batch.schema(), events_schema(options.kind));
         assert!(batch.num_rows() <= options.batch_rows + 1);
     }
     let rows_of = |kind| -> u64 {
@@ -323,12 +323,12 @@ fn a_format_is_told_by_name_then_by_first_bytes() {
         ("a.v1/part-0", None),
         ("a.txt", None),
     ] {
-        assert_eq!(Format::of_path(path), format, "{path}");
+        assert_eq!(Format::of_path(Kind::Command, path), format, "{path}");
     }
-    assert_eq!(Format::of_magic(b"PAR1...."), Some(Format::Parquet));
-    assert_eq!(Format::of_magic(b"\xef\xbb\xbf \n{"), Some(Format::Ndjson));
-    assert_eq!(Format::of_magic(b"a,b"), None);
-    assert_eq!(Format::detect("a.json", b"PAR1"), Some(Format::Parquet));
+    assert_eq!(Format::of_magic(Kind::Command, b"PAR1...."), Some(Format::Parquet));
+    assert_eq!(Format::of_magic(Kind::Command, b"\xef\xbb\xbf \n{"), Some(Format::Ndjson));
+    assert_eq!(Format::of_magic(Kind::Command, b"a,b"), None);
+    assert_eq!(Format::detect(Kind::Command, "a.json", b"PAR1"), Some(Format::Parquet));
 }
 
 #[test]
@@ -366,8 +366,15 @@ fn partitions_more_than_a_day_away_and_hidden_files_are_not_opened() {
 #[test]
 fn a_schema_keeps_its_name() {
     for kind in SchemaKind::ALL {
-        assert_eq!(kind.to_string().parse::<SchemaKind>().unwrap(), kind);
-        assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
+        let again = SchemaKind::named(kind.kind(), kind.name());
+        assert_eq!(again.unwrap(), kind);
     }
-    assert!("ECS".parse::<SchemaKind>().is_err());
+    for (kind, name) in [
+        (Kind::Command, "ECS"),
+        (Kind::Command, "cloudtrail"),
+        (Kind::Api, "sysmon"),
+    ] {
+        let error = SchemaKind::named(kind, name).unwrap_err().to_string();
+        assert!(error.contains(&SchemaKind::names(kind)), "{error}");
+    }
 }

@@ -1,72 +1,102 @@
-//! The schema of the stream that a file is read into, and the builders of its columns.
+//! The schema of the stream that a file is read into, and the builders of its columns: those of every row, and those
+//! of the kind of telemetry.
+
+mod command;
+mod request;
 
 use std::mem;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::builder::{
-    BinaryBuilder, BooleanBuilder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+    BinaryBuilder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use self::command::CommandColumns;
+use self::request::RequestColumns;
+use super::kind::Kind;
 use super::mapping::Event;
+use super::mapping::api::Request;
 use super::output::At;
 use super::reason::Reason;
 use super::{FileAccount, TelemetryError};
 
-static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+static COMMAND: LazyLock<SchemaRef> = LazyLock::new(|| schema(command::fields()));
+static API: LazyLock<SchemaRef> = LazyLock::new(|| schema(request::fields()));
+
+fn schema(of_kind: Vec<Field>) -> SchemaRef {
     let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    Arc::new(Schema::new(vec![
+    let mut fields = vec![
         Field::new("kind", DataType::Utf8, false),
         Field::new("file", DataType::Utf8, false),
         Field::new("position", DataType::Int64, true),
         Field::new("offset", DataType::Int64, true),
         Field::new("event_time", utc, true),
-        text("command_line"),
-        text("host"),
-        text("user"),
-        text("os"),
-        text("image"),
-        text("parent_image"),
-        text("parent_command_line"),
-        text("integrity_level"),
-        text("user_sid"),
-        text("original_file_name"),
-        Field::new("signed", DataType::Boolean, true),
-        Field::new("signer_trusted", DataType::Boolean, true),
-        text("reason"),
-        text("detail"),
+    ];
+    fields.extend(of_kind);
+    fields.extend([
+        Field::new("reason", DataType::Utf8, true),
+        Field::new("detail", DataType::Utf8, true),
         Field::new("raw", DataType::Binary, true),
         Field::new("rows", DataType::Int64, false),
         Field::new("rows_other_day", DataType::Int64, true),
-    ]))
-});
+    ]);
+    Arc::new(Schema::new(fields))
+}
 
-/// The schema of every batch that a file is read into.
+/// The schema of every batch that a file of this kind of telemetry is read into.
 ///
 /// | `kind` | meaning | `position`, `offset` | `rows` |
 /// |---|---|---|---|
-/// | `event` | a process creation of the day | record number from 0; its byte offset in the unpacked text, null for Parquet | 1 |
+/// | `event` | a process creation or request of the day | record number from 0; its byte offset in the unpacked text, null for Parquet | 1 |
 /// | `quarantine` | rows that were lost, with `reason`, `detail` and up to 4 KiB of the first in `raw` | of the first one | how many |
 /// | `file` | the end of the file | null | rows read in total; `rows_other_day` of them outside the day |
 #[must_use]
-pub fn events_schema() -> SchemaRef {
-    Arc::clone(&SCHEMA)
+pub fn events_schema(kind: Kind) -> SchemaRef {
+    Arc::clone(match kind {
+        Kind::Command => &COMMAND,
+        Kind::Api => &API,
+    })
+}
+
+/// The columns of one kind of telemetry.
+enum OfKind {
+    Command(Box<CommandColumns>),
+    Api(Box<RequestColumns>),
+}
+
+impl OfKind {
+    fn append_null(&mut self) {
+        match self {
+            Self::Command(columns) => columns.append_null(),
+            Self::Api(columns) => columns.append_null(),
+        }
+    }
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        match self {
+            Self::Command(columns) => columns.finish(),
+            Self::Api(columns) => columns.finish(),
+        }
+    }
+}
+
+/// A record that is kept, of either kind, with what identifies it judged to be there.
+pub(super) enum Kept<'r> {
+    Command(&'r str, &'r Event<'r>),
+    Api(&'r str, &'r Request<'r>),
 }
 
 /// A batch being built.
-#[derive(Default)]
 pub(super) struct Columns {
+    schema: SchemaRef,
     kind: StringBuilder,
     file: StringBuilder,
     position: Int64Builder,
     offset: Int64Builder,
     event_time: TimestampMicrosecondBuilder,
-    /// `command_line` to `original_file_name`, in the schema's order.
-    text: [StringBuilder; 10],
-    /// `signed` and `signer_trusted`.
-    flags: [BooleanBuilder; 2],
+    of_kind: OfKind,
     reason: StringBuilder,
     detail: StringBuilder,
     raw: BinaryBuilder,
@@ -75,36 +105,38 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Appends an event; gives its text's size in bytes.
-    pub(super) fn event(
-        &mut self,
-        file: &str,
-        at: At,
-        micros: i64,
-        command_line: &str,
-        event: &Event,
-    ) -> usize {
+    pub(super) fn new(kind: Kind) -> Self {
+        Self {
+            schema: events_schema(kind),
+            kind: StringBuilder::default(),
+            file: StringBuilder::default(),
+            position: Int64Builder::default(),
+            offset: Int64Builder::default(),
+            event_time: TimestampMicrosecondBuilder::default(),
+            of_kind: match kind {
+                Kind::Command => OfKind::Command(Box::default()),
+                Kind::Api => OfKind::Api(Box::default()),
+            },
+            reason: StringBuilder::default(),
+            detail: StringBuilder::default(),
+            raw: BinaryBuilder::default(),
+            rows: Int64Builder::default(),
+            rows_other_day: Int64Builder::default(),
+        }
+    }
+
+    /// Appends an event; gives its text's size in bytes. A record of another kind than the batch's has no columns of its own.
+    pub(super) fn event(&mut self, file: &str, at: At, micros: i64, kept: &Kept) -> usize {
         self.place("event", file, Some(at));
         self.event_time.append_value(micros);
-        let text = [
-            Some(command_line),
-            event.host.as_deref(),
-            event.user.as_deref(),
-            event.os.as_deref(),
-            event.image.as_deref(),
-            event.parent_image.as_deref(),
-            event.parent_command_line.as_deref(),
-            event.integrity_level.as_deref(),
-            event.user_sid.as_deref(),
-            event.original_file_name.as_deref(),
-        ];
-        let mut bytes = 0;
-        for (builder, value) in self.text.iter_mut().zip(text) {
-            bytes += value.map_or(0, str::len);
-            builder.append_option(value);
-        }
-        self.flags[0].append_option(event.signed);
-        self.flags[1].append_option(event.signer_trusted);
+        let bytes = match (&mut self.of_kind, kept) {
+            (OfKind::Command(columns), Kept::Command(line, event)) => columns.append(line, event),
+            (OfKind::Api(columns), Kept::Api(path, request)) => columns.append(path, request),
+            (columns, _) => {
+                columns.append_null();
+                0
+            }
+        };
         self.reason.append_null();
         self.detail.append_null();
         self.raw.append_null();
@@ -154,8 +186,7 @@ impl Columns {
 
     fn no_event(&mut self) {
         self.event_time.append_null();
-        self.text.iter_mut().for_each(StringBuilder::append_null);
-        self.flags.iter_mut().for_each(BooleanBuilder::append_null);
+        self.of_kind.append_null();
     }
 
     pub(super) fn finish(&mut self) -> Result<RecordBatch, TelemetryError> {
@@ -169,16 +200,7 @@ impl Columns {
             Arc::new(self.offset.finish()),
             Arc::new(event_time),
         ];
-        arrays.extend(
-            self.text
-                .iter_mut()
-                .map(|builder| Arc::new(builder.finish()) as ArrayRef),
-        );
-        arrays.extend(
-            self.flags
-                .iter_mut()
-                .map(|builder| Arc::new(builder.finish()) as ArrayRef),
-        );
+        arrays.extend(self.of_kind.finish());
         arrays.extend([
             Arc::new(self.reason.finish()) as ArrayRef,
             Arc::new(self.detail.finish()),
@@ -186,7 +208,7 @@ impl Columns {
             Arc::new(self.rows.finish()),
             Arc::new(self.rows_other_day.finish()),
         ]);
-        Ok(RecordBatch::try_new(events_schema(), arrays)?)
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), arrays)?)
     }
 }
 
