@@ -8,7 +8,7 @@ use datafusion::prelude::{SessionContext, col, concat, lit};
 use crate::engine::register;
 use crate::error::JobError;
 use crate::warehouse::Warehouse;
-use crate::warehouse::tables::{MODELS, TABLES};
+use crate::warehouse::tables::{MODELS, tables_of};
 
 /// Registers the tables of a warehouse; returns their names and columns, for completion.
 ///
@@ -16,8 +16,9 @@ use crate::warehouse::tables::{MODELS, TABLES};
 /// When a table's log cannot be read.
 pub async fn tables(ctx: &SessionContext, warehouse: &Warehouse) -> Result<Vec<String>, JobError> {
     let mut names = vec![];
-    let snapshot = warehouse.snapshot(TABLES).await?;
-    for table in TABLES {
+    let own = tables_of(warehouse.kind());
+    let snapshot = warehouse.snapshot(own).await?;
+    for table in own {
         names.push(table.name.to_owned());
         names.extend(table.schema().fields().iter().map(|f| f.name().clone()));
         let Some(source) = warehouse.source(table, snapshot.files(table)) else {

@@ -13,9 +13,10 @@ use crate::observe::metrics::Outcome;
 use crate::observe::{self, metrics};
 use crate::options::RunOptions;
 use crate::stages::inputs::Input;
+use crate::stages::unit::Rows;
 use crate::stages::{
-    DayRun, Progress, StageRecord, anomalies, benign, candidates, inputs, labels, models, runs,
-    telemetry, unit,
+    DayRun, Progress, StageRecord, anomalies, benign, candidates, incidents, inputs, labels,
+    models, runs, telemetry, unit, windows,
 };
 use crate::storage;
 use crate::telemetry::Kind;
@@ -183,22 +184,34 @@ async fn compute(
         }
         done(observe::stage(unit, Box::pin(unit::run(day, &events, &after))).await?)
     };
-    if last || day.options.kind == Kind::Api {
-        return Ok(());
-    }
-    let (models, last) =
-        done(observe::stage("models", Box::pin(models::run(day, &commands))).await?);
     if last {
         return Ok(());
     }
-    let (anomalies, last) = done(
-        observe::stage(
-            "anomalies",
-            Box::pin(anomalies::run(day, &commands, &models)),
-        )
-        .await?,
-    );
+    let windows = if day.options.kind == Kind::Api {
+        let (windows, last) =
+            done(observe::stage("windows", Box::pin(windows::run(day, &commands))).await?);
+        if last {
+            return Ok(());
+        }
+        Some(windows)
+    } else {
+        None
+    };
+    let rows = Rows {
+        unit: &commands,
+        windows: windows.as_ref(),
+    };
+    let (models, last) = done(observe::stage("models", Box::pin(models::run(day, &rows))).await?);
     if last {
+        return Ok(());
+    }
+    let (anomalies, last) =
+        done(observe::stage("anomalies", Box::pin(anomalies::run(day, &rows, &models))).await?);
+    if last {
+        return Ok(());
+    }
+    if day.options.kind == Kind::Api {
+        done(observe::stage("incidents", Box::pin(incidents::run(day, &anomalies))).await?);
         return Ok(());
     }
     let (candidates, last) =

@@ -40,7 +40,7 @@ use super::server::Limits;
 use super::worker::{Asked, Worker};
 use crate::error::JobError;
 use crate::warehouse::Warehouse;
-use crate::warehouse::tables::TABLES;
+use crate::warehouse::tables::tables_of;
 
 /// Bytes of a statement.
 const MAX_STATEMENT: usize = 1 << 20;
@@ -355,7 +355,7 @@ impl FlightSqlService for Queries {
     ) -> Result<Response<FlightStream>, Status> {
         let mut tables = query.into_builder();
         let known = |e: JobError| status(&e);
-        for table in TABLES {
+        for table in tables_of(self.warehouse.kind()) {
             tables.append(CATALOG, SCHEMA, table.name, "TABLE", &table.schema())?;
         }
         for name in self.warehouse.user_tables().await.map_err(known)? {

@@ -6,35 +6,37 @@
 //! quota's share of the sample reaches. The guess only saves work: when it was too high (fewer lines than the quota
 //! were staged), the day is scored again without it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use gleaner_udfs::detector::Kind;
 use gleaner_udfs::quota::QuotaState;
-use gleaner_udfs::text::catalog::N_FEATURES;
 
 use super::models::QUANTILES;
 use super::sql::{Value, fill};
+use super::unit::{Rows, Unit};
 use super::{DayRun, StageRecord, rows_of, tables};
 use crate::engine::{Source, Task, Written, binary_value};
 use crate::error::JobError;
 use crate::observe::metrics;
 use crate::warehouse::model_path;
-use crate::warehouse::tables::{ANOMALIES, COMMANDS};
 
 /// # Errors
 /// When a task or its accounts cannot be kept.
 pub async fn run(
     day: &DayRun<'_>,
-    commands: &StageRecord,
+    units: &Rows<'_>,
     models: &StageRecord,
 ) -> Result<StageRecord, JobError> {
     let started = Instant::now();
-    let lines = commands.rows_kept;
+    let unit = Unit::of(day.options.kind);
+    let lines = units.count();
     let quotas = day.options.quotas.of(lines);
+    let digest = units.digest();
     let parts = [
-        commands.digest.as_str(),
+        digest.as_str(),
         models.digest.as_str(),
         &format!("{quotas:?}"),
     ];
@@ -42,10 +44,11 @@ pub async fn run(
     if let Some(record) = day.up_to_date("anomalies", &fingerprint).await? {
         return Ok(record);
     }
-    let buckets = day.buckets(&COMMANDS, commands);
+    let buckets = units.buckets(day);
+    let schema = scores_schema(day, units);
     let low = [0, 1, 2].map(|i| guess(models, Kind::ALL[i], quotas[i], lines));
     let mut staged = score(day, &buckets, models, low).await?;
-    let mut highest = border(day, &staged, quotas).await?;
+    let mut highest = border(day, &staged, &schema, quotas).await?;
     let reached = |highest: &[QuotaState; 3]| {
         highest
             .iter()
@@ -54,7 +57,7 @@ pub async fn run(
     };
     if !reached(&highest) {
         staged = score(day, &buckets, models, [f32::NEG_INFINITY; 3]).await?;
-        highest = border(day, &staged, quotas).await?;
+        highest = border(day, &staged, &schema, quotas).await?;
     }
     if !reached(&highest) {
         let what = format!("a quota of {quotas:?} lines is not filled by {lines} lines");
@@ -74,13 +77,19 @@ pub async fn run(
         .iter()
         .map(|(name, value)| (name.as_str(), value.clone()))
         .collect();
-    let sql = fill(include_str!("anomalies.sql"), &values);
+    let sql = fill(unit.anomalies, &values);
     let tasks = staged.iter().enumerate().map(|(part, file)| {
         let sources = tables([(
             "scores",
-            day.staged(std::slice::from_ref(file), scores_schema()),
+            day.staged(std::slice::from_ref(file), Arc::clone(&schema)),
         )]);
-        day.table_task(&ANOMALIES, part, &fingerprint, sql.clone(), sources)
+        day.table_task(
+            &unit.anomalies_table,
+            part,
+            &fingerprint,
+            sql.clone(),
+            sources,
+        )
     });
     let written = day
         .run_writes("anomalies", "ranks and reasons", tasks.collect())
@@ -96,8 +105,13 @@ pub async fn run(
         fingerprint,
         ..StageRecord::default()
     };
-    day.finish("anomalies", &[(ANOMALIES, &written)], started, record)
-        .await
+    day.finish(
+        "anomalies",
+        &[(unit.anomalies_table, &written)],
+        started,
+        record,
+    )
+    .await
 }
 
 /// The score from which a line is staged.
@@ -133,7 +147,7 @@ fn model(day: &DayRun<'_>, models: &StageRecord, name: &str) -> Result<Value, Jo
 
 async fn score(
     day: &DayRun<'_>,
-    buckets: &[Source],
+    buckets: &[BTreeMap<String, Source>],
     models: &StageRecord,
     low: [f32; 3],
 ) -> Result<Vec<Written>, JobError> {
@@ -146,16 +160,14 @@ async fn score(
         ("pca_low", Value::Float(low[1])),
         ("kmeans_low", Value::Float(low[2])),
     ];
-    let sql = fill(include_str!("scores.sql"), &values);
-    let tasks = buckets.iter().enumerate().map(|(part, bucket)| {
-        day.staging_task(
-            "scores",
-            part,
-            "",
-            sql.clone(),
-            tables([("commands", bucket.clone())]),
-        )
-    });
+    let sql = fill(
+        &Unit::with_features(Unit::of(day.options.kind).scores),
+        &values,
+    );
+    let tasks = buckets
+        .iter()
+        .enumerate()
+        .map(|(part, bucket)| day.staging_task("scores", part, "", sql.clone(), bucket.clone()));
     day.run_writes("anomalies", "scoring", tasks.collect())
         .await
 }
@@ -163,6 +175,7 @@ async fn score(
 async fn border(
     day: &DayRun<'_>,
     staged: &[Written],
+    schema: &SchemaRef,
     quotas: [u64; 3],
 ) -> Result<[QuotaState; 3], JobError> {
     let values = [
@@ -176,7 +189,7 @@ async fn border(
         sql: sql.clone(),
         tables: tables([(
             "scores",
-            day.staged(std::slice::from_ref(file), scores_schema()),
+            day.staged(std::slice::from_ref(file), Arc::clone(schema)),
         )]),
         write: None,
     });
@@ -200,23 +213,21 @@ async fn border(
         .map_err(|_| JobError::Internal("three detectors".into()))
 }
 
-/// The columns of staged scores: those of `commands` but for the states of distinct counts, the features, the scores.
-fn scores_schema() -> SchemaRef {
-    let commands = COMMANDS.schema();
-    let told = commands
-        .fields()
-        .iter()
-        .filter(|f| !f.name().ends_with("_state"));
-    let mut fields: Vec<_> = told.cloned().collect();
+/// The columns of staged scores: those of the rows but for the states of distinct counts, the features, the scores.
+fn scores_schema(day: &DayRun<'_>, units: &Rows<'_>) -> SchemaRef {
+    let columns = units.columns(day).into_iter();
+    let mut fields: Vec<_> = columns
+        .map(|(name, kind)| Field::new(name, kind, true))
+        .collect();
     let item = Arc::new(Field::new("item", DataType::Float32, true));
-    let width = i32::try_from(N_FEATURES).unwrap_or(i32::MAX);
-    fields.push(Arc::new(Field::new(
+    let width = i32::try_from(Unit::of(day.options.kind).features).unwrap_or(i32::MAX);
+    fields.push(Field::new(
         "features",
         DataType::FixedSizeList(item, width),
         true,
-    )));
+    ));
     for name in ["iforest_score", "pca_error", "kmeans_distance"] {
-        fields.push(Arc::new(Field::new(name, DataType::Float32, true)));
+        fields.push(Field::new(name, DataType::Float32, true));
     }
     Arc::new(Schema::new(fields))
 }

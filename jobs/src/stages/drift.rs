@@ -18,10 +18,10 @@ use gleaner_udfs::drift::{Baseline, Drift};
 use gleaner_udfs::metrics::Stability;
 use gleaner_udfs::model_cache::sha256;
 use gleaner_udfs::sketch::sample::SampleState;
-use gleaner_udfs::text::catalog::CATALOG;
 
 use super::models::{BASELINE, Fitted, quantiled, some_rows};
 use super::sql::{Value, fill};
+use super::unit::Unit;
 use super::{DayRun, tables};
 use crate::engine::{Task, Written};
 use crate::error::JobError;
@@ -36,6 +36,7 @@ pub(super) struct Earlier {
     trained_on: NaiveDate,
     detectors: Arc<[Detector; 3]>,
     baseline: Arc<Baseline>,
+    names_of: fn() -> Vec<&'static str>,
 }
 
 /// What came of comparing a day with earlier models.
@@ -100,6 +101,7 @@ pub(super) async fn earlier(day: &DayRun<'_>) -> Result<Option<Earlier>, JobErro
         .ok_or_else(|| JobError::Model(format!("{latest}: trained_on names no day")))?;
     Ok(Some(Earlier {
         trained_on,
+        names_of: Unit::of(day.options.kind).feature_names,
         detectors,
         baseline: Arc::new(baseline.map_err(|e| JobError::Model(e.to_string()))?),
         fitted,
@@ -176,7 +178,9 @@ impl Earlier {
         if !drift.drifted() {
             return None;
         }
-        let mut worst: Vec<_> = named(drift).filter(|(_, _, s)| s.drifted()).collect();
+        let mut worst: Vec<_> = named(drift, self.names_of)
+            .filter(|(_, _, s)| s.drifted())
+            .collect();
         worst.sort_by(|a, b| b.2.psi.total_cmp(&a.2.psi));
         let more = worst.len().saturating_sub(NAMED);
         let mut text: Vec<_> = worst
@@ -212,17 +216,20 @@ impl Earlier {
                 Value::Text(if reused { "reused" } else { "refitted" }.to_owned()),
             ]
         };
-        named(drift).map(row).collect()
+        named(drift, self.names_of).map(row).collect()
     }
 }
 
 /// Each score and feature with its kind and name.
-fn named(drift: &Drift) -> impl Iterator<Item = (&'static str, &'static str, Stability)> + '_ {
+fn named(
+    drift: &Drift,
+    names: fn() -> Vec<&'static str>,
+) -> impl Iterator<Item = (&'static str, &'static str, Stability)> + '_ {
     let scores = Kind::ALL.iter().zip(&drift.scores);
-    let features = CATALOG.iter().zip(&drift.features);
+    let features = names().into_iter().zip(&drift.features);
     scores
         .map(|(kind, s)| ("score", kind.name(), *s))
-        .chain(features.map(|(feature, s)| ("feature", feature.name, *s)))
+        .chain(features.map(|(feature, s)| ("feature", feature, *s)))
 }
 
 /// Writes the day's part of the table; without rows, a file without rows.

@@ -10,6 +10,7 @@ pub mod benign;
 pub mod candidates;
 pub mod drift;
 pub mod embeddings;
+pub mod incidents;
 pub mod inputs;
 pub mod labels;
 pub mod models;
@@ -18,6 +19,7 @@ pub mod selection;
 pub mod sql;
 pub mod telemetry;
 pub mod unit;
+pub mod windows;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -44,8 +46,10 @@ pub const STAGES: &[&str] = &[
     "telemetry",
     "commands",
     "requests",
+    "windows",
     "models",
     "anomalies",
+    "incidents",
     "candidates",
     "labels",
     "benign",

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use gleaner_udfs::api::CorpusState;
 use gleaner_udfs::detector::{self, Detector, FitParams, Kind};
 use gleaner_udfs::drift::Baseline;
 use gleaner_udfs::learner::LearnerError;
@@ -17,12 +18,14 @@ use gleaner_udfs::sketch::sample::SampleState;
 
 use super::drift::{self, Earlier};
 use super::sql::{Value, fill};
-use super::{DayRun, StageRecord, tables};
+use super::unit::{Rows, Unit};
+use super::{DayRun, StageRecord};
 use crate::engine::{Task, Written, binary_value};
 use crate::error::JobError;
 use crate::options::ModelPolicy;
+use crate::telemetry::Kind as Telemetry;
 use crate::warehouse::model_path;
-use crate::warehouse::tables::{COMMANDS, DRIFT, MODELS};
+use crate::warehouse::tables::{DRIFT, MODELS};
 
 /// Token frequencies, among the kinds of models.
 pub(super) const FREQUENCIES: &str = "frequencies";
@@ -31,7 +34,7 @@ pub(super) const BASELINE: &str = "baseline";
 
 /// # Errors
 /// When a task, the fit, or its accounts cannot be kept.
-pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord, JobError> {
+pub async fn run(day: &DayRun<'_>, units: &Rows<'_>) -> Result<StageRecord, JobError> {
     let started = Instant::now();
     let params = FitParams::default();
     let policy = day.options.models;
@@ -42,7 +45,8 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord
     let fit_rows = day.options.fit_rows.to_string();
     let shown = format!("{params:?}");
     let names = earlier.as_ref().map(Earlier::names).unwrap_or_default();
-    let parts = [&commands.digest, &fit_rows, &shown, policy.name(), &names];
+    let digest = units.digest();
+    let parts = [digest.as_str(), &fit_rows, &shown, policy.name(), &names];
     let fingerprint = day.fingerprint("models", &parts);
     if let Some(record) = day.up_to_date("models", &fingerprint).await? {
         let mut whole = true;
@@ -57,8 +61,8 @@ pub async fn run(day: &DayRun<'_>, commands: &StageRecord) -> Result<StageRecord
             return Ok(record);
         }
     }
-    let lines = commands.rows_kept;
-    let (models, drift_rows) = choose(day, commands, earlier, params).await?;
+    let lines = units.count();
+    let (models, drift_rows) = choose(day, units, earlier, params).await?;
     let written = write(day, &models.fitted, &fingerprint).await?;
     let drift_written = drift::write(day, &fingerprint, drift_rows).await?;
     // Paths, not URIs: a warehouse may be moved.
@@ -95,12 +99,14 @@ struct Models {
 /// Earlier detectors where they serve, otherwise those of the day itself; and what is to be told of drift.
 async fn choose(
     day: &DayRun<'_>,
-    commands: &StageRecord,
+    units: &Rows<'_>,
     earlier: Option<Earlier>,
     params: FitParams,
 ) -> Result<(Models, Vec<Vec<Value>>), JobError> {
     let policy = day.options.models;
-    let trained_on = serde_json::json!({ "day": day.day.to_string(), "commands": commands.digest });
+    let unit_name = Unit::of(day.options.kind).table.name;
+    let trained_on =
+        serde_json::json!({ "day": day.day.to_string(), unit_name: units.unit.digest });
     let store = async |kind: &str, bytes: Vec<u8>, rows: u64, params: String| {
         let size = bytes.len() as u64;
         let sha256 = day.warehouse.put_model(bytes).await?;
@@ -113,10 +119,13 @@ async fn choose(
             params,
         })
     };
-    let frequencies = frequencies(day, commands).await?.to_bytes();
-    let lines = commands.rows_kept;
+    let frequencies = match day.options.kind {
+        Telemetry::Command => merged::<DocumentFrequencies>(day, units).await?,
+        Telemetry::Api => merged::<CorpusState>(day, units).await?,
+    };
+    let lines = units.count();
     let mut fitted = vec![store(FREQUENCIES, frequencies, lines, String::new()).await?];
-    let sample = Arc::new(sample(day, commands, &day.warehouse.url(&fitted[0].path())).await?);
+    let sample = Arc::new(sample(day, units, &day.warehouse.url(&fitted[0].path())).await?);
     let rows = sample.columns().0.len() as u64;
 
     let mut drift_rows = vec![];
@@ -160,58 +169,88 @@ async fn choose(
 }
 
 /// A task a bucket that returns a state.
-fn bucket_tasks(day: &DayRun<'_>, commands: &StageRecord, name: &str, sql: &str) -> Vec<Task> {
-    let buckets = day.buckets(&COMMANDS, commands).into_iter().enumerate();
-    let task = |(part, bucket)| Task {
+fn bucket_tasks(day: &DayRun<'_>, units: &Rows<'_>, name: &str, sql: &str) -> Vec<Task> {
+    let buckets = units.buckets(day).into_iter().enumerate();
+    let task = |(part, tables)| Task {
         name: format!("{}/{name}/{part}", day.day),
         sql: sql.to_owned(),
-        tables: tables([("commands", bucket)]),
+        tables,
         write: None,
     };
     buckets.map(task).collect()
 }
 
-/// Merges the buckets' token frequencies, in order, as they come: one state is held beside the merged one.
-async fn frequencies(
-    day: &DayRun<'_>,
-    commands: &StageRecord,
-) -> Result<DocumentFrequencies, JobError> {
-    let tasks = bucket_tasks(
-        day,
-        commands,
-        "frequencies",
-        include_str!("frequencies.sql"),
-    );
-    let mut merged = DocumentFrequencies::new();
-    day.fold("models", "token frequencies", tasks, |batches| {
+/// What is usual in a part of a day: a state that merges.
+trait Usual: Default {
+    fn read(bytes: &[u8]) -> Result<Self, JobError>;
+    fn add(&mut self, other: &Self);
+    fn bytes(&self) -> Vec<u8>;
+}
+
+impl Usual for DocumentFrequencies {
+    fn read(bytes: &[u8]) -> Result<Self, JobError> {
+        Self::from_bytes(bytes).map_err(|e| JobError::Model(e.to_string()))
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.merge(other);
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.to_bytes()
+    }
+}
+
+impl Usual for CorpusState {
+    fn read(bytes: &[u8]) -> Result<Self, JobError> {
+        Self::from_bytes(bytes).map_err(|e| JobError::Model(e.to_string()))
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.merge(other);
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.to_bytes()
+    }
+}
+
+/// Merges the buckets' states, in order, as they come: one state is held beside the merged one.
+async fn merged<U: Usual>(day: &DayRun<'_>, units: &Rows<'_>) -> Result<Vec<u8>, JobError> {
+    let sql = Unit::of(day.options.kind).frequencies;
+    let tasks = bucket_tasks(day, units, "frequencies", sql);
+    let mut merged = U::default();
+    day.fold("models", "frequencies", tasks, |batches| {
         if let Some(bytes) = binary_value(&batches, 0)? {
-            let state = DocumentFrequencies::from_bytes(&bytes);
-            merged.merge(&state.map_err(|e| JobError::Model(e.to_string()))?);
+            merged.add(&U::read(&bytes)?);
         }
         Ok(())
     })
     .await?;
-    Ok(merged)
+    Ok(merged.bytes())
 }
 
 /// The lines with the smallest keys, with their features.
 async fn sample(
     day: &DayRun<'_>,
-    commands: &StageRecord,
+    units: &Rows<'_>,
     frequencies: &str,
 ) -> Result<SampleState, JobError> {
     let values = [
         ("rows", Value::Int(day.options.fit_rows)),
         (
             "border",
-            Value::Text(sample_border(day.options.fit_rows, commands.rows_kept)),
+            Value::Text(sample_border(day.options.fit_rows, units.count())),
         ),
         ("frequencies", Value::Text(frequencies.to_owned())),
     ];
-    let sql = fill(include_str!("sample.sql"), &values);
+    let sql = fill(
+        &Unit::with_features(Unit::of(day.options.kind).sample),
+        &values,
+    );
     let mut merged: Option<SampleState> = None;
     let failed = |e: LearnerError| JobError::Model(e.to_string());
-    let tasks = bucket_tasks(day, commands, "sample", &sql);
+    let tasks = bucket_tasks(day, units, "sample", &sql);
     day.fold("models", "sample of features", tasks, |batches| {
         let Some(bytes) = binary_value(&batches, 0)? else {
             return Ok(());
@@ -343,7 +382,8 @@ mod tests {
     use datafusion::datasource::MemTable;
     use datafusion::physical_plan::displayable;
 
-    use super::{COMMANDS, Value, fill, sample_border};
+    use super::{Value, fill, sample_border};
+    use crate::warehouse::tables::COMMANDS;
 
     /// Is there a filter below the computation of features?
     async fn computed_of_few(sql: &str) -> bool {

@@ -7,7 +7,7 @@ use super::{DayRun, StageRecord};
 use crate::error::JobError;
 use crate::warehouse::delta::DataFile;
 use crate::warehouse::publish::{Made, Publication, Published, Snapshot};
-use crate::warehouse::tables::{RUNS, TABLES, table};
+use crate::warehouse::tables::{RUNS, table, tables_of};
 
 const SAME_ANSWER: &str = "another run has published the same answer meanwhile: nothing to add";
 
@@ -25,7 +25,7 @@ pub async fn publish(
         .flat_map(|r| [r.fingerprint.as_str(), r.digest.as_str()])
         .collect();
     let fingerprint = day.fingerprint("runs", &parts);
-    let before = day.warehouse.snapshot(TABLES).await?;
+    let before = day.warehouse.snapshot(tables_of(day.options.kind)).await?;
     let accounts = before.fingerprint(&RUNS, day.day);
     // A run up to an earlier stage that changed nothing leaves the accounts of the later ones.
     if is_published(day, &before, records)
@@ -68,7 +68,8 @@ pub async fn publish(
 fn is_published(day: &DayRun<'_>, published: &Snapshot, records: &[StageRecord]) -> bool {
     records.iter().all(|record| {
         record.files.keys().all(|name| {
-            let held = table(name).and_then(|t| published.fingerprint(&t, day.day));
+            let held =
+                table(day.options.kind, name).and_then(|t| published.fingerprint(&t, day.day));
             held == Some(record.fingerprint.as_str())
         })
     })

@@ -2,20 +2,25 @@
 //! duplicates counted, one task a bucket. The number of buckets follows from the number of events alone, so that memory is that of
 //! one bucket a slot however large the day, and the same day is cut alike everywhere.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
+
+use datafusion::arrow::datatypes::DataType;
+use gleaner_udfs::api::{API_CATALOG, N_API_FEATURES};
+use gleaner_udfs::text::catalog::{CATALOG, N_FEATURES};
 
 use super::sql::{Value, fill};
 use super::telemetry::{Events, STAGED_BUCKETS, counts};
 use super::{DayRun, StageRecord, rows_of, tables};
-use crate::engine::Task;
+use crate::engine::{Source, Task};
 use crate::error::JobError;
 use crate::telemetry::Kind;
-use crate::warehouse::tables::{COMMANDS, REQUESTS, Table};
+use crate::warehouse::tables::{ANOMALIES, COMMANDS, REQUEST_ANOMALIES, REQUESTS, Table, WINDOWS};
 
 /// Events a bucket, about.
 const BUCKET_EVENTS: u64 = 262_144;
 
-/// What differs between kinds of telemetry in the first two stages.
+/// What differs between kinds of telemetry.
 pub struct Unit {
     /// Its table, and the name of the stage that writes it. It has a column `events`: how many events a row stands for.
     pub table: Table,
@@ -25,6 +30,20 @@ pub struct Unit {
     pub staged: &'static str,
     /// What stage 2 makes of the staged events of buckets `{low}` to `{high}`.
     pub sql: &'static str,
+    /// A state of what is usual, over a bucket's rows.
+    pub frequencies: &'static str,
+    /// A sample of a bucket's rows, with their features.
+    pub sample: &'static str,
+    /// A bucket's rows that may be within a quota, with features and scores.
+    pub scores: &'static str,
+    /// Those within it, with ranks and reasons.
+    pub anomalies: &'static str,
+    /// Where they go.
+    pub anomalies_table: Table,
+    /// Numbers of a row of features.
+    pub features: usize,
+    /// Their names.
+    pub feature_names: fn() -> Vec<&'static str>,
 }
 
 static COMMAND: Unit = Unit {
@@ -40,16 +59,46 @@ static COMMAND: Unit = Unit {
     ],
     staged: include_str!("telemetry.sql"),
     sql: include_str!("commands.sql"),
+    frequencies: include_str!("frequencies.sql"),
+    sample: include_str!("sample.sql"),
+    scores: include_str!("scores.sql"),
+    anomalies: include_str!("anomalies.sql"),
+    anomalies_table: ANOMALIES,
+    features: N_FEATURES,
+    feature_names: || CATALOG.iter().map(|f| f.name).collect(),
 };
 
 static API: Unit = Unit {
     table: REQUESTS,
-    stages: &["telemetry", "requests"],
+    stages: &[
+        "telemetry",
+        "requests",
+        "windows",
+        "models",
+        "anomalies",
+        "incidents",
+    ],
     staged: include_str!("telemetry_requests.sql"),
     sql: include_str!("requests.sql"),
+    frequencies: include_str!("request_frequencies.sql"),
+    sample: include_str!("request_sample.sql"),
+    scores: include_str!("request_scores.sql"),
+    anomalies: include_str!("request_anomalies.sql"),
+    anomalies_table: REQUEST_ANOMALIES,
+    features: N_API_FEATURES,
+    feature_names: || API_CATALOG.iter().map(|f| f.name).collect(),
 };
 
 impl Unit {
+    /// SQL with the call that computes a request's features in its place; it is long, and in two queries.
+    #[must_use]
+    pub fn with_features(sql: &str) -> String {
+        sql.replace(
+            "request_features",
+            include_str!("request_features.sql").trim_end(),
+        )
+    }
+
     /// That of a kind.
     #[must_use]
     pub fn of(kind: Kind) -> &'static Self {
@@ -63,6 +112,56 @@ impl Unit {
     #[must_use]
     pub fn last_stage(&self) -> &'static str {
         self.stages.last().copied().unwrap_or_default()
+    }
+}
+
+/// The rows of a day that models are fitted on and that are scored: of commands, or of requests with their windows.
+pub struct Rows<'a> {
+    /// What the unit's stage made.
+    pub unit: &'a StageRecord,
+    /// What came before each of them.
+    pub windows: Option<&'a StageRecord>,
+}
+
+impl Rows<'_> {
+    /// Of what they are, for a fingerprint.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let windows = self.windows.map_or("", |w| w.digest.as_str());
+        format!("{}{windows}", self.unit.digest)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.unit.rows_kept
+    }
+
+    /// The tables of each bucket.
+    #[must_use]
+    pub fn buckets(&self, day: &DayRun<'_>) -> Vec<BTreeMap<String, Source>> {
+        let table = &Unit::of(day.options.kind).table;
+        let units = day.buckets(table, self.unit).into_iter();
+        let Some(windows) = self.windows else {
+            return units.map(|unit| tables([(table.name, unit)])).collect();
+        };
+        let windows = day.buckets(&WINDOWS, windows);
+        units
+            .zip(windows)
+            .map(|(unit, w)| tables([(table.name, unit), (WINDOWS.name, w)]))
+            .collect()
+    }
+
+    /// The columns of a row beside features and scores, as scored rows are staged.
+    #[must_use]
+    pub fn columns(&self, day: &DayRun<'_>) -> Vec<(&'static str, DataType)> {
+        let mut columns = (Unit::of(day.options.kind).table.columns)();
+        columns.retain(|(name, _)| !name.ends_with("_state"));
+        if self.windows.is_some() {
+            // The first four are those of the request itself.
+            columns.extend((WINDOWS.columns)().into_iter().skip(4));
+        }
+        columns
     }
 }
 
@@ -104,7 +203,9 @@ pub async fn run(
             tables([("events", events.source.clone())]),
         )
     });
-    let written = day.run_writes(stage, "exact dedup", tasks.collect()).await?;
+    let written = day
+        .run_writes(stage, "exact dedup", tasks.collect())
+        .await?;
     let rows = rows_of(&written);
     let check = Task {
         name: format!("{}/{stage}/check", day.day),

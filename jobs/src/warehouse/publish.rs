@@ -193,8 +193,8 @@ impl Warehouse {
     /// Replaces the day of every table, for as long as the day is the published one.
     async fn apply(&self, day: &Publication) -> Result<Outcome, JobError> {
         let commits = day.tables.iter().map(|(name, made)| async move {
-            let table =
-                table(name).ok_or_else(|| JobError::Internal(format!("a note of table {name}")))?;
+            let table = table(self.kind(), name)
+                .ok_or_else(|| JobError::Internal(format!("a note of table {name}")))?;
             let outcome = self
                 .replace_day(&table, day.day, made, Some(&day.runs.fingerprint))
                 .await?;

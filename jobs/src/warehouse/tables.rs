@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use crate::telemetry::Kind;
+
 /// One table.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
@@ -111,33 +113,112 @@ pub const COMMANDS: Table = Table {
     columns: || with(line(), vec![("host_state", Binary), ("user_state", Binary)]),
 };
 
+/// What is known of a request.
+fn request() -> Vec<(&'static str, DataType)> {
+    vec![
+        ("day", Date32),
+        ("hash", Utf8),
+        ("actor", Utf8),
+        ("event_time", time()),
+        ("user", Utf8),
+        ("session", Utf8),
+        ("client_ip", Utf8),
+        ("method", Utf8),
+        ("host", Utf8),
+        ("path", Utf8),
+        ("query", Utf8),
+        ("status", Int32),
+        ("error_code", Utf8),
+        ("request_bytes", Int64),
+        ("response_bytes", Int64),
+        ("latency_ms", Float64),
+        ("user_agent", Utf8),
+        ("referer", Utf8),
+        ("body", Utf8),
+        ("headers", Utf8),
+        ("events", Int64),
+    ]
+}
+
+/// What its actor and its endpoint did before: what `api_actor_windows` and `api_endpoint_windows` give.
+fn windows() -> Vec<(&'static str, DataType)> {
+    vec![
+        ("template", Utf8),
+        ("endpoint", Int64),
+        ("requests_1min", Int64),
+        ("requests_5min", Int64),
+        ("requests_10min", Int64),
+        ("failed_5min", Int64),
+        ("endpoints_10min", Int64),
+        ("bytes_out_10min", Int64),
+        ("gap_micros", Int64),
+        ("mean_gap_micros", Int64),
+        ("requests_before", Int64),
+        ("endpoint_before", Int64),
+        ("agent_before", Int64),
+        ("network_before", Int64),
+        ("previous_endpoint", Int64),
+        ("step_before", Int64),
+        ("call_sequence_hash", Int64),
+        ("sequence_before", Int64),
+        ("endpoint_requests_1min", Int64),
+        ("endpoint_requests_5min", Int64),
+        ("endpoint_failed_5min", Int64),
+        ("endpoint_actors_10min", Int64),
+    ]
+}
+
 /// Requests to APIs.
 pub const REQUESTS: Table = Table {
     name: "requests",
     doc: "a request of the day, in buckets by actor, sorted by actor, time and hash; `events` rows of telemetry were alike",
+    columns: request,
+};
+
+/// What came before each request.
+pub const WINDOWS: Table = Table {
+    name: "windows",
+    doc: "what the actor of a request of the day, and its endpoint, did in the minutes before it, itself included; in the buckets \
+          and the order of requests",
     columns: || {
-        vec![
+        let key = vec![
             ("day", Date32),
             ("hash", Utf8),
             ("actor", Utf8),
             ("event_time", time()),
-            ("user", Utf8),
-            ("session", Utf8),
-            ("client_ip", Utf8),
-            ("method", Utf8),
-            ("host", Utf8),
-            ("path", Utf8),
-            ("query", Utf8),
-            ("status", Int32),
-            ("error_code", Utf8),
-            ("request_bytes", Int64),
-            ("response_bytes", Int64),
-            ("latency_ms", Float64),
-            ("user_agent", Utf8),
-            ("referer", Utf8),
-            ("body", Utf8),
-            ("headers", Utf8),
-            ("events", Int64),
+        ];
+        with(key, windows())
+    },
+};
+
+/// Anomalous requests: the table `anomalies` of a warehouse of requests.
+pub const REQUEST_ANOMALIES: Table = Table {
+    name: "anomalies",
+    doc: "a request within the quota of a detector: scores, ranks, which detectors chose it, and why",
+    columns: || with(with(request(), windows()), ranked()),
+};
+
+/// Anomalous requests of one actor, close in time.
+pub const INCIDENTS: Table = Table {
+    name: "incidents",
+    doc: "anomalous requests of one actor no more than half an hour apart: who, where, when, why, in words and in numbers",
+    columns: || {
+        vec![
+            ("day", Date32),
+            ("incident", Utf8),
+            ("actor", Utf8),
+            ("first_seen", time()),
+            ("last_seen", time()),
+            ("requests", Int64),
+            ("failed", Int64),
+            ("endpoints", Int64),
+            ("top_endpoints", texts()),
+            ("clients", texts()),
+            ("agents", texts()),
+            ("detectors", texts()),
+            ("why", texts()),
+            ("severity", Float64),
+            ("summary", Utf8),
         ]
     },
 };
@@ -178,21 +259,22 @@ pub const DRIFT: Table = Table {
     },
 };
 
+/// What the detectors say of what they chose.
+fn ranked() -> Vec<(&'static str, DataType)> {
+    vec![
+        ("iforest_score", Float32),
+        ("iforest_rank", Int64),
+        ("pca_error", Float32),
+        ("pca_rank", Int64),
+        ("kmeans_distance", Float32),
+        ("kmeans_rank", Int64),
+        ("detectors", texts()),
+        ("reasons", texts()),
+    ]
+}
+
 fn chosen() -> Vec<(&'static str, DataType)> {
-    with(
-        line(),
-        vec![
-            ("guard", Utf8),
-            ("iforest_score", Float32),
-            ("iforest_rank", Int64),
-            ("pca_error", Float32),
-            ("pca_rank", Int64),
-            ("kmeans_distance", Float32),
-            ("kmeans_rank", Int64),
-            ("detectors", texts()),
-            ("reasons", texts()),
-        ],
-    )
+    with(with(line(), vec![("guard", Utf8)]), ranked())
 }
 
 /// Anomalous lines.
@@ -394,12 +476,11 @@ pub const RUNS: Table = Table {
     },
 };
 
-/// All tables, in the order of the data path.
+/// The tables of a warehouse of command lines, in the order of the data path.
 pub const TABLES: &[Table] = &[
     TELEMETRY,
     QUARANTINE,
     COMMANDS,
-    REQUESTS,
     MODELS,
     DRIFT,
     ANOMALIES,
@@ -413,8 +494,30 @@ pub const TABLES: &[Table] = &[
     RUNS,
 ];
 
-/// The table of that name.
+/// The tables of a warehouse of requests, in the order of the data path.
+pub const API_TABLES: &[Table] = &[
+    TELEMETRY,
+    QUARANTINE,
+    REQUESTS,
+    WINDOWS,
+    MODELS,
+    DRIFT,
+    REQUEST_ANOMALIES,
+    INCIDENTS,
+    RUNS,
+];
+
+/// The tables of a warehouse of a kind of telemetry, in the order of the data path.
 #[must_use]
-pub fn table(name: &str) -> Option<Table> {
-    TABLES.iter().find(|t| t.name == name).copied()
+pub const fn tables_of(kind: Kind) -> &'static [Table] {
+    match kind {
+        Kind::Command => TABLES,
+        Kind::Api => API_TABLES,
+    }
+}
+
+/// The table of that name in a warehouse of that kind.
+#[must_use]
+pub fn table(kind: Kind, name: &str) -> Option<Table> {
+    tables_of(kind).iter().find(|t| t.name == name).copied()
 }

@@ -17,7 +17,7 @@ use futures::TryStreamExt;
 
 use super::Warehouse;
 use super::delta::{lost_the_race, transact};
-use super::tables::TABLES;
+use super::tables::{API_TABLES, TABLES};
 use crate::engine::{Source, Written};
 use crate::error::JobError;
 
@@ -36,7 +36,7 @@ pub fn directory(name: &str) -> String {
 /// When a table of the user's cannot have this name.
 pub fn check_name(name: &str) -> Result<(), JobError> {
     let usage = |why: String| Err(JobError::Usage(format!("table {name:?}: {why}")));
-    if TABLES.iter().any(|t| t.name == name) {
+    if TABLES.iter().chain(API_TABLES).any(|t| t.name == name) {
         return usage(
             "the warehouse's own tables are written by days alone: choose another name".into(),
         );

@@ -133,6 +133,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_row_s_length_tells_its_catalog() {
+        assert_ne!(N_API_FEATURES, crate::text::catalog::N_FEATURES);
+    }
+
+    #[test]
     fn names_are_unique_and_found() {
         for (i, feature) in API_CATALOG.iter().enumerate() {
             assert_eq!(position(feature.name), Some(i));

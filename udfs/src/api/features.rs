@@ -100,8 +100,15 @@ impl Featurizer {
             surprise.total = surprise.total.max(of.total);
             rounds = rounds.max(v.rounds);
             if v.place == Place::Path {
-                // A path's own slashes are no marks; what it carries is.
-                marks(v.text, &mut found);
+                // Dashes and words of a slug are no SQL; a quote or a space in a path is another matter.
+                let mut of_path = [0.0; MARKS];
+                marks(v.text, &mut of_path);
+                if !v.text.contains(['\'', '"', ' ', '(']) {
+                    of_path[super::content::Mark::Sql as usize] = 0.0;
+                }
+                for (sum, n) in found.iter_mut().zip(of_path) {
+                    *sum += n;
+                }
                 self.all.push_str(v.text);
                 return;
             }

@@ -5,6 +5,9 @@
 //! those after, so that a stream can be answered at once and a day read as a whole gives the same. A request that comes late
 //! is answered from what lies in its own window, and counts for those that come after it.
 //!
+//! **Days.** What an actor did *before* is counted over the UTC day and the half hour in front of it, which is what a run of one
+//! day reads: so a state that lives for weeks and a day's run say the same.
+//!
 //! **Memory.** The last ten minutes of an actor's or endpoint's calls (32 bytes each), and counts of up to [`MAX_KEYS`]
 //! endpoints, agents and pairs of an actor; beyond them what is new stays new.
 
@@ -25,6 +28,9 @@ pub const SEQUENCE: usize = 3;
 pub const SESSION_GAP: i64 = 30 * MINUTE;
 /// Endpoints, agents or pairs of an actor that are counted.
 pub const MAX_KEYS: usize = 4096;
+/// Calls of the last half hour of a day that count for the next one: the latest.
+pub const MAX_EVENING: usize = 16_384;
+const DAY: i64 = 24 * 60 * MINUTE;
 
 /// What a window needs of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,10 +252,9 @@ pub struct ActorView {
     pub sequence_seen: u32,
 }
 
-/// An actor's state.
+/// What an actor did before, over a day.
 #[derive(Debug, Clone, Default)]
-pub struct Actor {
-    trail: Trail,
+struct History {
     last: Option<i64>,
     calls: [u64; SEQUENCE - 1],
     called: usize,
@@ -261,15 +266,9 @@ pub struct Actor {
     sequences: Tally,
 }
 
-impl Actor {
-    /// Takes a request, and says what it sees.
-    pub fn push(&mut self, call: &Call) -> ActorView {
-        let seen = self.trail.push(Entry {
-            micros: call.micros,
-            key: call.endpoint,
-            bytes: call.bytes,
-            failed: call.failed,
-        });
+impl History {
+    /// Takes a request; the windows' part of the view stays empty.
+    fn push(&mut self, call: &Call) -> ActorView {
         let gap = self.last.map(|last| call.micros - last);
         if gap.is_none_or(|gap| gap > SESSION_GAP) {
             self.called = 0;
@@ -295,15 +294,7 @@ impl Actor {
         let before = self.seen;
         self.seen = self.seen.saturating_add(1);
         ActorView {
-            count_1min: seen.count_1min,
-            count_5min: seen.count_5min,
-            count_10min: seen.count_10min,
-            failed_5min: seen.failed_5min,
-            endpoints_10min: seen.distinct_10min,
-            bytes_10min: seen.bytes_10min,
             gap,
-            mean_gap: (seen.count_10min > 1)
-                .then(|| (call.micros - seen.first_10min) / i64::from(seen.count_10min - 1)),
             seen: before,
             endpoint_seen: self.endpoints.next(call.endpoint),
             agent_seen: self.agents.next(call.agent),
@@ -312,6 +303,56 @@ impl Actor {
             bigram_seen,
             sequence,
             sequence_seen,
+            ..ActorView::default()
+        }
+    }
+}
+
+/// An actor's state.
+#[derive(Debug, Clone, Default)]
+pub struct Actor {
+    trail: Trail,
+    history: History,
+    /// The latest day seen, and its last half hour.
+    day: i64,
+    evening: VecDeque<Call>,
+}
+
+impl Actor {
+    /// Takes a request, and says what it sees.
+    pub fn push(&mut self, call: &Call) -> ActorView {
+        let seen = self.trail.push(Entry {
+            micros: call.micros,
+            key: call.endpoint,
+            bytes: call.bytes,
+            failed: call.failed,
+        });
+        let day = call.micros.div_euclid(DAY);
+        if day > self.day {
+            self.history = History::default();
+            for before in std::mem::take(&mut self.evening) {
+                if before.micros >= day * DAY - SESSION_GAP {
+                    self.history.push(&before);
+                }
+            }
+            self.day = day;
+        }
+        if day == self.day && call.micros >= (day + 1) * DAY - SESSION_GAP {
+            if self.evening.len() >= MAX_EVENING {
+                self.evening.pop_front();
+            }
+            self.evening.push_back(*call);
+        }
+        ActorView {
+            count_1min: seen.count_1min,
+            count_5min: seen.count_5min,
+            count_10min: seen.count_10min,
+            failed_5min: seen.failed_5min,
+            endpoints_10min: seen.distinct_10min,
+            bytes_10min: seen.bytes_10min,
+            mean_gap: (seen.count_10min > 1)
+                .then(|| (call.micros - seen.first_10min) / i64::from(seen.count_10min - 1)),
+            ..self.history.push(call)
         }
     }
 
@@ -582,6 +623,40 @@ mod tests {
     }
 
     #[test]
+    fn a_state_that_lives_for_days_says_what_a_day_s_own_run_says() {
+        let mut rng = SplitMix64::new(11);
+        let mut micros = 3 * DAY + 20 * 60 * MINUTE;
+        let calls: Vec<Call> = (0..3_000)
+            .map(|_| {
+                micros += i64::try_from(rng.next_u64() % 120).unwrap() * SECOND;
+                Call {
+                    micros,
+                    actor: 1,
+                    endpoint: rng.next_u64() % 5,
+                    failed: false,
+                    bytes: 1,
+                    agent: rng.next_u64() % 3,
+                    network: rng.next_u64() % 3,
+                }
+            })
+            .collect();
+        let mut alive = Actor::default();
+        let views: Vec<ActorView> = calls.iter().map(|c| alive.push(c)).collect();
+        let days: std::collections::BTreeSet<i64> = calls.iter().map(|c| c.micros / DAY).collect();
+        assert!(days.len() > 2, "{days:?}");
+        for day in days {
+            // What a run of the day reads: the half hour before it, and the day.
+            let mut run = Actor::default();
+            for (call, view) in calls.iter().zip(&views) {
+                if call.micros >= day * DAY - SESSION_GAP && call.micros < (day + 1) * DAY {
+                    let own = run.push(call);
+                    assert!(call.micros < day * DAY || own == *view, "{own:?} {view:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn an_actor_s_memory_is_bounded() {
         let mut actor = Actor::default();
         let mut call = calls(1, 1)[0];
@@ -592,7 +667,10 @@ mod tests {
             assert_eq!(view.endpoint_seen, 0);
             assert!(view.endpoints_10min <= 600);
         }
-        assert!(actor.endpoints.0.len() <= MAX_KEYS && actor.bigrams.0.len() <= MAX_KEYS);
+        assert!(
+            actor.history.endpoints.0.len() <= MAX_KEYS
+                && actor.history.bigrams.0.len() <= MAX_KEYS
+        );
         assert!(actor.trail.entries.len() <= 600);
         assert!(actor.is_stale(call.micros + HORIZON) && !actor.is_stale(call.micros));
     }

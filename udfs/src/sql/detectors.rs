@@ -9,6 +9,7 @@ use datafusion::common::Result;
 use super::arguments::{Args, Vectors, int_column, text_column, vector_column};
 use super::function::Kind::{Int, Text, Vector};
 use super::function::{Aggregate, Doc, Scalar, State, failed, texts_type};
+use crate::api::{API_CATALOG, N_API_FEATURES};
 use crate::detector::{Detector, Kind};
 use crate::model_cache;
 use crate::sketch::sample::SampleState;
@@ -165,10 +166,11 @@ fn reasons(args: &Args<'_>, kind: Kind, name: &str) -> Result<ArrayRef> {
 
 /// `name = value`, of the catalog where the row is as wide.
 fn named(feature: usize, row: &[f32]) -> String {
-    let name = if row.len() == N_FEATURES {
-        CATALOG.get(feature).map_or("?", |f| f.name).to_owned()
-    } else {
-        format!("feature {feature}")
+    // The two catalogs differ in length; a test holds that.
+    let name = match row.len() {
+        N_FEATURES => CATALOG.get(feature).map_or("?", |f| f.name).to_owned(),
+        N_API_FEATURES => API_CATALOG.get(feature).map_or("?", |f| f.name).to_owned(),
+        _ => format!("feature {feature}"),
     };
     let value = row.get(feature).copied().unwrap_or(f32::NAN);
     if !value.is_finite() {
