@@ -15,6 +15,7 @@ pub mod kmeans;
 pub mod learner;
 pub mod metrics;
 pub mod model_cache;
+pub mod ocsvm;
 mod panel;
 pub mod pca;
 pub mod quota;
@@ -22,6 +23,7 @@ pub mod rng;
 pub mod scale;
 pub mod sketch;
 pub mod sql;
+pub mod svm;
 pub mod text;
 pub mod vector;
 
