@@ -6,6 +6,7 @@
 //! models reach a function by URI, through the loader that the process installed ([`model_cache`]).
 
 pub mod api;
+pub mod autoencoder;
 pub mod dbscan;
 pub mod detector;
 pub mod drift;
