@@ -26,6 +26,7 @@ pub mod sketch;
 pub mod sql;
 pub mod svm;
 pub mod text;
+pub mod threshold;
 pub mod vector;
 
 pub use sql::{aggregate_functions, described, scalar_functions, window_functions};
