@@ -3,7 +3,7 @@
 /// A scaler and the model that scores what it scaled.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Detector {
-    /// `iforest`, `pca` or `kmeans`.
+    /// `iforest`, `pca`, `kmeans`, `dbscan`, `ocsvm` or `autoencoder`.
     #[prost(string, tag = "1")]
     pub kind: String,
     /// The scaler's sealed bytes.

@@ -192,3 +192,84 @@ pub struct IsolationForest {
     #[prost(float, repeated, tag = "9")]
     pub normal: Vec<f32>,
 }
+
+/// A fitted DBSCAN.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Dbscan {
+    /// Features a row.
+    #[prost(uint32, tag = "1")]
+    pub d: u32,
+    /// Kept core rows, row-major.
+    #[prost(float, repeated, tag = "2")]
+    pub cores: Vec<f32>,
+    /// Radius of a neighbourhood.
+    #[prost(float, tag = "3")]
+    pub eps: f32,
+    /// Rows that make a neighbourhood dense.
+    #[prost(uint64, tag = "4")]
+    pub min_samples: u64,
+    /// Rows it was fitted on.
+    #[prost(uint64, tag = "5")]
+    pub rows: u64,
+    /// Core rows among them.
+    #[prost(uint64, tag = "6")]
+    pub core_rows: u64,
+    /// Noise among them.
+    #[prost(uint64, tag = "7")]
+    pub noise: u64,
+    /// By how much a score may be too high, since not all core rows are kept.
+    #[prost(float, tag = "8")]
+    pub slack: f32,
+}
+
+/// A fitted one-class SVM.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OneClassSvm {
+    /// Features a row.
+    #[prost(uint32, tag = "1")]
+    pub d: u32,
+    /// Support vectors, row-major.
+    #[prost(float, repeated, tag = "2")]
+    pub support: Vec<f32>,
+    /// Their coefficients, above 0 and at most 1.
+    #[prost(float, repeated, tag = "3")]
+    pub alpha: Vec<f32>,
+    /// The kernel's factor of squared distances.
+    #[prost(float, tag = "4")]
+    pub gamma: f32,
+    /// The decision's border.
+    #[prost(double, tag = "5")]
+    pub rho: f64,
+    /// Share of the rows that may lie outside.
+    #[prost(double, tag = "6")]
+    pub nu: f64,
+    /// Rows it was fitted on.
+    #[prost(uint64, tag = "7")]
+    pub rows: u64,
+}
+
+/// A fitted autoencoder: its layers, one after another.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Autoencoder {
+    /// Numbers that enter each layer, and at the end those that leave the last.
+    #[prost(uint32, repeated, tag = "1")]
+    pub widths: Vec<u32>,
+    /// Which of the widths is the code's.
+    #[prost(uint32, tag = "2")]
+    pub code: u32,
+    /// Weights, layer by layer, row-major, one row a number that leaves.
+    #[prost(float, repeated, tag = "3")]
+    pub weights: Vec<f32>,
+    /// Biases, layer by layer.
+    #[prost(float, repeated, tag = "4")]
+    pub biases: Vec<f32>,
+    /// Rows it was trained on.
+    #[prost(uint64, tag = "5")]
+    pub rows: u64,
+    /// Passes over them until the kept weights.
+    #[prost(uint32, tag = "6")]
+    pub epochs: u32,
+    /// Mean error of the rows held out.
+    #[prost(double, tag = "7")]
+    pub held_out: f64,
+}

@@ -1,16 +1,19 @@
-//! A detector: a scaler and one of the three models, as they are stored, scored and explained; and how all three are
-//! fitted on a day's sample.
+//! A detector: a scaler and one of the models, as they are stored, scored and explained; and how they are fitted on a
+//! day's sample: the three of command lines together ([`fit`]), or any of the six ([`fit_kinds`]).
 
 use gleaner_proto::detector as wire;
 use prost::Message;
 
+use crate::autoencoder::{AutoencoderModel, AutoencoderParams};
+use crate::dbscan::{DbscanModel, DbscanParams};
 use crate::iforest::{IForestModel, IsolationForestParams};
 use crate::kmeans::{KMeansModel, KMeansParams};
 use crate::learner::LearnerError;
+use crate::ocsvm::{OneClassSvmModel, OneClassSvmParams};
 use crate::pca::{Moments, PcaModel, PcaParams};
 use crate::scale::{Scaler, ScalerParams, Tails};
 
-/// Which of the three.
+/// Which model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Isolation forest.
@@ -19,21 +22,39 @@ pub enum Kind {
     Pca,
     /// Distance to the nearest centroid.
     KMeans,
+    /// Distance to the nearest core row of DBSCAN.
+    Dbscan,
+    /// One-class support vector machine.
+    OneClassSvm,
+    /// Reconstruction error of an autoencoder.
+    Autoencoder,
 }
 
 impl Kind {
-    /// As in tables and functions: `iforest`, `pca`, `kmeans`.
+    /// As in tables and functions: `iforest`, `pca`, `kmeans`, `dbscan`, `ocsvm`, `autoencoder`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::IsolationForest => "iforest",
             Self::Pca => "pca",
             Self::KMeans => "kmeans",
+            Self::Dbscan => "dbscan",
+            Self::OneClassSvm => "ocsvm",
+            Self::Autoencoder => "autoencoder",
         }
     }
 
-    /// All three, in the order of tables.
+    /// The three of command lines, in the order of tables.
     pub const ALL: [Self; 3] = [Self::IsolationForest, Self::Pca, Self::KMeans];
+    /// All six: the three of [`Kind::ALL`] first.
+    pub const EVERY: [Self; 6] = [
+        Self::IsolationForest,
+        Self::Pca,
+        Self::KMeans,
+        Self::Dbscan,
+        Self::OneClassSvm,
+        Self::Autoencoder,
+    ];
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +62,9 @@ enum Model {
     IsolationForest(IForestModel),
     Pca(PcaModel),
     KMeans(KMeansModel),
+    Dbscan(DbscanModel),
+    OneClassSvm(OneClassSvmModel),
+    Autoencoder(AutoencoderModel),
 }
 
 /// A fitted detector.
@@ -54,16 +78,32 @@ pub struct Detector {
 const BLOCK_ROWS: usize = 256;
 
 impl Detector {
+    /// Which model it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match &self.model {
+            Model::IsolationForest(_) => Kind::IsolationForest,
+            Model::Pca(_) => Kind::Pca,
+            Model::KMeans(_) => Kind::KMeans,
+            Model::Dbscan(_) => Kind::Dbscan,
+            Model::OneClassSvm(_) => Kind::OneClassSvm,
+            Model::Autoencoder(_) => Kind::Autoencoder,
+        }
+    }
+
     /// The stored form.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (kind, model) = match &self.model {
-            Model::IsolationForest(model) => (Kind::IsolationForest, model.to_bytes()),
-            Model::Pca(model) => (Kind::Pca, model.to_bytes()),
-            Model::KMeans(model) => (Kind::KMeans, model.to_bytes()),
+        let model = match &self.model {
+            Model::IsolationForest(model) => model.to_bytes(),
+            Model::Pca(model) => model.to_bytes(),
+            Model::KMeans(model) => model.to_bytes(),
+            Model::Dbscan(model) => model.to_bytes(),
+            Model::OneClassSvm(model) => model.to_bytes(),
+            Model::Autoencoder(model) => model.to_bytes(),
         };
         wire::Detector {
-            kind: kind.name().to_owned(),
+            kind: self.kind().name().to_owned(),
             scaler: self.scaler.to_bytes(),
             model,
         }
@@ -90,6 +130,13 @@ impl Detector {
             }
             Kind::Pca => PcaModel::from_bytes(&stored.model).map(Model::Pca),
             Kind::KMeans => KMeansModel::from_bytes(&stored.model).map(Model::KMeans),
+            Kind::Dbscan => DbscanModel::from_bytes(&stored.model).map(Model::Dbscan),
+            Kind::OneClassSvm => {
+                OneClassSvmModel::from_bytes(&stored.model).map(Model::OneClassSvm)
+            }
+            Kind::Autoencoder => {
+                AutoencoderModel::from_bytes(&stored.model).map(Model::Autoencoder)
+            }
         };
         Ok(Self {
             scaler,
@@ -113,6 +160,9 @@ impl Detector {
                 Model::IsolationForest(model) => model.score(scaled, d, out)?,
                 Model::Pca(model) => model.score(scaled, d, out)?,
                 Model::KMeans(model) => model.score(scaled, d, out)?,
+                Model::Dbscan(model) => model.score(scaled, d, out)?,
+                Model::OneClassSvm(model) => model.score(scaled, d, out)?,
+                Model::Autoencoder(model) => model.score(scaled, d, out)?,
             }
         }
         Ok(())
@@ -130,6 +180,9 @@ impl Detector {
             Model::IsolationForest(model) => model.explain(&scaled, &mut shares)?,
             Model::Pca(model) => model.residuals(&scaled, &mut shares)?,
             Model::KMeans(model) => model.contributions(&scaled, &mut shares)?,
+            Model::Dbscan(model) => model.contributions(&scaled, &mut shares)?,
+            Model::OneClassSvm(model) => model.contributions(&scaled, &mut shares)?,
+            Model::Autoencoder(model) => model.errors(&scaled, &mut shares)?,
         }
         let mut order: Vec<usize> = (0..shares.len()).filter(|&i| shares[i] > 0.0).collect();
         order.sort_by(|&a, &b| shares[b].total_cmp(&shares[a]).then(a.cmp(&b)));
@@ -151,6 +204,14 @@ pub struct FitParams {
     pub kmeans: KMeansParams,
     /// k-means is fitted on so many rows of the sample, those with the smallest keys.
     pub kmeans_rows: usize,
+    /// DBSCAN.
+    pub dbscan: DbscanParams,
+    /// DBSCAN is fitted on so many rows likewise. As many core rows are kept, so that its answers are DBSCAN's own.
+    pub dbscan_rows: usize,
+    /// One-class SVM.
+    pub ocsvm: OneClassSvmParams,
+    /// Autoencoder.
+    pub autoencoder: AutoencoderParams,
 }
 
 impl Default for FitParams {
@@ -170,6 +231,10 @@ impl Default for FitParams {
                 ..KMeansParams::default()
             },
             kmeans_rows: 16_384,
+            dbscan: DbscanParams::default(),
+            dbscan_rows: 16_384,
+            ocsvm: OneClassSvmParams::default(),
+            autoencoder: AutoencoderParams::default(),
         }
     }
 }
@@ -185,38 +250,110 @@ pub fn fit(
     d: usize,
     params: &FitParams,
 ) -> Result<[Detector; 3], LearnerError> {
-    if keys.len() == 1 {
-        // A day of one line: it is its own neighbour, and nothing stands out.
-        return fit(&[keys[0], keys[0]], &[rows, rows].concat(), d, params);
-    }
-    let scaler = Scaler::fit(rows, d, &params.scaler.check()?)?;
-    let mut inputs = vec![0.0; rows.len()];
-    scaler.transform(rows, d, &mut inputs)?;
-    let iforest = IForestModel::fit(keys, &inputs, d, &params.iforest.check()?)?;
-    let mut moments = Moments::new(d)?;
-    moments.add(&inputs, d)?;
-    let pca = PcaModel::fit(&moments, &params.pca.check()?)?;
-    let few = &inputs[..inputs.len().min(params.kmeans_rows * d)];
-    // Fewer lines than clusters: every line may be a centroid of its own.
-    let clusters = params.kmeans.n_clusters.min(few.len() / d.max(1)).max(1);
-    let kmeans = KMeansModel::fit(
-        few,
-        d,
-        &KMeansParams {
-            n_clusters: clusters,
-            ..params.kmeans
+    let [a, b, c] = Kind::ALL;
+    let sample = Sample::of(keys, rows, d, params)?;
+    Ok([sample.fit(a)?, sample.fit(b)?, sample.fit(c)?])
+}
+
+/// Fits some detectors, in the order asked for, on a sample as [`fit`] takes it. They share its scaler.
+///
+/// # Errors
+/// As [`fit`]; DBSCAN also when no row of the sample is core.
+pub fn fit_kinds(
+    kinds: &[Kind],
+    keys: &[u64],
+    rows: &[f32],
+    d: usize,
+    params: &FitParams,
+) -> Result<Vec<Detector>, LearnerError> {
+    let sample = Sample::of(keys, rows, d, params)?;
+    kinds.iter().map(|kind| sample.fit(*kind)).collect()
+}
+
+/// A sample, scaled.
+struct Sample<'a> {
+    keys: Vec<u64>,
+    inputs: Vec<f32>,
+    d: usize,
+    scaler: Scaler,
+    params: &'a FitParams,
+}
+
+impl<'a> Sample<'a> {
+    fn of(
+        keys: &[u64],
+        rows: &[f32],
+        d: usize,
+        params: &'a FitParams,
+    ) -> Result<Self, LearnerError> {
+        if keys.len() == 1 {
+            // A day of one line: it is its own neighbour, and nothing stands out.
+            return Self::of(&[keys[0], keys[0]], &[rows, rows].concat(), d, params);
         }
-        .check()?,
-    )?;
-    let with = |model| Detector {
-        scaler: scaler.clone(),
-        model,
-    };
-    Ok([
-        with(Model::IsolationForest(iforest)),
-        with(Model::Pca(pca)),
-        with(Model::KMeans(kmeans)),
-    ])
+        let scaler = Scaler::fit(rows, d, &params.scaler.check()?)?;
+        let mut inputs = vec![0.0; rows.len()];
+        scaler.transform(rows, d, &mut inputs)?;
+        Ok(Self {
+            keys: keys.to_vec(),
+            inputs,
+            d,
+            scaler,
+            params,
+        })
+    }
+
+    /// The rows with the smallest keys.
+    fn first(&self, rows: usize) -> &[f32] {
+        &self.inputs[..self.inputs.len().min(rows.saturating_mul(self.d))]
+    }
+
+    fn fit(&self, kind: Kind) -> Result<Detector, LearnerError> {
+        let (inputs, d, params) = (&self.inputs, self.d, self.params);
+        let model = match kind {
+            Kind::IsolationForest => Model::IsolationForest(IForestModel::fit(
+                &self.keys,
+                inputs,
+                d,
+                &params.iforest.check()?,
+            )?),
+            Kind::Pca => {
+                let mut moments = Moments::new(d)?;
+                moments.add(inputs, d)?;
+                Model::Pca(PcaModel::fit(&moments, &params.pca.check()?)?)
+            }
+            Kind::KMeans => {
+                let few = self.first(params.kmeans_rows);
+                // Fewer lines than clusters: every line may be a centroid of its own.
+                let clusters = params.kmeans.n_clusters.min(few.len() / d.max(1)).max(1);
+                let kmeans = KMeansParams {
+                    n_clusters: clusters,
+                    ..params.kmeans
+                };
+                Model::KMeans(KMeansModel::fit(few, d, &kmeans.check()?)?)
+            }
+            Kind::Dbscan => {
+                let few = self.first(params.dbscan_rows);
+                // A sample of fewer rows than a neighbourhood would have no core row whatever eps.
+                let dbscan = DbscanParams {
+                    min_samples: params.dbscan.min_samples.min(few.len() / d.max(1)).max(1),
+                    ..params.dbscan
+                };
+                Model::Dbscan(DbscanModel::fit(few, d, &dbscan.check()?)?)
+            }
+            Kind::OneClassSvm => {
+                Model::OneClassSvm(OneClassSvmModel::fit(inputs, d, &params.ocsvm.check()?)?)
+            }
+            Kind::Autoencoder => Model::Autoencoder(AutoencoderModel::fit(
+                inputs,
+                d,
+                &params.autoencoder.check()?,
+            )?),
+        };
+        Ok(Detector {
+            scaler: self.scaler.clone(),
+            model,
+        })
+    }
 }
 
 #[cfg(test)]

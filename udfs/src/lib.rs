@@ -6,6 +6,8 @@
 //! models reach a function by URI, through the loader that the process installed ([`model_cache`]).
 
 pub mod api;
+pub mod autoencoder;
+pub mod dbscan;
 pub mod detector;
 pub mod drift;
 pub mod embedder;
@@ -14,6 +16,7 @@ pub mod kmeans;
 pub mod learner;
 pub mod metrics;
 pub mod model_cache;
+pub mod ocsvm;
 mod panel;
 pub mod pca;
 pub mod quota;
@@ -21,7 +24,9 @@ pub mod rng;
 pub mod scale;
 pub mod sketch;
 pub mod sql;
+pub mod svm;
 pub mod text;
+pub mod threshold;
 pub mod vector;
 
 pub use sql::{aggregate_functions, described, scalar_functions, window_functions};

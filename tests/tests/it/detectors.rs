@@ -92,7 +92,7 @@ fn every_file_of_a_folder_is_scored_by_every_detector() {
     let sets = dir.join("sets");
     let json = succeeds(&["evaluate", "outliers", &sets, "--seeds", "2", "--json"]);
     let reports = objects(&json);
-    assert_eq!(reports.len(), 8, "{json}");
+    assert_eq!(reports.len(), 14, "{json}");
     for report in &reports {
         assert_eq!(
             (&report["rows"], &report["features"]),
@@ -114,20 +114,23 @@ fn every_file_of_a_folder_is_scored_by_every_detector() {
     };
     let names: Vec<String> = reports.iter().map(name).collect();
     assert_eq!(
-        names[..5],
+        names[..8],
         [
             "again iforest",
             "again iforest_extended",
             "again kmeans",
             "again pca",
+            "again dbscan",
+            "again ocsvm",
+            "again autoencoder",
             "far iforest"
         ]
     );
     // The same set, the same seeds, the same figures; and a table for people.
-    assert_eq!(reports[0]["auroc"], reports[4]["auroc"]);
+    assert_eq!(reports[0]["auroc"], reports[7]["auroc"]);
     let table = succeeds(&["evaluate", "outliers", &sets, "--seeds", "1"]);
     assert!(
-        table.lines().count() == 9 && table.contains("iforest_extended"),
+        table.lines().count() == 15 && table.contains("iforest_extended"),
         "{table}"
     );
     assert!(table.lines().next().unwrap().contains("auprc"), "{table}");
@@ -192,7 +195,7 @@ fn forests_rank_outliers_as_published_on_the_small_sets() {
         &dir.join("sets"),
         "--json",
     ]));
-    assert_eq!(reports.len(), 4 * SMALL.len());
+    assert_eq!(reports.len(), 7 * SMALL.len());
     compare_with_published(&reports);
 }
 
@@ -204,7 +207,7 @@ fn forests_rank_outliers_as_published_on_all_nine_sets() {
     };
     let sets = sets.to_string_lossy().into_owned();
     let reports = objects(&succeeds(&["evaluate", "outliers", &sets, "--json"]));
-    assert_eq!(reports.len(), 36);
+    assert_eq!(reports.len(), 63);
     compare_with_published(&reports);
 }
 

@@ -115,11 +115,70 @@ fn reasons_are_the_largest_shares_in_order_and_never_more_than_asked() {
     }
 }
 
+/// All six, in seconds: fewer passes of the autoencoder.
+fn every(keys: &[u64], rows: &[f32], d: usize) -> Vec<Detector> {
+    let params = FitParams {
+        autoencoder: AutoencoderParams {
+            epochs: 20,
+            ..AutoencoderParams::default()
+        },
+        ..FitParams::default()
+    };
+    fit_kinds(&Kind::EVERY, keys, rows, d, &params).unwrap()
+}
+
+#[test]
+fn the_three_of_command_lines_are_the_first_of_all_six() {
+    let rows = ordinary(500, 8);
+    let keys: Vec<u64> = (0..500).map(mix).collect();
+    let three = fit(&keys, &rows, FEATURES, &FitParams::default()).unwrap();
+    let six = every(&keys, &rows, FEATURES);
+    assert_eq!(six[..3], three);
+    let names: Vec<&str> = six.iter().map(|detector| detector.kind().name()).collect();
+    assert_eq!(names, Kind::EVERY.map(Kind::name));
+}
+
+#[test]
+fn each_of_the_six_comes_back_from_its_bytes_as_its_own_kind_alone() {
+    let rows = ordinary(300, 9);
+    let keys: Vec<u64> = (0..300).map(mix).collect();
+    for detector in every(&keys, &rows, FEATURES) {
+        let bytes = detector.to_bytes();
+        for kind in Kind::EVERY {
+            let read = Detector::from_bytes(kind, &bytes);
+            assert_eq!(read.is_ok(), kind == detector.kind(), "{kind:?}");
+        }
+        assert_eq!(
+            Detector::from_bytes(detector.kind(), &bytes).unwrap(),
+            detector
+        );
+    }
+}
+
+/// All features of a row at eight deviations at once.
+#[test]
+fn a_row_far_out_in_every_feature_outranks_99_in_100_ordinary_rows_of_each_detector() {
+    let rows = ordinary(3000, 10);
+    let keys: Vec<u64> = (0..3000).map(mix).collect();
+    let mut far = rows[..FEATURES].to_vec();
+    for (number, (feature, mean, deviation)) in moments(&rows).into_iter().enumerate() {
+        let side = if number % 2 == 0 { 8.0 } else { -8.0 };
+        far[feature] = mean + side * deviation;
+    }
+    for detector in every(&keys, &rows, FEATURES) {
+        let mut scores = vec![0.0; 3001];
+        let all = [rows.as_slice(), far.as_slice()].concat();
+        detector.score(&all, FEATURES, &mut scores).unwrap();
+        let below = scores.iter().filter(|score| **score < scores[3000]).count();
+        assert!(below >= 2970, "{:?}: above {below}", detector.kind());
+    }
+}
+
 #[test]
 fn missing_and_infinite_values_score_as_the_training_median() {
     let rows = ordinary(3000, 4);
     let keys: Vec<u64> = (0..3000).map(mix).collect();
-    let detectors = fit(&keys, &rows, FEATURES, &FitParams::default()).unwrap();
+    let detectors = every(&keys, &rows, FEATURES);
     let median = detectors[0].scaler.median()[20];
     assert!(detectors[0].scaler.imputed()[20] > 0, "counted");
     for detector in &detectors {
@@ -147,12 +206,25 @@ fn missing_and_infinite_values_score_as_the_training_median() {
 #[test]
 fn constant_features_alone_neither_divide_by_zero_nor_fail() {
     let keys: Vec<u64> = (0..100).map(mix).collect();
-    let detectors = fit(&keys, &[3.0; 200], 2, &FitParams::default()).unwrap();
+    let detectors = every(&keys, &[3.0; 200], 2);
     for detector in &detectors {
         let mut scores = [f32::NAN; 2];
         detector
             .score(&[3.0, 3.0, 9.0, f32::NAN], 2, &mut scores)
             .unwrap();
         assert!(scores.iter().all(|score| score.is_finite()), "{scores:?}");
+    }
+}
+
+#[test]
+fn a_day_of_one_or_two_lines_has_every_detector() {
+    for count in [1, 2, 3] {
+        let rows = ordinary(count, 11);
+        let keys: Vec<u64> = (0..count as u64).collect();
+        for detector in every(&keys, &rows, FEATURES) {
+            let mut scores = vec![f32::NAN; count];
+            detector.score(&rows, FEATURES, &mut scores).unwrap();
+            assert!(scores.iter().all(|score| score.is_finite()), "{scores:?}");
+        }
     }
 }

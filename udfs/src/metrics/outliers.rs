@@ -1,16 +1,16 @@
 //! The detectors on labelled outlier sets: what `gleaner evaluate outliers` reports.
 //!
 //! Each detector is fitted as a day's models are: on the 65,536 rows with the smallest keys (all rows of a smaller
-//! set), without labels, and then scores all rows. k-means and PCA see the features as on a day, imputed, standardised
+//! set), without labels, and then scores all rows. All but the forests see the features as on a day, imputed, standardised
 //! and clipped; the forests see them imputed and otherwise as they are, which is what published figures are about: a
 //! standard forest does not see scale, and an extended one does.
 
 use super::{auroc, average_precision};
-use crate::detector::FitParams;
+use crate::autoencoder::AutoencoderParams;
+use crate::detector::{FitParams, Kind, fit_kinds};
 use crate::iforest::{IForestModel, IsolationForestParams};
-use crate::kmeans::{KMeansModel, KMeansParams};
+use crate::kmeans::KMeansParams;
 use crate::learner::{LearnerError, row_count, same_size};
-use crate::pca::{Moments, PcaModel};
 use crate::rng::{SplitMix64, mix};
 use crate::scale::Scaler;
 
@@ -29,18 +29,27 @@ pub enum Evaluated {
     KMeans,
     /// PCA reconstruction error. It draws nothing; on a set of more than 65,536 rows the seed picks the rows.
     Pca,
+    /// Distance to the nearest core row of DBSCAN. It draws nothing but the rows it is fitted on.
+    Dbscan,
+    /// One-class SVM, likewise.
+    OneClassSvm,
+    /// Reconstruction error of an autoencoder.
+    Autoencoder,
 }
 
 impl Evaluated {
     /// All, in the order of reports.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 7] = [
         Self::IsolationForest,
         Self::ExtendedIsolationForest,
         Self::KMeans,
         Self::Pca,
+        Self::Dbscan,
+        Self::OneClassSvm,
+        Self::Autoencoder,
     ];
 
-    /// As in reports: `iforest`, `iforest_extended`, `kmeans`, `pca`.
+    /// As in reports: `iforest`, `iforest_extended`, `kmeans`, `pca`, `dbscan`, `ocsvm`, `autoencoder`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -48,6 +57,9 @@ impl Evaluated {
             Self::ExtendedIsolationForest => "iforest_extended",
             Self::KMeans => "kmeans",
             Self::Pca => "pca",
+            Self::Dbscan => "dbscan",
+            Self::OneClassSvm => "ocsvm",
+            Self::Autoencoder => "autoencoder",
         }
     }
 }
@@ -101,42 +113,41 @@ pub fn outlier_scores(
     let count = row_count(KIND, rows.len(), d)?;
     let (keys, sample) = sample(rows, d, seed);
     let params = FitParams::default();
-    let scaler = Scaler::fit(&sample, d, &params.scaler.check()?)?;
     let mut scores = vec![0.0; count];
     if let Evaluated::IsolationForest | Evaluated::ExtendedIsolationForest = detector {
         let extended = detector == Evaluated::ExtendedIsolationForest;
-        let params = IsolationForestParams {
+        let forest = IsolationForestParams {
             extension_level: if extended { d - 1 } else { 0 },
             seed,
             ..params.iforest
         };
+        let scaler = Scaler::fit(&sample, d, &params.scaler.check()?)?;
         let (mut sample, mut rows) = (sample, rows.to_vec());
         scaler.impute(&mut sample, d)?;
         scaler.impute(&mut rows, d)?;
-        IForestModel::fit(&keys, &sample, d, &params.check()?)?.score(&rows, d, &mut scores)?;
+        IForestModel::fit(&keys, &sample, d, &forest.check()?)?.score(&rows, d, &mut scores)?;
         return Ok(scores);
     }
-    let standardised = |rows: &[f32]| {
-        let mut out = vec![0.0; rows.len()];
-        scaler.transform(rows, d, &mut out).map(|()| out)
+    let kind = match detector {
+        Evaluated::KMeans => Kind::KMeans,
+        Evaluated::Dbscan => Kind::Dbscan,
+        Evaluated::OneClassSvm => Kind::OneClassSvm,
+        Evaluated::Autoencoder => Kind::Autoencoder,
+        _ => Kind::Pca,
     };
-    let inputs = standardised(&sample)?;
-    if detector == Evaluated::Pca {
-        let mut moments = Moments::new(d)?;
-        moments.add(&inputs, d)?;
-        PcaModel::fit(&moments, &params.pca.check()?)?.score(
-            &standardised(rows)?,
-            d,
-            &mut scores,
-        )?;
-    } else {
-        let few = &inputs[..inputs.len().min(params.kmeans_rows * d)];
-        let kmeans = KMeansParams {
-            n_clusters: params.kmeans.n_clusters.min(few.len() / d).max(1),
+    let params = FitParams {
+        kmeans: KMeansParams {
             seed,
             ..params.kmeans
-        };
-        KMeansModel::fit(few, d, &kmeans.check()?)?.score(&standardised(rows)?, d, &mut scores)?;
+        },
+        autoencoder: AutoencoderParams {
+            seed,
+            ..params.autoencoder
+        },
+        ..params
+    };
+    for fitted in fit_kinds(&[kind], &keys, &sample, d, &params)? {
+        fitted.score(rows, d, &mut scores)?;
     }
     Ok(scores)
 }

@@ -5,8 +5,8 @@ pub(super) fn same(a: f32, b: f32) -> bool {
     a.partial_cmp(&b) == Some(std::cmp::Ordering::Equal)
 }
 
-/// Groups of equal scores, best first: (outliers, rows) of each. `None` where a score is NaN or the lengths differ.
-fn groups(scores: &[f32], outlier: &[bool]) -> Option<Vec<(u64, u64)>> {
+/// Groups of equal scores, best first: score, outliers and rows of each. `None` where a score is NaN or the lengths differ.
+pub(super) fn ordered(scores: &[f32], outlier: &[bool]) -> Option<Vec<(f32, u64, u64)>> {
     if scores.len() != outlier.len() || scores.iter().any(|score| score.is_nan()) {
         return None;
     }
@@ -19,7 +19,7 @@ fn groups(scores: &[f32], outlier: &[bool]) -> Option<Vec<(u64, u64)>> {
     order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     let groups = order.chunk_by(|a, b| same(a.0, b.0)).map(|group| {
         let outliers = group.iter().filter(|(_, outlier)| *outlier).count();
-        (outliers as u64, group.len() as u64)
+        (group[0].0, outliers as u64, group.len() as u64)
     });
     Some(groups.collect())
 }
@@ -31,9 +31,9 @@ fn groups(scores: &[f32], outlier: &[bool]) -> Option<Vec<(u64, u64)>> {
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "row counts stay below 2^53")]
 pub fn auroc(scores: &[f32], outlier: &[bool]) -> Option<f64> {
-    let groups = groups(scores, outlier)?;
+    let groups = ordered(scores, outlier)?;
     let (mut above, mut pairs, mut rest) = (0_u64, 0.0, 0_u64);
-    for (outliers, rows) in groups {
+    for (_, outliers, rows) in groups {
         let others = rows - outliers;
         // Each row that is no outlier is below the outliers before it, and ties with those of its group.
         pairs += others as f64 * (above as f64 + outliers as f64 / 2.0);
@@ -51,7 +51,7 @@ pub fn auroc(scores: &[f32], outlier: &[bool]) -> Option<f64> {
 #[expect(clippy::cast_precision_loss, reason = "row counts stay below 2^53")]
 pub fn average_precision(scores: &[f32], outlier: &[bool]) -> Option<f64> {
     let (mut found, mut seen, mut sum) = (0_u64, 0_u64, 0.0);
-    for (outliers, rows) in groups(scores, outlier)? {
+    for (_, outliers, rows) in ordered(scores, outlier)? {
         found += outliers;
         seen += rows;
         sum += outliers as f64 * (found as f64 / seen as f64);

@@ -76,6 +76,39 @@ pub static SCALARS: &[Scalar] = &[
         },
     },
     Scalar {
+        name: "dbscan_distance",
+        forms: SCORE_FORM,
+        returns: || DataType::Float32,
+        call: |args| score(args, Kind::Dbscan, "dbscan_distance"),
+        doc: Doc {
+            what: "Distance to the nearest core row of DBSCAN, divided by its radius: above 1 is noise. `model` is the URI of a `dbscan` model.",
+            example: "SELECT arrow_typeof(dbscan_distance(cmd_features(NULL), 'none'))",
+            result: "Float32",
+        },
+    },
+    Scalar {
+        name: "ocsvm_score",
+        forms: SCORE_FORM,
+        returns: || DataType::Float32,
+        call: |args| score(args, Kind::OneClassSvm, "ocsvm_score"),
+        doc: Doc {
+            what: "Negative decision of a one-class SVM: above 0 lies outside of what is ordinary. `model` is the URI of an `ocsvm` model.",
+            example: "SELECT arrow_typeof(ocsvm_score(cmd_features(NULL), 'none'))",
+            result: "Float32",
+        },
+    },
+    Scalar {
+        name: "autoencoder_error",
+        forms: SCORE_FORM,
+        returns: || DataType::Float32,
+        call: |args| score(args, Kind::Autoencoder, "autoencoder_error"),
+        doc: Doc {
+            what: "Mean squared error, in standard deviations, with which an autoencoder rebuilds the features. `model` is the URI of an `autoencoder` model.",
+            example: "SELECT arrow_typeof(autoencoder_error(cmd_features(NULL), 'none'))",
+            result: "Float32",
+        },
+    },
+    Scalar {
         name: "iforest_reasons",
         forms: SCORE_FORM,
         returns: texts_type,
@@ -105,6 +138,39 @@ pub static SCALARS: &[Scalar] = &[
         doc: Doc {
             what: "The features that put a line farthest from its nearest centroid, with their values.",
             example: "SELECT kmeans_reasons(cmd_features(NULL), 'none') IS NULL",
+            result: "true",
+        },
+    },
+    Scalar {
+        name: "dbscan_reasons",
+        forms: SCORE_FORM,
+        returns: texts_type,
+        call: |args| reasons(args, Kind::Dbscan, "dbscan_reasons"),
+        doc: Doc {
+            what: "The features that put a row farthest from its nearest core row, with their values.",
+            example: "SELECT dbscan_reasons(cmd_features(NULL), 'none') IS NULL",
+            result: "true",
+        },
+    },
+    Scalar {
+        name: "ocsvm_reasons",
+        forms: SCORE_FORM,
+        returns: texts_type,
+        call: |args| reasons(args, Kind::OneClassSvm, "ocsvm_reasons"),
+        doc: Doc {
+            what: "The features that put a row farthest from the support vectors near it, with their values.",
+            example: "SELECT ocsvm_reasons(cmd_features(NULL), 'none') IS NULL",
+            result: "true",
+        },
+    },
+    Scalar {
+        name: "autoencoder_reasons",
+        forms: SCORE_FORM,
+        returns: texts_type,
+        call: |args| reasons(args, Kind::Autoencoder, "autoencoder_reasons"),
+        doc: Doc {
+            what: "The features that the autoencoder rebuilds worst, with their values.",
+            example: "SELECT autoencoder_reasons(cmd_features(NULL), 'none') IS NULL",
             result: "true",
         },
     },

@@ -8,6 +8,7 @@
 //! products are within the processor's reach of what history there is (a million lines against a hundred thousand).
 
 pub mod cosine;
+pub(crate) mod distances;
 pub mod near_duplicates;
 pub mod products;
 pub mod rethreshold;
