@@ -356,7 +356,7 @@ fn set(options: &mut RunOptions, name: &str, value: &str) -> Result<(), JobError
             let schema = SchemaKind::named(options.kind, value);
             let bad = |e| JobError::Usage(format!("option schema={value:?}: {e}"));
             options.schema = Some(schema.map_err(bad)?);
-        },
+        }
         "through" => value.clone_into(&mut options.through),
         "undated" => {
             options.undated = match value {

@@ -166,10 +166,7 @@ async fn later_days(
         Kind::Command => CANDIDATES,
         Kind::Api => REQUESTS,
     };
-    let snapshot = Warehouse::open(warehouse)
-        .await?
-        .snapshot(&[table])
-        .await?;
+    let snapshot = Warehouse::open(warehouse).await?.snapshot(&[table]).await?;
     let files = snapshot.files(&table).iter();
     Ok(files.map(|file| file.day).filter(|d| *d > day).collect())
 }

@@ -233,7 +233,9 @@ mod tests {
             source(&dir, "second", &[2; 32]),
         );
         let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
-        let warehouse = Warehouse::create(&path("warehouse"), Kind::Command).await.unwrap();
+        let warehouse = Warehouse::create(&path("warehouse"), Kind::Command)
+            .await
+            .unwrap();
         of(&warehouse, Some(&first)).await.unwrap();
         of(&warehouse, Some(&first)).await.unwrap();
         assert_eq!(
@@ -250,7 +252,9 @@ mod tests {
         assert_eq!(warehouse.get(KEY).await.unwrap(), None);
 
         // A warehouse with its own key: that very key may move out.
-        let warehouse = Warehouse::create(&path("other"), Kind::Command).await.unwrap();
+        let warehouse = Warehouse::create(&path("other"), Kind::Command)
+            .await
+            .unwrap();
         of(&warehouse, None).await.unwrap();
         let own = warehouse.get(KEY).await.unwrap().unwrap();
         assert!(of(&warehouse, Some(&first)).await.is_err());

@@ -46,17 +46,17 @@ impl Input {
 ///
 /// # Errors
 /// When a path does not exist, cannot be read, or nothing readable is below any of them.
-pub async fn list(
-    kind: Kind,
-    paths: &[String],
-    day: NaiveDate,
-) -> Result<Vec<Input>, JobError> {
+pub async fn list(kind: Kind, paths: &[String], day: NaiveDate) -> Result<Vec<Input>, JobError> {
     let mut inputs = vec![];
     for given in paths {
         let location = given.parse::<Location>()?;
         match location.local() {
             Some(path) => local(given, path, kind, day, &mut inputs)?,
-            None => Bucket::open(&location, kind, day)?.list(&mut inputs).await?,
+            None => {
+                Bucket::open(&location, kind, day)?
+                    .list(&mut inputs)
+                    .await?
+            }
         }
     }
     if inputs.is_empty() {
@@ -162,7 +162,8 @@ impl Bucket {
                 (!telemetry::skip_by_path(&below, self.day)).then_some(below)
             };
             for meta in &level.objects {
-                let format = wanted(&meta.location).and_then(|p| telemetry::Format::of_path(self.kind, &p));
+                let format =
+                    wanted(&meta.location).and_then(|p| telemetry::Format::of_path(self.kind, &p));
                 if format.is_some() {
                     inputs.push(self.input(meta));
                 }

@@ -104,7 +104,9 @@ pub async fn run(
             tables([("events", events.source.clone())]),
         )
     });
-    let written = day.run_writes(stage, "exact dedup", tasks.collect()).await?;
+    let written = day
+        .run_writes(stage, "exact dedup", tasks.collect())
+        .await?;
     let rows = rows_of(&written);
     let check = Task {
         name: format!("{}/{stage}/check", day.day),

@@ -243,19 +243,14 @@ pub(super) fn read(lines: Lines, mut output: Output) -> Result<FileAccount, Tele
                 continue;
             }
             Some(_) if !is_inside => {
-                is_inside = window
-                    .enter()
-                    .map_err(|source| io_error(&output, source))?;
+                is_inside = window.enter().map_err(|source| io_error(&output, source))?;
                 if is_inside {
                     continue;
                 }
                 let detail = "text behind the list of records";
                 output.quarantine(at, Reason::BrokenJson, detail, Some(&window.bytes), 1)?;
                 // To its end all the same: what is behind it is not known to be records.
-                while window
-                    .more()
-                    .map_err(|source| io_error(&output, source))?
-                {
+                while window.more().map_err(|source| io_error(&output, source))? {
                     window.bytes.clear();
                 }
                 window.bytes.clear();

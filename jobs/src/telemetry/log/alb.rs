@@ -47,9 +47,7 @@ pub(super) fn begins(line: &str) -> bool {
     line.split_once(' ').is_some_and(|(first, rest)| {
         let year = rest.as_bytes().first_chunk::<5>();
         TYPES.contains(&first)
-            && year.is_some_and(|year| {
-                year[..4].iter().all(u8::is_ascii_digit) && year[4] == b'-'
-            })
+            && year.is_some_and(|year| year[..4].iter().all(u8::is_ascii_digit) && year[4] == b'-')
     })
 }
 

@@ -42,7 +42,8 @@ pub(super) const PATHS: Paths = Paths {
 
 pub(super) fn map<'a>(record: &'a Node<'a>) -> Mapped<'a> {
     let mut event = PATHS.event(record);
-    if let (Essential::Missing, Some(line)) = (&event.command_line, joined(record, "process.args")) {
+    if let (Essential::Missing, Some(line)) = (&event.command_line, joined(record, "process.args"))
+    {
         event.command_line = Essential::Text(Cow::Owned(line));
     }
     if event.parent_command_line.is_none() {

@@ -9,6 +9,8 @@ mod mappings;
 mod mutations;
 mod parquet;
 mod real;
+mod requests;
+mod requests_hostile;
 
 use std::io::{self, Read};
 
@@ -325,10 +327,19 @@ fn a_format_is_told_by_name_then_by_first_bytes() {
     ] {
         assert_eq!(Format::of_path(Kind::Command, path), format, "{path}");
     }
-    assert_eq!(Format::of_magic(Kind::Command, b"PAR1...."), Some(Format::Parquet));
-    assert_eq!(Format::of_magic(Kind::Command, b"\xef\xbb\xbf \n{"), Some(Format::Ndjson));
+    assert_eq!(
+        Format::of_magic(Kind::Command, b"PAR1...."),
+        Some(Format::Parquet)
+    );
+    assert_eq!(
+        Format::of_magic(Kind::Command, b"\xef\xbb\xbf \n{"),
+        Some(Format::Ndjson)
+    );
     assert_eq!(Format::of_magic(Kind::Command, b"a,b"), None);
-    assert_eq!(Format::detect(Kind::Command, "a.json", b"PAR1"), Some(Format::Parquet));
+    assert_eq!(
+        Format::detect(Kind::Command, "a.json", b"PAR1"),
+        Some(Format::Parquet)
+    );
 }
 
 #[test]

@@ -16,7 +16,12 @@ pub(super) const PATHS: Paths = &[
     ),
     (
         Column::User,
-        &["user.name", "user.id", "client.user.name", "source.user.name"],
+        &[
+            "user.name",
+            "user.id",
+            "client.user.name",
+            "source.user.name",
+        ],
     ),
     (Column::Session, &["session.id", "user.session.id"]),
     (

@@ -22,10 +22,7 @@ pub(super) const NGINX: Paths = &[
         &["remote_addr", "realip_remote_addr", "http_x_forwarded_for"],
     ),
     (Column::Method, &["request_method", "method"]),
-    (
-        Column::Host,
-        &["http_host", "host", "server_name"],
-    ),
+    (Column::Host, &["http_host", "host", "server_name"]),
     (Column::Url, &["request_uri", "uri"]),
     (Column::RequestLine, &["request"]),
     (Column::Query, &["args", "query_string"]),
