@@ -138,7 +138,7 @@ impl Warehouse {
             )));
         }
         if Self::exists(path).await? {
-            return Self::marked(path).await?.of_kind(kind);
+            return Self::marked(path).await?.of_kind(path, kind);
         }
         let occupied = match location.local() {
             Some(local) => match std::fs::read_dir(local) {
@@ -163,7 +163,7 @@ impl Warehouse {
         };
         warehouse.mark().await?;
         // Another run may have made it at the same time, of another kind.
-        Self::marked(path).await?.of_kind(kind)
+        Self::marked(path).await?.of_kind(path, kind)
     }
 
     /// What its telemetry is about.
@@ -172,12 +172,12 @@ impl Warehouse {
         self.kind
     }
 
-    fn of_kind(self, wanted: Kind) -> Result<Self, JobError> {
+    fn of_kind(self, path: &str, wanted: Kind) -> Result<Self, JobError> {
         if self.kind == wanted {
             return Ok(self);
         }
         Err(JobError::OtherKind {
-            path: self.url("").trim_end_matches('/').to_owned(),
+            path: path.to_owned(),
             found: self.kind,
             wanted,
         })

@@ -4,8 +4,6 @@
 mod access;
 mod alb;
 mod fields;
-#[cfg(test)]
-mod tests;
 
 use super::lines::{Lines, Step, content, is_blank};
 use super::ndjson::{io_error, lost};

@@ -9,6 +9,8 @@ mod mappings;
 mod mutations;
 mod parquet;
 mod real;
+mod requests;
+mod requests_hostile;
 
 use std::io::{self, Read};
 

@@ -41,11 +41,15 @@ fn mutated(original: &[u8], random: &mut Random) -> Vec<u8> {
 }
 
 fn hold(name: &str, original: &[u8], rounds: usize) {
+    hold_with(name, original, rounds, options());
+}
+
+fn hold_with(name: &str, original: &[u8], rounds: usize, options: ReadOptions) {
     let mut random = Random(original.len() as u64);
     let options = ReadOptions {
         batch_rows: 64,
         max_line_bytes: 4096,
-        ..options()
+        ..options
     };
     for round in 0..rounds {
         let bytes = mutated(original, &mut random);
@@ -111,4 +115,19 @@ fn mutated_parquet_balances() {
     let lines = lines();
     let borrowed: Vec<_> = lines.iter().map(String::as_str).collect();
     hold("a.parquet", &parquet::native_file(&borrowed), rounds(300));
+}
+
+#[test]
+fn mutated_logs_and_documents_of_requests_balance() {
+    let options = super::requests::on("2023-07-19T21:17:28Z");
+    let line = |i| {
+        format!(
+            "192.0.2.1 - - [19/Jul/2023:21:17:28 +0000] \"GET /{i}?q=\\x22 HTTP/1.1\" 200 {i} \"-\" \"curl\"\n"
+        )
+    };
+    let log: String = (0..100).map(line).collect();
+    hold_with("access.log", log.as_bytes(), rounds(300), options.clone());
+    let records = super::requests::CLOUDTRAIL.repeat(20).join(",\n");
+    let document = format!("{{\"Records\":[{records}]}}");
+    hold_with("a.json", document.as_bytes(), rounds(300), options);
 }

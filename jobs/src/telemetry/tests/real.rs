@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::TimestampMillisecondType;
 
 use super::*;
 
-fn recorded(name: &str) -> Option<PathBuf> {
+pub(super) fn recorded(name: &str) -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data").to_owned();
     let path = PathBuf::from(std::env::var("GLEANER_DATA").unwrap_or(beside)).join(name);
     if path.exists() {
@@ -41,7 +41,7 @@ fn read_recorded(name: &str, options: &ReadOptions) -> Option<Seen> {
 }
 
 /// The days on which events were recorded, read the plain way.
-fn days_of(name: &str) -> BTreeSet<NaiveDate> {
+pub(super) fn days_of(name: &str) -> BTreeSet<NaiveDate> {
     let Some(path) = recorded(name) else {
         return BTreeSet::new();
     };

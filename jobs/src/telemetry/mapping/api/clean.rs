@@ -124,9 +124,11 @@ pub(super) fn request_line(line: &str) -> Option<(&str, &str)> {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b':' | b'*'));
     let target = match rest.rsplit_once(' ') {
         Some((target, protocol)) if protocol.starts_with("HTTP/") => target,
-        // A load balancer that was sent no protocol writes a dash, after a URL that ends in one.
-        Some((_, "-")) => return None,
-        _ => rest,
+        // Without a protocol, what looks like words may be; a load balancer that was sent none writes a dash.
+        _ if rest.starts_with('/') || authority(rest).is_some_and(|_| !rest.ends_with(" -")) => {
+            rest
+        }
+        _ => return None,
     };
     let target = target.trim();
     (is_method && method != "-" && !target.is_empty()).then_some((method, target))

@@ -25,8 +25,6 @@ mod gateway;
 mod native;
 mod ocsf;
 mod proxy;
-#[cfg(test)]
-mod tests;
 
 use std::borrow::Cow;
 
