@@ -11,7 +11,8 @@ use gleaner_udfs::api::{
 };
 use gleaner_udfs::detector::{self, FitParams, Kind};
 use gleaner_udfs::learner::LearnerError;
-use gleaner_udfs::metrics::{auroc, average_precision};
+use gleaner_udfs::metrics::{Confusion, auroc, average_precision};
+use gleaner_udfs::threshold::{self, Method, Threshold, ThresholdError};
 
 /// What is known of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,13 @@ impl Prepared {
     #[must_use]
     pub fn tested(&self) -> usize {
         self.of(Part::TestBenign).count() + self.of(Part::TestMalicious).count()
+    }
+
+    /// The features of the rows of a part, row-major.
+    #[must_use]
+    pub fn rows_of(&self, part: Part) -> Vec<f32> {
+        let row = |row: usize| &self.rows[row * N_API_FEATURES..(row + 1) * N_API_FEATURES];
+        self.of(part).flat_map(row).copied().collect()
     }
 
     /// The places of the rows of a part.
@@ -193,66 +201,64 @@ pub struct Outcome {
     pub auroc: Option<f64>,
     /// Average precision.
     pub average_precision: Option<f64>,
-    /// The score from which a row is an alert.
-    pub threshold: f32,
-    /// Precision of the alerts among the test rows.
-    pub precision: Option<f64>,
-    /// Recall of the malicious rows.
-    pub recall: Option<f64>,
-    /// Share of benign test rows that are alerts.
-    pub false_positive_rate: Option<f64>,
+    /// The score above which a row is an alert; `None` where the validation rows cannot tell.
+    pub threshold: Result<Threshold, ThresholdError>,
+    /// Alerts and misses among the test rows.
+    pub confusion: Option<Confusion>,
     /// Scores, in the order of [`Prepared`].
     pub scores: Vec<f32>,
+}
+
+impl Outcome {
+    /// Whether a score is an alert.
+    #[must_use]
+    pub fn alert(&self, score: f32) -> bool {
+        self.threshold.as_ref().is_ok_and(|t| score > t.threshold)
+    }
 }
 
 /// Fits the detectors on prepared rows, and tests them.
 ///
 /// # Errors
 /// When there is too little to fit on.
-pub fn evaluate(prepared: &Prepared, rate: f64) -> Result<Vec<Outcome>, LearnerError> {
+pub fn evaluate(prepared: &Prepared, method: Method) -> Result<Vec<Outcome>, LearnerError> {
     let d = N_API_FEATURES;
-    let of = |part: Part| -> Vec<f32> {
-        let rows = prepared.rows.chunks_exact(d).zip(&prepared.parts);
-        rows.filter(|(_, p)| **p == part)
-            .flat_map(|(row, _)| row.iter().copied())
-            .collect()
-    };
-    let fit = of(Part::Fit);
+    let fit = prepared.rows_of(Part::Fit);
     let keys: Vec<u64> = (0..(fit.len() / d) as u64).collect();
-    let detectors = detector::fit(&keys, &fit, d, &FitParams::default())?;
-    Kind::ALL
-        .into_iter()
-        .zip(&detectors)
-        .map(|(kind, detector)| {
+    let detectors = detector::fit_kinds(&Kind::EVERY, &keys, &fit, d, &FitParams::default())?;
+    detectors
+        .iter()
+        .map(|detector| {
             let mut scores = vec![0.0; prepared.parts.len()];
             detector.score(&prepared.rows, d, &mut scores)?;
-            Ok(outcome(kind.name(), prepared, scores, rate))
+            Ok(outcome(detector.kind().name(), prepared, scores, method))
         })
         .collect()
 }
 
-fn outcome(detector: &'static str, prepared: &Prepared, scores: Vec<f32>, rate: f64) -> Outcome {
-    let of = |part: Part| {
-        scores
-            .iter()
-            .zip(&prepared.parts)
-            .filter(move |(_, p)| **p == part)
-            .map(|(s, _)| *s)
+/// What scores of all rows (in the order of [`Prepared`]) are worth: the threshold from the validation rows, the rest from the test.
+#[must_use]
+pub fn outcome(
+    detector: &'static str,
+    prepared: &Prepared,
+    scores: Vec<f32>,
+    method: Method,
+) -> Outcome {
+    let of = |part: Part| -> Vec<f32> { prepared.of(part).map(|row| scores[row]).collect() };
+    let validation = of(Part::Validation);
+    let ordinary = vec![false; validation.len()];
+    let choose = |method| threshold::choose(&validation, Some(&ordinary), method);
+    let threshold = match (choose(method), method) {
+        // Too few rows for the rate: the least rate that they tell, which the threshold itself then says.
+        (
+            Err(ThresholdError::Unresolved {
+                rows, tail: false, ..
+            }),
+            Method::FalsePositiveRate(_),
+        ) if rows > 0 => choose(Method::FalsePositiveRate(1.0 / rows as f64)),
+        (threshold, _) => threshold,
     };
-    let mut validation: Vec<f32> = of(Part::Validation).collect();
-    validation.sort_by(f32::total_cmp);
-    #[expect(clippy::cast_sign_loss, reason = "a share of a length")]
-    let at = ((validation.len() as f64) * (1.0 - rate)).ceil() as usize;
-    let threshold = validation
-        .get(at.min(validation.len().saturating_sub(1)))
-        .copied()
-        .unwrap_or(f32::INFINITY);
-    let (benign, malicious): (Vec<f32>, Vec<f32>) = (
-        of(Part::TestBenign).collect(),
-        of(Part::TestMalicious).collect(),
-    );
-    let above = |scores: &[f32]| scores.iter().filter(|s| **s > threshold).count() as f64;
-    let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
+    let (benign, malicious) = (of(Part::TestBenign), of(Part::TestMalicious));
     let all: Vec<f32> = benign.iter().chain(&malicious).copied().collect();
     let bad: Vec<bool> = benign
         .iter()
@@ -263,10 +269,11 @@ fn outcome(detector: &'static str, prepared: &Prepared, scores: Vec<f32>, rate: 
         detector,
         auroc: auroc(&all, &bad),
         average_precision: average_precision(&all, &bad),
+        confusion: threshold
+            .as_ref()
+            .ok()
+            .and_then(|t| Confusion::at(&all, &bad, t.threshold)),
         threshold,
-        precision: share(above(&malicious), above(&malicious) + above(&benign)),
-        recall: share(above(&malicious), malicious.len() as f64),
-        false_positive_rate: share(above(&benign), benign.len() as f64),
         scores,
     }
 }

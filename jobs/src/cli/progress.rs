@@ -104,6 +104,8 @@ pub fn stage_line(day: &str, record: &StageRecord) -> String {
         "telemetry" => "events of the day",
         "commands" => "unique lines",
         "requests" => "requests",
+        "windows" => "requests with what came before",
+        "incidents" => "incidents",
         "models" => "lines to fit on",
         "anomalies" => "anomalies",
         "candidates" => "after near-dedup",

@@ -195,15 +195,23 @@ pub fn summary(report: &driver::DayReport, warehouse: &str) -> Result<(), JobErr
             progress::thousands(lines),
             report.secs,
         ),
-        _ => match kept("requests") {
-            Some(requests) => format!(
+        _ => match (kept("requests"), kept("incidents")) {
+            (Some(requests), Some(incidents)) => format!(
+                "{}: {} incidents among {} requests in {:.1} s; see them: gleaner sql --warehouse {warehouse} \
+                 \"SELECT summary FROM incidents ORDER BY severity DESC LIMIT 20\"",
+                report.day,
+                progress::thousands(incidents),
+                progress::thousands(requests),
+                report.secs
+            ),
+            (Some(requests), None) => format!(
                 "{}: {} requests in {:.1} s; see them: gleaner sql --warehouse {warehouse} \
                  \"SELECT actor, method, path, status FROM requests LIMIT 20\"",
                 report.day,
                 progress::thousands(requests),
                 report.secs
             ),
-            None => format!("{}: done in {:.1} s", report.day, report.secs),
+            (None, _) => format!("{}: done in {:.1} s", report.day, report.secs),
         },
     };
     output::line(&text)

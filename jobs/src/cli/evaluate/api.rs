@@ -11,6 +11,7 @@ use datafusion::arrow::datatypes::{
 };
 use gleaner_classifier::api::{self, Label, Labelled, Outcome, Part, Prepared};
 use gleaner_udfs::api::request::OwnedRequest;
+use gleaner_udfs::threshold::Method;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::cli::output;
@@ -26,6 +27,13 @@ pub(super) struct Args {
     /// The share of ordinary requests that may be alerts: it sets the threshold, on rows that neither fit nor test sees.
     #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
     target_fpr: f64,
+    /// How the threshold is chosen: by the rate among ordinary rows, by the quantile of all rows, or by the tail of the ordinary
+    /// rows' scores, which also tells rates that the rows are too few to show.
+    #[arg(long, value_enum, default_value_t = Way::Fpr)]
+    threshold: Way,
+    /// Requests of a day, to tell alerts a day from.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    requests_a_day: u32,
     /// Which benign rows are fitted on and which are tested follows from this and what they say.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -40,6 +48,31 @@ pub(super) struct Args {
     /// One JSON object a detector and kind.
     #[arg(long)]
     json: bool,
+}
+
+/// How a threshold is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Way {
+    /// A false-positive rate, counted.
+    Fpr,
+    /// A quantile of all scores.
+    Quantile,
+    /// A generalised Pareto tail (peaks over threshold).
+    Tail,
+}
+
+impl Way {
+    fn method(self, rate: f64) -> Method {
+        match self {
+            Self::Fpr => Method::FalsePositiveRate(rate),
+            Self::Quantile => Method::Quantile(1.0 - rate),
+            Self::Tail => Method::Tail {
+                rate,
+                // The usual twentieth, or what leaves room for the rate.
+                start: (10.0 * rate).clamp(0.05, 0.5),
+            },
+        }
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -68,7 +101,7 @@ pub(super) fn main(args: &Args) -> Result<(), JobError> {
         if let Some(remark) = &prepared.remark {
             output::note(&format!("{kind}: {remark}"));
         }
-        let outcomes = api::evaluate(&prepared, args.target_fpr);
+        let outcomes = api::evaluate(&prepared, args.threshold.method(args.target_fpr));
         let outcomes = outcomes
             .map_err(|e| JobError::Usage(format!("{}, {kind}: {e}", args.file.display())))?;
         for outcome in &outcomes {
@@ -83,39 +116,60 @@ pub(super) fn main(args: &Args) -> Result<(), JobError> {
 
 fn report(args: &Args, kind: &str, prepared: &Prepared, outcome: &Outcome) -> Result<(), JobError> {
     let rows = prepared.tested();
+    let threshold = outcome.threshold.as_ref();
+    let (precision, recall) = outcome
+        .confusion
+        .map_or((None, None), |c| (c.precision(), c.recall()));
+    if let Err(why) = threshold {
+        output::note(&format!("{kind} {}: {why}", outcome.detector));
+    }
     if args.json {
-        let threshold = outcome.threshold.is_finite().then_some(outcome.threshold);
         let object = serde_json::json!({
-            "detector": outcome.detector, "kind": kind, "auroc": outcome.auroc, "precision": outcome.precision,
-            "recall": outcome.recall, "threshold": threshold, "rows": rows,
+            "detector": outcome.detector, "kind": kind, "auroc": outcome.auroc, "precision": precision,
+            "recall": recall, "threshold": threshold.ok().map(|t| t.threshold), "rows": rows,
         });
         return output::line(&object.to_string());
     }
     let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.4}"));
     output::line(&format!(
-        "{kind:<12} {:<12} {:>7} {:>7} {:>9} {:>7} {:>9.4} {rows:>7}",
+        "{kind:<12} {:<12} {:>7} {:>7} {:>9} {:>7} {:>9} {rows:>7}",
         outcome.detector,
         shown(outcome.auroc),
         shown(outcome.average_precision),
-        shown(outcome.precision),
-        shown(outcome.recall),
-        outcome.threshold
+        shown(precision),
+        shown(recall),
+        shown(threshold.ok().map(|t| f64::from(t.threshold)))
     ))?;
+    if let Ok(threshold) = threshold {
+        let alerts = threshold.alerts(f64::from(args.requests_a_day));
+        output::line(&format!(
+            "{:<12} {} of {} ordinary rows above, {:.0} alerts [{:.0}, {:.0}] of {} ordinary requests a day{}",
+            "",
+            threshold.above,
+            threshold.rows,
+            alerts.expected,
+            alerts.interval[0],
+            alerts.interval[1],
+            args.requests_a_day,
+            if threshold.extrapolated {
+                ", extrapolated"
+            } else {
+                ""
+            }
+        ))?;
+    }
     let mut attacks: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for row in prepared.of(Part::TestMalicious) {
         let (found, all) = attacks.entry(prepared.attacks[row].as_str()).or_default();
         *all += 1;
-        *found += usize::from(outcome.scores[row] > outcome.threshold);
+        *found += usize::from(outcome.alert(outcome.scores[row]));
     }
     if attacks.len() > 1 {
         let each = attacks
             .iter()
             .map(|(attack, (found, all))| format!("{attack} {found}/{all}"));
-        output::line(&format!(
-            "{:<12} found: {}",
-            "",
-            output::printable(&each.collect::<Vec<_>>().join(", "))
-        ))?;
+        let each = output::printable(&each.collect::<Vec<_>>().join(", "));
+        output::line(&format!("{:<12} found: {each}", ""))?;
     }
     Ok(())
 }
@@ -155,18 +209,8 @@ fn shown(n: usize, rows: &[&Labelled], prepared: &Prepared, outcome: &Outcome) -
             ));
         }
     };
-    add(
-        "false alarm",
-        Part::TestBenign,
-        &|s| s > outcome.threshold,
-        true,
-    );
-    add(
-        "missed",
-        Part::TestMalicious,
-        &|s| s <= outcome.threshold,
-        false,
-    );
+    add("false alarm", Part::TestBenign, &|s| outcome.alert(s), true);
+    add("missed", Part::TestMalicious, &|s| !outcome.alert(s), false);
     lines
 }
 
