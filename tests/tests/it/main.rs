@@ -13,6 +13,7 @@
     reason = "a test fails by panicking, and says what it skips"
 )]
 
+mod api_day;
 mod bad_input;
 mod cancelled;
 mod closed;
