@@ -79,10 +79,7 @@ impl RandomForest {
             } else {
                 vec![1.0; labels.positive.len()]
             },
-            columns: params
-                .columns
-                .unwrap_or_else(|| (d as f64).sqrt() as usize)
-                .clamp(1, d),
+            columns: params.columns.unwrap_or_else(|| d.isqrt()).clamp(1, d),
             params,
         };
         let trees = (0..params.trees).map(|tree| grower.tree(tree as u64));
@@ -204,10 +201,10 @@ impl Grower<'_> {
     fn tree(&self, number: u64) -> Vec<Node> {
         let mut draws = SplitMix64::stream(self.params.seed, number);
         let count = self.positive.len();
-        let drawn: Vec<u32> = (0..count).map(|_| draws.below(count) as u32).collect();
+        let bootstrap: Vec<u32> = (0..count).map(|_| draws.below(count) as u32).collect();
         let mut nodes = vec![];
         // The place of a node's parent, and whether it is the right child.
-        let mut open = vec![(drawn, 0_usize, None::<(usize, bool)>)];
+        let mut open = vec![(bootstrap, 0_usize, None::<(usize, bool)>)];
         while let Some((rows, depth, parent)) = open.pop() {
             let at = nodes.len();
             if let Some((parent, right)) = parent {

@@ -152,4 +152,6 @@ impl Dense {
 }
 
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
 mod tests;
