@@ -17,7 +17,7 @@ use crate::text::Lines;
 
 const BINS: usize = MISSING as usize + 1;
 /// A node that is a leaf has this for a column.
-const LEAF: u32 = u32::MAX;
+pub(crate) const LEAF: u32 = u32::MAX;
 
 /// How trees are grown.
 #[derive(Debug, Clone, Copy, PartialEq)]

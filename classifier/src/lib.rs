@@ -5,6 +5,7 @@
 //! boosting   gradient-boosted trees over features and chosen n-grams
 //! linear     logistic regression over all hashed n-grams: the second family
 //! model      either of them, fitted, scored, saved
+//! dense      classifiers of rows of numbers: random forest, support vector machine, a pre-trained encoder fine-tuned
 //! measures   AUC, true positives at low false-positive rates, calibration; bootstrap intervals, a paired test
 //! leakage    training lines that a test knows: equal, of one template, or near-duplicates
 //! known      lines that are labelled already: what a choice passes over
@@ -28,6 +29,7 @@ pub mod api;
 pub mod boosting;
 pub mod choice;
 mod columns;
+pub mod dense;
 pub mod known;
 pub mod leakage;
 pub mod linear;
@@ -61,7 +63,16 @@ pub enum ClassifierError {
     /// The bytes of a saved classifier are not what this program wrote.
     #[error("not a saved classifier of this version: {0}")]
     Damaged(&'static str),
+    /// A learner of `gleaner-udfs` refused.
+    #[error("{0}")]
+    Learner(String),
     /// An embedder failed.
     #[error("{0}")]
     Embedder(String),
+}
+
+impl From<gleaner_udfs::learner::LearnerError> for ClassifierError {
+    fn from(error: gleaner_udfs::learner::LearnerError) -> Self {
+        Self::Learner(error.to_string())
+    }
 }

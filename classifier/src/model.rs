@@ -190,7 +190,7 @@ struct Saved {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct SavedTree {
+pub(crate) struct SavedTree {
     #[prost(uint32, repeated, tag = "1")]
     columns: Vec<u32>,
     #[prost(float, repeated, tag = "2")]
@@ -206,7 +206,7 @@ struct SavedTree {
 }
 
 impl SavedTree {
-    fn of(nodes: &[Node]) -> Self {
+    pub(crate) fn of(nodes: &[Node]) -> Self {
         Self {
             columns: nodes.iter().map(|n| n.column).collect(),
             edges: nodes.iter().map(|n| n.edge).collect(),
@@ -218,7 +218,7 @@ impl SavedTree {
     }
 
     /// `None` where the lists do not fit, or a child does not come after its parent (a walk would not end).
-    fn nodes(&self) -> Option<Vec<Node>> {
+    pub(crate) fn nodes(&self) -> Option<Vec<Node>> {
         (0..self.columns.len())
             .map(|at| {
                 let node = Node {

@@ -5,7 +5,9 @@
 
 use pulp::{Simd, WithSimd};
 
-use crate::panel::{LANES, Line, arch};
+use super::KIND;
+use crate::learner::{LearnerError, row_count, same_size};
+use crate::panel::{LANES, Line, arch, fill};
 use crate::rng::SplitMix64;
 
 /// The slope of the rectifier below 0.
@@ -108,6 +110,27 @@ impl Network {
     pub fn parameters(&self) -> usize {
         let sizes = self.layers.iter();
         sizes.map(|l| l.weights.len() + l.biases.len()).sum()
+    }
+
+    /// What leaves the network for each row (row-major), row-major, into `out`.
+    ///
+    /// # Errors
+    /// [`LearnerError::Shape`] when the rows are not as wide as what enters, or `out` is not as long as what leaves.
+    pub fn apply(&self, rows: &[f32], out: &mut [f32]) -> Result<(), LearnerError> {
+        let (d, width) = (self.inputs(), self.outputs());
+        let count = row_count(KIND, rows.len(), d)?;
+        same_size(KIND, "numbers that leave", count * width, out.len())?;
+        let mut activations = self.activations();
+        for (rows, out) in rows.chunks(LANES * d).zip(out.chunks_mut(LANES * width)) {
+            fill(&mut activations[0], rows);
+            self.forward(&mut activations);
+            for (lane, out) in out.chunks_mut(width).enumerate() {
+                for (number, line) in out.iter_mut().zip(&activations[self.layers.len()]) {
+                    *number = line[lane];
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Room for what a panel of rows becomes after each layer; the first is the panel itself.
@@ -262,7 +285,6 @@ fn folded(p: [f32; PARTS]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::panel::fill;
     use crate::panel::tests::rough;
 
     /// Half the squared length of what leaves, over all lanes, in f64.

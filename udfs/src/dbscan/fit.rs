@@ -134,7 +134,7 @@ fn cores(rows: &[f32], d: usize, limit: f32, min_samples: usize) -> Vec<bool> {
     let mut core = Vec::with_capacity(rows.len() / d);
     for some in rows.chunks(LANES * d) {
         fill(&mut panel, some);
-        let lanes = some.len() / d;
+        let filled = some.len() / d;
         let mut near = [0_usize; LANES];
         for others in rows.chunks(BLOCK * d) {
             squared_distances(&panel, others, &mut lines);
@@ -144,11 +144,11 @@ fn cores(rows: &[f32], d: usize, limit: f32, min_samples: usize) -> Vec<bool> {
                 }
             }
             // Whoever has enough cannot lose it again.
-            if near[..lanes].iter().all(|near| *near >= min_samples) {
+            if near[..filled].iter().all(|near| *near >= min_samples) {
                 break;
             }
         }
-        core.extend(near[..lanes].iter().map(|near| *near >= min_samples));
+        core.extend(near[..filled].iter().map(|near| *near >= min_samples));
     }
     core
 }

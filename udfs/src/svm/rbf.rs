@@ -13,10 +13,7 @@ const BLOCK: usize = 64;
 
 /// `eˣ` of a number that is 0 or less; below −87, where an ordinary `f32` ends, `e⁻⁸⁷`. NaN stays NaN.
 #[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "it must be compiled with its caller's instruction set"
-)]
+#[must_use]
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -222,7 +222,6 @@ fn interval(above: usize, rows: usize) -> [f64; 2] {
 }
 
 #[expect(
-    clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "row counts stay below 2^53"
