@@ -76,7 +76,7 @@ pub enum Store {
     /// In a warehouse.
     Warehouse {
         /// Which.
-        warehouse: Warehouse,
+        warehouse: Box<Warehouse>,
         /// Objects of the journal that this run wrote or found.
         journal: Mutex<BTreeSet<String>>,
     },
@@ -87,7 +87,7 @@ impl Store {
     #[must_use]
     pub fn of(warehouse: &Warehouse) -> Self {
         Self::Warehouse {
-            warehouse: warehouse.clone(),
+            warehouse: Box::new(warehouse.clone()),
             journal: Mutex::new(BTreeSet::new()),
         }
     }

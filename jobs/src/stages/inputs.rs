@@ -53,9 +53,8 @@ pub async fn list(kind: Kind, paths: &[String], day: NaiveDate) -> Result<Vec<In
         match location.local() {
             Some(path) => local(given, path, kind, day, &mut inputs)?,
             None => {
-                Bucket::open(&location, kind, day)?
-                    .list(&mut inputs)
-                    .await?
+                let bucket = Bucket::open(&location, kind, day)?;
+                bucket.list(&mut inputs).await?;
             }
         }
     }

@@ -15,6 +15,7 @@
 //! **What it is not.** Made data shows that the machinery works and how fast; it proves nothing about detection. A
 //! classifier that separates these attacks from this fleet has learnt this generator.
 
+mod api;
 mod calendar;
 mod campaign;
 mod catalog;
@@ -44,6 +45,8 @@ use calendar::Day;
 use catalog::Catalog;
 use fleet::Fleet;
 use generate::{Event, Generator};
+
+use crate::telemetry::Kind;
 
 /// Rows on one host and day below which a fleet would look thin: fewer hosts take part in a small day.
 const ROWS_PER_HOST: u64 = 400;
@@ -78,11 +81,17 @@ pub enum Schema {
     Sysmon,
     /// Winlogbeat documents of Security event 4688.
     Security4688,
+    /// Of requests: Combined Log Format, with the virtual host before each line.
+    Access,
+    /// Of requests: `CloudTrail`'s files, `{"Records": […]}`.
+    CloudTrail,
 }
 
 /// What to make.
 #[derive(Debug, Clone)]
 pub struct SynthParams {
+    /// What the telemetry is about.
+    pub kind: Kind,
     /// Rows of each day. At least 1.
     pub lines: u64,
     /// First day, UTC.
@@ -91,7 +100,7 @@ pub struct SynthParams {
     pub days: u32,
     /// The same seed gives the same bytes.
     pub seed: u64,
-    /// Hosts of the fleet. A day has one host for each 400 rows at most, and one of each of the eleven roles at least.
+    /// Hosts of the fleet, or users of the API (one for each 25 rows at most). A day has one host for each 400 rows at most, and one of each of the eleven roles at least.
     pub hosts: u32,
     /// Share of rows that belong to an attack, 0 to 0.5.
     pub attacks: f64,
@@ -109,6 +118,7 @@ impl Default for SynthParams {
     /// A million native lines of 2025-01-01 in one Parquet file; 2,000 hosts; one row in a thousand is of an attack.
     fn default() -> Self {
         Self {
+            kind: Kind::Command,
             lines: 1_000_000,
             from: NaiveDate::from_ymd_opt(2025, 1, 1).unwrap_or_default(),
             days: 1,
@@ -172,7 +182,21 @@ impl SynthParams {
                 self.rows_per_file.to_string(),
             );
         }
+        let of_kind = match (self.kind, self.schema) {
+            (_, Schema::Native | Schema::Ocsf) => true,
+            (Kind::Command, Schema::Ecs | Schema::Sysmon | Schema::Security4688) => true,
+            (Kind::Api, Schema::Access | Schema::CloudTrail) => true,
+            (Kind::Command | Kind::Api, _) => false,
+        };
+        if !of_kind {
+            return bad(
+                "schema",
+                "one of the kind's own",
+                format!("{:?} for {}", self.schema, self.kind),
+            );
+        }
         let fits = match self.format {
+            Format::Parquet if self.kind == Kind::Api => self.schema == Schema::Native,
             Format::Parquet => matches!(self.schema, Schema::Native | Schema::Ocsf),
             Format::Csv => self.schema == Schema::Native,
             Format::Ndjson | Format::NdjsonGz | Format::NdjsonZst => true,
@@ -204,11 +228,12 @@ pub struct SynthFile {
 pub struct SynthReport {
     /// Telemetry, in the order of days and parts.
     pub files: Vec<SynthFile>,
-    /// One file a day: `command_line`, `label`, `technique`, `template` of each unique line of the day.
+    /// One file a day: `command_line`, `label`, `technique`, `template` of each unique line of the day. Of requests two: the
+    /// incidents, and the requests that belong to them.
     pub truth: Vec<SynthFile>,
     /// Rows of telemetry.
     pub rows: u64,
-    /// Unique lines, summed over the days.
+    /// Unique lines, summed over the days; of requests, incidents.
     pub unique_rows: u64,
     /// Rows that belong to an attack.
     pub attack_rows: u64,
@@ -275,6 +300,9 @@ pub fn synth(
     params.check()?;
     let started = Instant::now();
     output::check_empty(out, params.overwrite)?;
+    if params.kind == Kind::Api {
+        return api::synth(params, out, progress);
+    }
     let catalog = Catalog::load()?;
     let active = (params.lines / ROWS_PER_HOST).clamp(1, u64::from(params.hosts));
     let fleet = Fleet::new(usize::try_from(active).unwrap_or(usize::MAX), params.seed);

@@ -137,14 +137,14 @@ pub(super) fn parquet_properties(plain: &[&str], group_rows: usize) -> WriterPro
 }
 
 /// Lines of text, compressed or not.
-enum Text {
+pub(super) enum Text {
     Plain(Whole),
     Gzip(GzEncoder<Whole>),
     Zstd(zstd::Encoder<'static, Whole>),
 }
 
 impl Text {
-    fn new(file: Whole, format: Format) -> Result<Self, SynthError> {
+    pub(super) fn new(file: Whole, format: Format) -> Result<Self, SynthError> {
         let path = file.path().to_owned();
         Ok(match format {
             Format::NdjsonGz => Self::Gzip(GzEncoder::new(file, flate2::Compression::fast())),
@@ -153,7 +153,7 @@ impl Text {
         })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         match self {
             Self::Plain(w) => w.write_all(bytes),
             Self::Gzip(w) => w.write_all(bytes),
@@ -161,7 +161,7 @@ impl Text {
         }
     }
 
-    fn into_file(self) -> std::io::Result<Whole> {
+    pub(super) fn into_file(self) -> std::io::Result<Whole> {
         match self {
             Self::Plain(w) => Ok(w),
             Self::Gzip(w) => w.finish(),
@@ -205,6 +205,8 @@ impl Open {
                     (_, Schema::Ecs) => documents::ecs(event, line),
                     (_, Schema::Sysmon) => documents::sysmon(event, line),
                     (_, Schema::Security4688) => documents::security(event, line),
+                    // Refused before anything is made: they are of requests.
+                    (_, Schema::Access | Schema::CloudTrail) => {}
                 }
                 line.push('\n');
                 *rows += 1;
@@ -319,7 +321,7 @@ impl Parts {
 }
 
 /// Removes the parts of an earlier run, and nothing else.
-fn remove_parts(folder: &Path) -> Result<(), SynthError> {
+pub(super) fn remove_parts(folder: &Path) -> Result<(), SynthError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),

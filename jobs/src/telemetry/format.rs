@@ -143,7 +143,9 @@ impl Format {
 /// Names that web servers, load balancers and logrotate give.
 fn is_log_name(stem: &str) -> bool {
     let rotated = stem.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-'));
-    rotated.ends_with(".log")
+    rotated
+        .rsplit_once('.')
+        .is_some_and(|(_, end)| end == "log")
         || rotated.ends_with("access_log")
         || stem.contains("access_log")
         || stem.contains("access.log")

@@ -58,9 +58,9 @@ impl Marker {
                 format: 1,
                 kind: None,
             },
-            other => Self {
+            Kind::Api => Self {
                 format: FORMAT,
-                kind: Some(other.to_string()),
+                kind: Some(kind.to_string()),
             },
         }
     }

@@ -41,15 +41,15 @@ fn mutated(original: &[u8], random: &mut Random) -> Vec<u8> {
 }
 
 fn hold(name: &str, original: &[u8], rounds: usize) {
-    hold_with(name, original, rounds, options());
+    hold_with(name, original, rounds, &options());
 }
 
-fn hold_with(name: &str, original: &[u8], rounds: usize, options: ReadOptions) {
+fn hold_with(name: &str, original: &[u8], rounds: usize, options: &ReadOptions) {
     let mut random = Random(original.len() as u64);
     let options = ReadOptions {
         batch_rows: 64,
         max_line_bytes: 4096,
-        ..options
+        ..options.clone()
     };
     for round in 0..rounds {
         let bytes = mutated(original, &mut random);
@@ -126,8 +126,8 @@ fn mutated_logs_and_documents_of_requests_balance() {
         )
     };
     let log: String = (0..100).map(line).collect();
-    hold_with("access.log", log.as_bytes(), rounds(300), options.clone());
+    hold_with("access.log", log.as_bytes(), rounds(300), &options);
     let records = super::requests::CLOUDTRAIL.repeat(20).join(",\n");
     let document = format!("{{\"Records\":[{records}]}}");
-    hold_with("a.json", document.as_bytes(), rounds(300), options);
+    hold_with("a.json", document.as_bytes(), rounds(300), &options);
 }

@@ -73,13 +73,13 @@ pub(super) fn target<'a>(whole: &Cow<'a, str>) -> Target<'a> {
         Some((from, to)) => {
             let scheme = &text[..from - 3];
             let name = text[from..to].rsplit('@').next().unwrap_or_default();
-            let port = if scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("wss")
-            {
-                ":443"
-            } else {
-                ":80"
-            };
-            let name = name.strip_suffix(port).unwrap_or(name);
+            let own_port =
+                if scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("wss") {
+                    ":443"
+                } else {
+                    ":80"
+                };
+            let name = name.strip_suffix(own_port).unwrap_or(name);
             let name = host(Cow::Owned(name.to_owned()));
             ((!name.is_empty()).then_some(name), to)
         }
@@ -171,8 +171,8 @@ fn is_nothing(text: &str) -> bool {
     matches!(text, "" | "-" | "NaN" | "nan" | "null" | "None")
 }
 
-/// Milliseconds of a duration in units of `unit_ms`; the error says what is wrong, without its text.
-pub(super) fn latency(value: Option<&Node>, unit_ms: f64) -> Result<Option<f64>, String> {
+/// Milliseconds of a duration in units of so many of them, if not in them; the error says what is wrong, without its text.
+pub(super) fn latency(value: Option<&Node>, unit_ms: Option<f64>) -> Result<Option<f64>, String> {
     let number = match value {
         None | Some(Node::Null) => return Ok(None),
         #[expect(
@@ -187,11 +187,10 @@ pub(super) fn latency(value: Option<&Node>, unit_ms: f64) -> Result<Option<f64>,
         Some(_) => None,
     };
     match number {
-        // Unit 1 is left to the last bit; the others are rounded to a nanosecond, so that 0.1 s are 100 ms.
-        Some(number) if number.is_finite() && number >= 0.0 => Ok(Some(if unit_ms == 1.0 {
-            number + 0.0
-        } else {
-            (number * unit_ms * 1e6).round() / 1e6
+        // Milliseconds are left as they are; other units are rounded to a nanosecond, so that 0.1 s are 100 ms. No -0.
+        Some(number) if number.is_finite() && number >= 0.0 => Ok(Some(match unit_ms {
+            None => number + 0.0,
+            Some(unit_ms) => (number * unit_ms * 1e6).round() / 1e6,
         })),
         Some(_) => Err("a duration out of range".to_owned()),
         None => Err("no number".to_owned()),

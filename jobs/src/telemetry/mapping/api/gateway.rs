@@ -104,7 +104,7 @@ pub(super) fn alb<'a>(record: &'a Node<'a>) -> Mapped<'a> {
     for time in TIMES {
         match present(record, time).and_then(Node::text).as_deref() {
             Some("-1") | None => total = None,
-            Some(text) => match clean::latency(Some(&Node::Text(Cow::Borrowed(text))), 1e3) {
+            Some(text) => match clean::latency(Some(&Node::Text(Cow::Borrowed(text))), Some(1e3)) {
                 Ok(part) => total = total.zip(part).map(|(sum, part)| sum + part),
                 Err(detail) => {
                     request.fault.get_or_insert((Reason::BadLatency, detail));

@@ -67,6 +67,7 @@ const COLUMNS: usize = 22;
 type Paths = &'static [(Column, Alternatives)];
 
 /// A request in our columns; its time is not judged yet.
+#[expect(clippy::struct_field_names, reason = "the names of the columns")]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::telemetry) struct Request<'a> {
     pub(in crate::telemetry) user: Option<Cow<'a, str>>,
@@ -201,12 +202,11 @@ impl<'a> Record<'a> {
             let bare = line.starts_with('/') && !line.contains(' ');
             bare.then_some(line)
         });
-        match target {
-            Some(target) => request.path = Essential::Text(Cow::Owned(target.to_owned())),
-            None => {
-                let detail = format!("a request line of {} bytes that is none", line.len());
-                request.fault = Some((Reason::BadRequestLine, detail));
-            }
+        if let Some(target) = target {
+            request.path = Essential::Text(Cow::Owned(target.to_owned()));
+        } else {
+            let detail = format!("a request line of {} bytes that is none", line.len());
+            request.fault = Some((Reason::BadRequestLine, detail));
         }
     }
 
@@ -224,9 +224,9 @@ impl<'a> Record<'a> {
         request.request_bytes = count(Column::RequestBytes, Reason::BadSize, i64::MAX);
         request.response_bytes = count(Column::ResponseBytes, Reason::BadSize, i64::MAX);
         for (column, unit_ms) in [
-            (Column::LatencyMs, 1.0),
-            (Column::LatencySecs, 1e3),
-            (Column::LatencyNanos, 1e-6),
+            (Column::LatencyMs, None),
+            (Column::LatencySecs, Some(1e3)),
+            (Column::LatencyNanos, Some(1e-6)),
         ] {
             match clean::latency(self.at(column), unit_ms) {
                 Ok(Some(latency)) => {
