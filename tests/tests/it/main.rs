@@ -14,6 +14,7 @@
 )]
 
 mod bad_input;
+mod browser;
 mod cancelled;
 mod closed;
 mod closed_serve;
