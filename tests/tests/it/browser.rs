@@ -311,7 +311,7 @@ fn a_page_is_clicked_through_and_tells_what_it_logged_and_asked_for() {
     let dir = crate::support::Dir::new();
     let page = dir.write(
         "page.html",
-        "<!doctype html><title>t</title><style>@media (prefers-color-scheme: dark) { p { color: rgb(1, 2, 3) } }</style>\
+        "<!doctype html><meta name=viewport content='width=device-width'><title>t</title><style>@media (prefers-color-scheme: dark) { p { color: rgb(1, 2, 3) } }</style>\
          <p id=out style='height: 3000px'>nothing</p><input id=in><button onclick=\"out.textContent = document.getElementById('in').value\">go</button>\
          <script>addEventListener('keydown', e => { if (e.key == 'b') document.title = 'pressed' }); console.error('said');</script><img src='missing.png'>",
     );
@@ -322,7 +322,11 @@ fn a_page_is_clicked_through_and_tells_what_it_logged_and_asked_for() {
     browser.press("b");
     assert_eq!(browser.script("return document.title"), "pressed");
     browser.size(360, 740, true);
-    assert!(browser.overflow() > 0 || browser.script("return innerWidth") == 360);
+    let width = "return document.scrollingElement.clientWidth";
+    assert_eq!(browser.script(width), 360);
+    assert_eq!(browser.overflow(), 0);
+    browser.script("document.body.style.width = '500px'");
+    assert!(browser.overflow() >= 140);
     let color = "return getComputedStyle(document.getElementById('out')).color";
     assert_ne!(browser.script(color), "rgb(1, 2, 3)");
     browser.dark(true);
