@@ -65,6 +65,7 @@ mod proxy;
 mod readers;
 mod readme;
 mod real;
+mod report;
 #[cfg(unix)]
 mod runbook;
 #[cfg(unix)]
