@@ -6,11 +6,20 @@ use super::chart::sets::{Intersection, upset};
 use super::chart::{Figure, Paint};
 use super::data::{DETECTORS, SCORED};
 use super::html::{escape, table};
-use super::page::Page;
+use super::page::{Page, THIRD};
 use super::{Report, counted};
 
 /// Bins of a histogram.
 const BINS: usize = 60;
+
+/// A detector's name in words.
+fn called(detector: &str) -> &'static str {
+    match detector {
+        "iforest" => "Isolation forest",
+        "pca" => "PCA",
+        _ => "k-means",
+    }
+}
 
 /// What a detector's score says.
 fn meaning(detector: &str) -> &'static str {
@@ -64,7 +73,7 @@ fn scores(report: &Report, page: &mut Page) {
         .iter()
         .filter_map(|one| {
             let of = Histogram::of(&one.sample, BINS)?;
-            let title = format!("{}, {}", one.detector, found.date);
+            let title = format!("{}, {}", called(one.detector), found.date);
             let border = format!("quota: {}", full(one.quota));
             let draw = move |width: f64| {
                 let description = format!(
@@ -86,7 +95,7 @@ fn scores(report: &Report, page: &mut Page) {
         })
         .collect();
     let drawn: Vec<&dyn Fn(f64) -> Figure> = drawn.iter().map(AsRef::as_ref).collect();
-    page.row(&drawn);
+    page.row(&drawn, THIRD);
     let body: Vec<Vec<String>> = found
         .scores
         .iter()
@@ -349,30 +358,18 @@ fn near_duplicates(report: &Report, page: &mut Page) {
         "{description} The rest of what was kept stands alone."
     ));
     page.figure(|width| bars(&about, &rows_of, width));
-    let body: Vec<Vec<String>> = report
-        .data
-        .clusters
-        .iter()
-        .map(|c| {
-            vec![
-                full(c.covered),
-                full(c.days),
-                escape(&c.date),
-                report.line(&c.command_line, c.user.as_deref()),
-                format!(
-                    "<code>{}</code>",
-                    escape(&c.hash.chars().take(12).collect::<String>())
-                ),
-            ]
-        })
-        .collect();
-    // The line is text, and the hash after it too: numbers stand first here.
-    let heads = [
-        "covers",
-        "on days",
-        "kept on",
-        "the line that stands for them",
-        "hash",
-    ];
-    page.raw(&table("The largest clusters", &heads, &body, heads.len()));
+    page.heading("The largest clusters");
+    let mut list = String::from("<ol class=\"lines\">");
+    for c in &report.data.clusters {
+        list.push_str(&format!(
+            "<li>{}<small><b>covers {}</b>, on {} · kept on {} · {}</small></li>",
+            report.line(&c.command_line, c.user.as_deref()),
+            counted(c.covered, "line", "lines"),
+            counted(c.days, "day", "days"),
+            escape(&c.date),
+            escape(&c.hash)
+        ));
+    }
+    list.push_str("</ol>");
+    page.raw(&list);
 }

@@ -2,6 +2,8 @@
 
 /// Characters of a command line that are shown.
 pub const SHOWN: usize = 400;
+/// A line that is longer by less is shown whole: a cut says more than it spares.
+const SLACK: usize = 60;
 
 /// Text as markup shows it, for contents and quoted attributes.
 #[must_use]
@@ -54,6 +56,11 @@ pub fn command(line: &str) -> String {
     let mut out = String::new();
     let mut shown = 0;
     let mut rest = line.chars();
+    let longest = if line.chars().nth(SHOWN + SLACK).is_none() {
+        SHOWN + SLACK
+    } else {
+        SHOWN
+    };
     for c in rest.by_ref() {
         if is_invisible(c) {
             let escaped = match c {
@@ -70,7 +77,7 @@ pub fn command(line: &str) -> String {
             out.push_str(&escape(c.encode_utf8(&mut [0; 4])));
             shown += 1;
         }
-        if shown >= SHOWN {
+        if shown >= longest {
             break;
         }
     }
@@ -88,7 +95,7 @@ pub fn command(line: &str) -> String {
 #[must_use]
 pub fn table(caption: &str, heads: &[&str], rows: &[Vec<String>], left: usize) -> String {
     let mut out = format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table><caption>{0}</caption><thead><tr>",
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table><caption><span>{0}</span></caption><thead><tr>",
         escape(caption)
     );
     for (place, head) in heads.iter().enumerate() {
@@ -155,6 +162,7 @@ mod tests {
         );
         // Escapes count by their length: a line of controls is no longer than others.
         assert!(command(&"\0".repeat(100_000)).len() < 4000);
-        assert!(!command(&"x".repeat(SHOWN)).contains("cut"));
+        assert!(!command(&"x".repeat(SHOWN + SLACK)).contains("cut"));
+        assert!(command(&"x".repeat(SHOWN + SLACK + 1)).contains("cut: 61 characters more"));
     }
 }

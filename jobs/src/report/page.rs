@@ -7,13 +7,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-use super::chart::{Figure, svg};
+use super::chart::{FONTS, Figure, svg};
 use super::html::escape;
 
 /// Width of plots on a desk.
 pub(super) const WIDE: f64 = 760.0;
 /// Of plots that stand two in a row.
 pub(super) const HALF: f64 = 366.0;
+/// Of plots that stand three in a row.
+pub(super) const THIRD: f64 = 238.0;
 /// On a phone.
 const NARROW: f64 = 316.0;
 
@@ -93,11 +95,12 @@ impl Page {
         self.body.push_str(&markup);
     }
 
-    /// Plots side by side, where there is room.
-    pub(super) fn row(&mut self, plots: &[&dyn Fn(f64) -> Figure]) {
-        self.body.push_str("<div class=\"row\">");
+    /// Plots of a width side by side, where there is room.
+    pub(super) fn row(&mut self, plots: &[&dyn Fn(f64) -> Figure], width: f64) {
+        let class = if width < HALF { "row three" } else { "row" };
+        self.body.push_str(&format!("<div class=\"{class}\">"));
         for draw in plots {
-            let markup = self.drawn(draw, HALF);
+            let markup = self.drawn(draw, width);
             self.body.push_str(&markup);
         }
         self.body.push_str("</div>");
@@ -118,7 +121,7 @@ impl Page {
         let title = escape(title);
         let html = format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; form-action 'none'\">\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{hash}'; img-src data:; font-src data:; base-uri 'none'; form-action 'none'\">\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">\
              <meta name=\"referrer\" content=\"no-referrer\"><meta name=\"robots\" content=\"noindex\"><link rel=\"icon\" href=\"data:,\"><title>{title}</title><style>{style}</style></head>\
              <body><a class=\"skip\" href=\"#summary\">Skip to the summary</a><header><h1>{title}</h1>{head}<nav aria-label=\"Sections\">{links}</nav></header>\
@@ -130,8 +133,16 @@ impl Page {
 }
 
 fn style() -> String {
+    let font = |weight: u16, bytes: &[u8]| {
+        format!(
+            "@font-face{{font-family:\"Inter Gleaner\";font-weight:{weight};src:url(data:font/otf;base64,{}) format(\"opentype\")}}",
+            STANDARD.encode(bytes)
+        )
+    };
     format!(
-        ":root{{{}}}@media (prefers-color-scheme:dark){{:root{{{}}}}}{}{}",
+        "{}{}:root{{{}}}@media (prefers-color-scheme:dark){{:root{{{}}}}}{}{}",
+        font(400, FONTS[0]),
+        font(600, FONTS[1]),
         svg::variables(false)
             + "--raised:#f5f7f9;--link:#0062a0;--warn:#fff4e5;--warn-edge:#d98200;",
         svg::variables(true)

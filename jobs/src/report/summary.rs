@@ -7,7 +7,7 @@ use super::chart::axes::{About, Series, lines, stacked};
 use super::chart::scale::{full, percent, rows};
 use super::chart::sets::{Step, funnel};
 use super::html::{escape, table};
-use super::page::Page;
+use super::page::{HALF, Page};
 use super::{Report, counted, running};
 
 /// The steps of the funnel: stage, name.
@@ -50,11 +50,12 @@ fn summary(report: &Report, page: &mut Page) {
         "<b>none</b> was emitted as benign training data yet.".to_owned()
     };
     page.raw(&format!(
-        "<p class=\"lead\">In {}, {} became {} a day summed up; the detectors chose {}, near-dedup kept {}, and {worth}</p>",
+        "<p class=\"lead\">In {}, {} held {}{}. The detectors chose {} of them, near-dedup kept {}, and {worth}</p>",
         counted(report.data.days.len() as u64, "day", "days"),
         counted(events, "event", "events"),
-        counted(unique, "unique line", "unique lines"),
-        counted(of("anomalies"), "anomaly", "anomalies"),
+        counted(unique, "unique command line", "unique command lines"),
+        if report.data.days.len() > 1 { ", each day counted by itself" } else { "" },
+        full(of("anomalies")),
         full(of("candidates")),
     ));
     cards(report, page);
@@ -109,20 +110,27 @@ fn cards(report: &Report, page: &mut Page) {
             ),
         ));
     }
-    let best = report.evaluation.iter().filter(|m| !m.is_baseline());
-    if let Some(best) = best.max_by(|a, b| {
-        a.auc_gain
-            .unwrap_or(0.0)
-            .total_cmp(&b.auc_gain.unwrap_or(0.0))
-    }) {
-        let points = 100.0 * best.auc_gain.unwrap_or(0.0);
+    let gains = || {
+        report
+            .evaluation
+            .iter()
+            .filter_map(|m| Some(100.0 * m.auc_gain?))
+    };
+    let (low, high) = (gains().reduce(f64::min), gains().reduce(f64::max));
+    if let (Some(low), Some(high)) = (low, high) {
+        // All of them: the best of many is no measure.
+        let n = gains().count() as u64;
+        let value = if n == 1 {
+            format!("{low:+.2}")
+        } else {
+            format!("{low:+.1} to {high:+.1}")
+        };
         cards.push((
             String::new(),
-            format!("{points:+.2}"),
+            value,
             format!(
-                "points of AUC at best ({}, {})",
-                escape(&best.test),
-                escape(&best.family)
+                "points of AUC gained, in {}",
+                counted(n, "comparison", "comparisons")
             ),
         ));
     }
@@ -453,7 +461,7 @@ fn by_day(report: &Report, page: &mut Page) {
     let drawn: Vec<&dyn Fn(f64) -> super::chart::Figure> =
         drawn.iter().map(AsRef::as_ref).collect();
     if days.len() > 1 {
-        page.row(&drawn);
+        page.row(&drawn, HALF);
         let about = About {
             name: "new-templates",
             title: "New templates a day: returns diminish where this falls",

@@ -9,11 +9,14 @@ use super::chart::{Figure, Paint};
 use super::data::DETECTORS;
 use super::evaluation::Measured;
 use super::html::{escape, table};
-use super::page::Page;
+use super::page::{HALF, Page};
 use super::{Report, counted};
 
 /// Features that are listed by how far they moved.
 const LISTED: usize = 12;
+
+/// An AUC below which a classifier has hardly learned what a test asks.
+const LITTLE: f64 = 0.65;
 
 pub(super) fn write(report: &Report, page: &mut Page) {
     lift(report, page);
@@ -66,8 +69,24 @@ fn lift(report: &Report, page: &mut Page) {
         };
         page.figure(|width| intervals(&about, &estimates, Some(0.0), None, width));
     }
+    hard_tests(report, page);
     auc_table(report, page);
     curves(report, page);
+}
+
+/// Says of which tests even the best classifier knows little: a gain there is a gain of little.
+fn hard_tests(report: &Report, page: &mut Page) {
+    let tests: BTreeSet<&str> = report.evaluation.iter().map(|m| m.test.as_str()).collect();
+    for test in tests {
+        let aucs = report.evaluation.iter().filter(|m| m.test == test);
+        let best = aucs.map(|m| m.auc).fold(0.0, f64::max);
+        if best < LITTLE {
+            page.raw(&format!(
+                "<div class=\"notes\"><p>On <b>{}</b> no classifier does much better than chance (AUC at best {best:.3}): it is unlike what they were trained on, and gains there say little.</p></div>",
+                escape(test)
+            ));
+        }
+    }
 }
 
 fn gain(m: &Measured) -> Estimate {
@@ -184,7 +203,7 @@ fn curves(report: &Report, page: &mut Page) {
         return;
     }
     page.heading("ROC curves");
-    page.prose("On the right the same curves over the logarithm of the false-positive rate: what a detector can afford is there. The dashed line is chance.");
+    page.prose("First the whole curve, then the same over the logarithm of the false-positive rate, as what a detector can afford lies at its beginning. The dashed line is chance.");
     for (test, family) in pairs {
         let models: Vec<&Measured> = report
             .evaluation
@@ -239,7 +258,7 @@ fn curves(report: &Report, page: &mut Page) {
             }
         };
         let (all, low) = (draw(None), draw(Some(lowest)));
-        page.row(&[&all as &dyn Fn(f64) -> Figure, &low]);
+        page.row(&[&all as &dyn Fn(f64) -> Figure, &low], HALF);
     }
 }
 

@@ -21,7 +21,7 @@ fn hostile() -> String {
         "tool.exe /n N </script><script>window.ran=1</script>".to_owned(),
         "other.exe /n N \"<img src=x onerror=window.ran=1>\" '><svg onload=window.ran=1>"
             .to_owned(),
-        "third.exe /n N \u{202e}gnp.exe\u{2066} a\u{0}b \u{200b}".to_owned(),
+        "third.exe /n N \u{202e}gnp.exe\u{2066} a\u{1b}b \u{200b}".to_owned(),
         format!("fourth.exe /n N {long}"),
         format!("curl -u backup:{SECRET} https://files.example/N -o out"),
     ];
@@ -75,7 +75,7 @@ fn shown(n: i64) -> String {
 fn labelled(dir: &Dir) -> (String, String) {
     let telemetry = dir.synth(
         "telemetry",
-        &["--lines", "500", "--days", "2", "--attacks", "0.02"],
+        &["--lines", "350", "--days", "2", "--attacks", "0.02"],
     );
     dir.write("telemetry/hostile.ndjson", hostile());
     let warehouse = dir.join("warehouse");
@@ -86,7 +86,7 @@ fn labelled(dir: &Dir) -> (String, String) {
         "--to",
         "2025-01-02",
         "--quota",
-        "60%",
+        "100%",
         "--models",
         "refit-if-drifted",
     ];
@@ -231,7 +231,7 @@ fn a_report_reads_well_on_a_desk_and_a_phone_says_what_sql_says_and_runs_nothing
     );
     let clusters = of_section("near-duplicates");
     assert!(
-        largest >= 19 && clusters.contains(&format!("hash{largest}1")),
+        largest >= 19 && clusters.contains(&format!("covers {largest} lines")),
         "{largest}: {clusters}"
     );
 
@@ -240,7 +240,7 @@ fn a_report_reads_well_on_a_desk_and_a_phone_says_what_sql_says_and_runs_nothing
         "</script><script>window.ran=1</script>",
         "<img src=x onerror=window.ran=1>",
         "\\u{202e}gnp.exe\\u{2066}",
-        "\\u{0}",
+        "\\u{1b}b",
     ] {
         assert!(clusters.contains(line), "{line}: {clusters}");
     }
@@ -301,7 +301,7 @@ fn a_report_reads_well_on_a_desk_and_a_phone_says_what_sql_says_and_runs_nothing
     let asked = browser.requests();
     let elsewhere: Vec<&String> = asked
         .iter()
-        .filter(|url| !url.starts_with("file://") && *url != "data:,")
+        .filter(|url| !url.starts_with("file://") && !url.starts_with("data:"))
         .collect();
     let ours = asked
         .iter()

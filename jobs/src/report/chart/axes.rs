@@ -7,6 +7,8 @@ use super::{Anchor, Figure, NORMAL, Paint, SMALL, text_width};
 const WIDE: f64 = 520.0;
 /// Room below a plot for its axis.
 const FOOT: f64 = 28.0;
+/// Room above a plot for the unit of its axis.
+const HEAD: f64 = 28.0;
 /// Height of a line of a legend.
 const LINE: f64 = 18.0;
 /// Least distance between labels at lines' ends.
@@ -57,7 +59,7 @@ impl About<'_> {
 
 /// The height of a plot of a width.
 fn height(width: f64) -> f64 {
-    (0.42 * width).clamp(210.0, 320.0)
+    (0.42 * width).clamp(200.0, 320.0)
 }
 
 /// Writes a legend in as many lines as it takes; returns their height.
@@ -153,12 +155,12 @@ pub fn lines(
 ) -> Figure {
     let mut figure = about.figure(width, height(width));
     let direct = width >= WIDE && series.len() > 1;
-    let mut top = 34.0;
+    let mut top = HEAD;
     if !direct && series.len() > 1 {
         let entries: Vec<(&str, Paint)> =
             series.iter().map(|s| (s.name.as_str(), s.paint)).collect();
         top += legend(&mut figure, &entries);
-        figure.height += top - 34.0;
+        figure.height += top - HEAD;
     }
     let names = series.iter().map(|s| text_width(&s.name, SMALL, true));
     let right = if direct {
@@ -230,12 +232,12 @@ pub fn lines(
 #[must_use]
 pub fn stacked(about: &About<'_>, days: &[String], series: &[Series], width: f64) -> Figure {
     let mut figure = about.figure(width, height(width));
-    let mut top = 34.0;
+    let mut top = HEAD;
     if series.len() > 1 {
         let entries: Vec<(&str, Paint)> =
             series.iter().map(|s| (s.name.as_str(), s.paint)).collect();
         top += legend(&mut figure, &entries);
-        figure.height += top - 34.0;
+        figure.height += top - HEAD;
     }
     let bottom = figure.height - FOOT;
     let value = |one: &Series, day: usize| one.values.get(day).copied().flatten().unwrap_or(0.0);
@@ -304,14 +306,20 @@ pub fn histogram(
     width: f64,
 ) -> Figure {
     let mut figure = about.figure(width, height(width).min(240.0));
-    let (top, right) = (44.0, width - 6.0);
+    let (top, right) = (48.0, width - 6.0);
     let bottom = figure.height - FOOT;
     let y = Scale::log(
         of.bins.iter().map(|n| super::scale::rows(*n)).chain([1.0]),
         (bottom, top),
     );
-    let left = vertical(&mut figure, &y, about.unit, top, right);
-    let x = Scale::between(of.low, of.high, (left, right), 5);
+    let left = vertical(&mut figure, &y, "", top, right);
+    figure.text(0.0, 12.0, about.unit, Anchor::Start, Paint::Muted);
+    let x = Scale::between(
+        of.low,
+        of.high,
+        (left, right),
+        if width < 300.0 { 3 } else { 5 },
+    );
     for tick in &x.ticks {
         let text = short(*tick);
         let half = text_width(&text, SMALL, false) / 2.0;
@@ -438,7 +446,7 @@ pub struct Row {
 }
 
 /// Cuts a text to a width.
-pub(super) fn fitted(text: &str, room: f64, bold: bool) -> String {
+fn fitted(text: &str, room: f64, bold: bool) -> String {
     if text_width(text, SMALL, bold) <= room {
         return text.to_owned();
     }
@@ -452,21 +460,62 @@ pub(super) fn fitted(text: &str, room: f64, bold: bool) -> String {
     out + "…"
 }
 
-/// Bars side by side, one a row, with their names before and their values behind them.
+/// How rows of names and marks are laid out: where a row's name ends and its marks begin.
+pub(super) struct Rows {
+    /// Height of a row.
+    pub(super) each: f64,
+    /// Where marks begin.
+    pub(super) left: f64,
+    /// Whether names stand above their marks, as there is no room before them.
+    above: bool,
+}
+
+impl Rows {
+    /// For names on a figure of a width.
+    pub(super) fn of<'a>(names: impl Iterator<Item = &'a str>, width: f64) -> Self {
+        let widest = names
+            .map(|name| text_width(name, SMALL, false))
+            .fold(0.0, f64::max)
+            + 10.0;
+        if widest > 0.42 * width {
+            Self {
+                each: 42.0,
+                left: 2.0,
+                above: true,
+            }
+        } else {
+            Self {
+                each: 26.0,
+                left: widest,
+                above: false,
+            }
+        }
+    }
+
+    /// Writes a row's name; returns the middle of its marks.
+    pub(super) fn name(&self, figure: &mut Figure, row: usize, name: &str) -> f64 {
+        let top = 4.0 + self.each * count(row);
+        if self.above {
+            let name = fitted(name, figure.width - 4.0, false);
+            figure.text(0.0, top + 13.0, &name, Anchor::Start, Paint::Ink);
+            top + 28.0
+        } else {
+            figure.text(self.left - 8.0, top + 17.0, name, Anchor::End, Paint::Ink);
+            top + 13.0
+        }
+    }
+}
+
+/// Bars side by side, one a row, with their names before (on a phone above) and their values behind them.
 #[must_use]
 pub fn bars(about: &About<'_>, rows: &[Row], width: f64) -> Figure {
-    const ROW: f64 = 26.0;
-    let mut figure = about.figure(width, 8.0 + ROW * count(rows.len()));
-    let most = |texts: &mut dyn Iterator<Item = f64>| texts.fold(0.0, f64::max);
-    let names = most(&mut rows.iter().map(|r| text_width(&r.name, SMALL, false)));
-    let behind = most(&mut rows.iter().map(|r| text_width(&r.shown, SMALL, false)));
-    let left = (names + 10.0).min(0.5 * width);
-    let room = (width - left - behind - 12.0).max(20.0);
+    let layout = Rows::of(rows.iter().map(|r| r.name.as_str()), width);
+    let mut figure = about.figure(width, 8.0 + layout.each * count(rows.len()));
+    let behind = rows.iter().map(|r| text_width(&r.shown, SMALL, false));
+    let room = (width - layout.left - behind.fold(0.0, f64::max) - 12.0).max(20.0);
     let highest = rows.iter().map(|r| r.value).fold(0.0, f64::max);
     for (place, row) in rows.iter().enumerate() {
-        let y = 4.0 + ROW * count(place);
-        let name = fitted(&row.name, left - 10.0, false);
-        figure.text(left - 8.0, y + 17.0, &name, Anchor::End, Paint::Ink);
+        let y = layout.name(&mut figure, place, &row.name);
         let long = if highest > 0.0 {
             room * row.value / highest
         } else {
@@ -474,14 +523,9 @@ pub fn bars(about: &About<'_>, rows: &[Row], width: f64) -> Figure {
         };
         // What is there is seen, however short its bar.
         let long = if row.value > 0.0 { long.max(1.5) } else { 0.0 };
-        figure.bar(left, y + 4.0, long, ROW - 8.0, row.paint);
-        figure.text(
-            left + long + 6.0,
-            y + 17.0,
-            &row.shown,
-            Anchor::Start,
-            Paint::Muted,
-        );
+        figure.bar(layout.left, y - 9.0, long, 18.0, row.paint);
+        let x = layout.left + long + 6.0;
+        figure.text(x, y + 4.0, &row.shown, Anchor::Start, Paint::Muted);
     }
     figure
 }

@@ -8,13 +8,15 @@ use ttf_parser::{Face, OutlineBuilder};
 /// Width of a letter, in sizes, where the font cannot be read or lacks it.
 const USUAL: f64 = 0.6;
 
+/// The font's files, regular and bold: plots within a page are laid out for them.
+pub const FONTS: [&[u8]; 2] = [
+    include_bytes!("../font/Inter-Regular.otf"),
+    include_bytes!("../font/Inter-SemiBold.otf"),
+];
+
 fn face(bold: bool) -> Option<&'static Face<'static>> {
     static FACES: [OnceLock<Option<Face<'static>>>; 2] = [const { OnceLock::new() }; 2];
-    let bytes: &[u8] = if bold {
-        include_bytes!("../font/Inter-SemiBold.otf")
-    } else {
-        include_bytes!("../font/Inter-Regular.otf")
-    };
+    let bytes = FONTS[usize::from(bold)];
     FACES[usize::from(bold)]
         .get_or_init(|| Face::parse(bytes, 0).ok())
         .as_ref()

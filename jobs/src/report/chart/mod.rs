@@ -4,7 +4,7 @@
 //! colours that follow the reader's light or dark mode and that colour-blind people tell apart, and a layout for a phone beside that for a desk. `resvg` (with `usvg`) would make PNG of our SVG
 //! with some thirty crates beside it; `tiny-skia`, which it draws with, and `ttf-parser` need four.
 //!
-//! **Text** in PNG, and the widths that labels are placed by, are those of a subset of Inter (SIL Open Font License, `font/OFL.txt`) of 22 kB: a server has no fonts.
+//! **Text** in PNG, and the widths that labels are placed by, are those of a subset of Inter (SIL Open Font License, `font/OFL.txt`) of 30 kB: a server has no fonts.
 
 pub mod axes;
 mod font;
@@ -13,7 +13,7 @@ pub mod scale;
 pub mod sets;
 pub mod svg;
 
-pub use font::text_width;
+pub use font::{FONTS, text_width};
 
 /// A colour by what it is for; the page has one for light and one for dark mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,41 +101,63 @@ pub enum Anchor {
 pub enum Mark {
     /// A straight or broken line.
     Line {
+        /// Through these.
         points: Vec<(f64, f64)>,
+        /// Its colour.
         paint: Paint,
+        /// Its width.
         width: f64,
         /// Whether it is dashed.
         dashed: bool,
     },
     /// A filled shape.
     Area {
+        /// Through these.
         points: Vec<(f64, f64)>,
+        /// Its colour.
         paint: Paint,
+        /// 0 (unseen) to 1.
         opacity: f64,
     },
     /// A filled rectangle.
     Bar {
+        /// Place.
         x: f64,
+        /// Place.
         y: f64,
+        /// Its width.
         width: f64,
+        /// Its height.
         height: f64,
+        /// Its colour.
         paint: Paint,
     },
     /// A filled circle.
     Dot {
+        /// Place.
         x: f64,
+        /// Place.
         y: f64,
+        /// Its radius.
         radius: f64,
+        /// Its colour.
         paint: Paint,
     },
     /// A line of text; `y` is its baseline.
     Text {
+        /// Place.
         x: f64,
+        /// Place.
         y: f64,
+        /// What is written.
         text: String,
+        /// What of the text lies at its place.
         anchor: Anchor,
+        /// Height of the letters.
         size: f64,
+        /// Its colour.
         paint: Paint,
+        /// Whether it is bold.
         bold: bool,
     },
 }

@@ -1,6 +1,6 @@
 //! Plots of steps, of sets that overlap, and of estimates with their intervals.
 
-use super::axes::{About, fitted};
+use super::axes::{About, Rows};
 use super::scale::{Scale, count, full, percent, rows, short};
 use super::{Anchor, Figure, Paint, SMALL, text_width};
 
@@ -45,15 +45,13 @@ pub fn funnel(about: &About<'_>, steps: &[Step], width: f64) -> Figure {
             Paint::Muted,
         );
     }
-    let mut before: Option<(u64, (f64, f64))> = None;
+    let mut before: Option<u64> = None;
     for (place, step) in steps.iter().enumerate() {
         let y = ROW * (count(place) + 0.5) + 4.0;
         figure.text(left - 16.0, y + 4.0, &step.name, Anchor::End, Paint::Ink);
         let at = (x.at(rows(step.rows)), y);
-        if let Some((_, from)) = before {
-            figure.line(vec![from, at], Paint::Series(4), 1.5);
-        }
-        let share = before.filter(|(n, _)| *n > 0).map(|(n, _)| {
+        figure.line(vec![(left, y), at], Paint::Grid, 2.0);
+        let share = before.filter(|n| *n > 0).map(|n| {
             let share = percent(rows(step.rows) / rows(n));
             format!("{share} of the step before")
         });
@@ -67,7 +65,7 @@ pub fn funnel(about: &About<'_>, steps: &[Step], width: f64) -> Figure {
         } else {
             figure.label(at.0 - 12.0, y + 4.0, &shown, Anchor::End, Paint::Ink);
         }
-        before = Some((step.rows, at));
+        before = Some(step.rows);
     }
     for (place, step) in steps.iter().enumerate() {
         let y = ROW * (count(place) + 0.5) + 4.0;
@@ -120,10 +118,7 @@ pub fn upset(
     let all: u64 = intersections.iter().map(|i| i.rows).sum();
     for (place, name) in named.iter().enumerate() {
         let y = bottom + 14.0 + ROW * (count(place) + 0.5);
-        if place % 2 == 0 {
-            figure.bar(0.0, y - ROW / 2.0, width, ROW, Paint::Grid);
-        }
-        figure.text(8.0, y + 4.0, name, Anchor::Start, Paint::Ink);
+        figure.text(0.0, y + 4.0, name, Anchor::Start, Paint::Ink);
     }
     for (column, one) in intersections.iter().enumerate() {
         let x = left + band * (count(column) + 0.5);
@@ -163,7 +158,7 @@ pub fn upset(
             .collect();
         for place in 0..sets.len() {
             if !held.contains(&place) {
-                figure.dot(x, y(place), 4.0, Paint::Surface);
+                figure.dot(x, y(place), 6.0, Paint::Grid);
             }
         }
         if let (Some(first), Some(last)) = (held.first(), held.last()) {
@@ -202,17 +197,16 @@ pub fn intervals(
     domain: Option<(f64, f64)>,
     width: f64,
 ) -> Figure {
-    const ROW: f64 = 26.0;
+    let layout = Rows::of(of.iter().map(|e| e.name.as_str()), width);
+    let bottom = layout.each * count(of.len()) + 6.0;
     let mut figure = Figure::new(
         about.name,
         about.title,
         about.description,
         width,
-        ROW * count(of.len()) + 46.0,
+        bottom + 40.0,
     );
-    let bottom = ROW * count(of.len()) + 6.0;
-    let names = of.iter().map(|e| text_width(&e.name, SMALL, false));
-    let left = (names.fold(0.0, f64::max) + 14.0).min(0.46 * width);
+    let left = layout.left + 6.0;
     let behind = of.iter().map(|e| text_width(&e.shown, SMALL, false));
     let behind = behind.fold(0.0, f64::max) + 14.0;
     let shown = width - left - behind > 160.0;
@@ -262,9 +256,7 @@ pub fn intervals(
         figure.dashes(vec![(x.at(value), 4.0), (x.at(value), bottom)], Paint::Ink);
     }
     for (place, one) in of.iter().enumerate() {
-        let y = ROW * (count(place) + 0.5) + 4.0;
-        let name = fitted(&one.name, left - 14.0, false);
-        figure.text(left - 10.0, y + 4.0, &name, Anchor::End, Paint::Ink);
+        let y = layout.name(&mut figure, place, &one.name);
         let (from, to) = (x.at(one.low), x.at(one.high));
         figure.line(vec![(from, y), (to, y)], one.paint, 2.0);
         for end in [from, to] {
