@@ -135,6 +135,7 @@ fn a_report_reads_well_on_a_desk_and_a_phone_says_what_sql_says_and_runs_nothing
     );
     assert!(html.len() < 1_000_000, "{} bytes", html.len());
     let pictures = screenshots(&dir);
+    std::fs::copy(&file, pictures.join("report.html")).unwrap();
 
     browser.size(1280, 900, false);
     browser.open_file(&file);
