@@ -91,7 +91,7 @@ impl Report {
             html::command(&self.warehouse)
         );
         let foot = format!(
-            "<p>Gleaner {}. The same warehouse and flags give the same page; every number is a query over its tables (<code>gleaner sql</code>). {}</p>",
+            "<p>Gleaner {}. The same warehouse and flags give the same page (but for pseudonyms, where the warehouse has no key of its own); every number is a query over its tables (<code>gleaner sql</code>). {}</p>",
             env!("CARGO_PKG_VERSION"),
             match self.lines {
                 Lines::Redacted =>
