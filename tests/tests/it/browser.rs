@@ -290,7 +290,7 @@ impl Browser {
         self.log("browser").iter().map(entry).collect()
     }
 
-    /// The addresses that pages asked for since the last call, the pages' own among them.
+    /// The addresses that pages asked for since the last call, the pages' own among them; not what the browser's own pages (its first tab) ask of the browser.
     pub fn requests(&self) -> Vec<String> {
         let url = |entry: &Value| {
             let message: Value = serde_json::from_str(entry["message"].as_str()?).ok()?;
@@ -299,7 +299,11 @@ impl Browser {
                 .then(|| message["params"]["request"]["url"].as_str())?
                 .map(str::to_owned)
         };
-        self.log("performance").iter().filter_map(url).collect()
+        let asked = self.log("performance");
+        let asked = asked.iter().filter_map(url);
+        asked
+            .filter(|url| !url.starts_with("chrome://") && !url.starts_with("chrome-untrusted://"))
+            .collect()
     }
 }
 
