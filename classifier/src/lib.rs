@@ -35,6 +35,7 @@ pub mod leakage;
 pub mod linear;
 pub mod measures;
 pub mod model;
+pub mod roc;
 pub mod text;
 
 /// Why a classifier cannot be fitted, or its bytes not be read. Messages hold numbers and names, never a line.

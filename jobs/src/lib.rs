@@ -35,6 +35,7 @@ pub mod logging;
 pub mod observe;
 pub mod options;
 pub mod plan;
+pub mod report;
 pub mod secure;
 pub mod serve;
 pub mod session;

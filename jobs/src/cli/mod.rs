@@ -15,6 +15,7 @@ pub mod labels;
 pub mod llm;
 pub mod output;
 pub mod progress;
+pub mod report;
 pub mod run;
 pub mod selection;
 pub mod serve;
@@ -59,6 +60,8 @@ enum Command {
     Jobs(jobs::Args),
     /// What each day of a warehouse took in and gave out.
     Status(status::Args),
+    /// What came in and what came out, and was it worth it: one HTML page, with plots.
+    Report(report::Args),
     /// What near-dedup would keep at another threshold, and the pairs nearest to it. Nothing is written.
     Candidates(candidates::Args),
     /// Measure detectors, near-dedup, labellers and the benign set itself on labelled sets of your own.
@@ -135,6 +138,7 @@ async fn command(command: Command) -> Result<(), JobError> {
         Command::Submit(args) => submit::main(args).await,
         Command::Jobs(args) => jobs::main(args).await,
         Command::Status(args) => status::main(args).await,
+        Command::Report(args) => report::main(args).await,
         Command::Candidates(args) => candidates::main(args).await,
         Command::Evaluate(args) => evaluate::main(args).await,
         Command::Baseline(args) => baseline::main(&args).await,

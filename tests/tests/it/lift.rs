@@ -36,14 +36,14 @@ fn letters(n: usize) -> String {
         .collect()
 }
 
-struct Sets {
-    baseline: String,
-    benign: String,
-    test: String,
+pub struct Sets {
+    pub baseline: String,
+    pub benign: String,
+    pub test: String,
 }
 
 /// Lines differ in letters, so that no two sets share a template.
-fn sets(dir: &Dir) -> Sets {
+pub fn sets(dir: &Dir) -> Sets {
     let named = |line: String, n: usize, place: &str| format!("{line} {place}{}", letters(n));
     let baseline = (0..300)
         .map(|n| (named(easy(n), n, "base"), "benign"))

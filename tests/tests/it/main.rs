@@ -15,6 +15,7 @@
 
 mod api_day;
 mod bad_input;
+mod browser;
 mod cancelled;
 mod closed;
 mod closed_serve;
@@ -66,6 +67,7 @@ mod readers;
 mod readme;
 mod real;
 mod requests;
+mod report;
 #[cfg(unix)]
 mod runbook;
 #[cfg(unix)]

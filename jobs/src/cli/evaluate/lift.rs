@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use gleaner_classifier::measures::{At, Calibration, Estimate, FPRS};
 use gleaner_classifier::model::Family;
+use gleaner_classifier::roc;
 use gleaner_embed::EmbedError;
 use gleaner_udfs::embedder;
 use serde_json::{Map, Value, json};
@@ -17,6 +18,9 @@ use crate::lift::study::{self, LeftOut, Outcome, Plan, Study, Train, Trained};
 
 /// Lines a day that false alarms are counted for.
 const DAY_LINES: f64 = 50e6;
+
+/// Points of a ROC curve, about.
+const ROC_POINTS: usize = 200;
 
 /// Which training sets with the benign set are measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -346,7 +350,19 @@ impl Shown<'_> {
             "rows_known": added.known,
             "components": self.embedder,
             "seed": self.args.seed,
+            "roc": self.roc(),
         })
+    }
+
+    /// False-positive and true-positive rates, to a millionth.
+    fn roc(&self) -> Vec<[f64; 2]> {
+        let malicious: Vec<bool> = self.test.rows.iter().map(|row| row.malicious).collect();
+        let rounded = |rate: f64| (1e6 * rate).round() / 1e6;
+        let curve = roc::curve(&self.outcome.scores, &malicious, ROC_POINTS);
+        curve
+            .into_iter()
+            .map(|(fpr, tpr)| [rounded(fpr), rounded(tpr)])
+            .collect()
     }
 
     fn row(&self) -> String {

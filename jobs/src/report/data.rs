@@ -1,0 +1,417 @@
+//! What a report is made of: some queries over a warehouse's tables, all of one snapshot.
+//!
+//! **Cost.** Everything but two parts reads small tables, or counts of large ones. Lines new to a day need every hash of every day: beyond [`MOST_HASHES`] lines a share of them by
+//! hash is counted, and said to be. The distribution of scores is not kept by a run, which keeps scores of anomalies alone: so up to [`SCORED`] lines of the latest day are scored again, with
+//! the models that the run scored them with.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use datafusion::prelude::SessionContext;
+use serde::Deserialize;
+
+use crate::engine::Engine;
+use crate::error::JobError;
+use crate::labels::store::typed;
+
+/// Unique lines of all days beyond which a share of them is counted.
+const MOST_HASHES: u64 = 4_000_000;
+/// Lines of the latest day that are scored for the distributions.
+pub const SCORED: u64 = 20_000;
+/// Clusters and features that are listed.
+const LISTED: usize = 12;
+
+/// The detectors, in the order of the tables' columns: name, column of the score.
+pub const DETECTORS: [(&str, &str); 3] = [
+    ("iforest", "iforest_score"),
+    ("pca", "pca_error"),
+    ("kmeans", "kmeans_distance"),
+];
+
+/// A stage of a day.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Run {
+    pub date: String,
+    pub stage: String,
+    pub rows_in: u64,
+    pub rows_kept: u64,
+    pub rows_quarantined: u64,
+    pub rows_dropped: u64,
+    pub secs: f64,
+    pub cost_usd: Option<f64>,
+}
+
+/// A count of something on a day.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Daily {
+    pub date: String,
+    pub name: String,
+    pub n: u64,
+}
+
+/// A count of something.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Counted {
+    pub name: String,
+    pub n: u64,
+}
+
+/// Scores of a day's lines by a detector.
+#[derive(Debug, Clone)]
+pub struct Scores {
+    pub detector: &'static str,
+    /// Of the lines that were scored again.
+    pub sample: Vec<f64>,
+    /// The score of the last line within the quota.
+    pub border: f64,
+    /// Lines within it.
+    pub quota: u64,
+}
+
+/// Distributions of scores, or why there are none.
+#[derive(Debug, Clone)]
+pub struct Distributions {
+    pub date: String,
+    /// Unique lines of the day.
+    pub lines: u64,
+    pub scores: Vec<Scores>,
+}
+
+/// A kept line and what it covers.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Cluster {
+    pub date: String,
+    pub hash: String,
+    pub command_line: String,
+    pub user: Option<String>,
+    pub covered: u64,
+    pub days: u64,
+}
+
+/// A measurement of drift.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Drift {
+    pub date: String,
+    pub trained_on: Option<String>,
+    pub kind: String,
+    pub name: String,
+    pub psi: f64,
+    pub psi_limit: f64,
+    pub drifted: bool,
+}
+
+/// A line of the product.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Emitted {
+    pub date: String,
+    pub command_line: String,
+    pub user: Option<String>,
+    pub hosts: u64,
+    pub events: u64,
+    pub reasons: Option<Vec<String>>,
+    pub reason: Option<String>,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default)]
+pub struct Data {
+    /// The days that have accounts, in order.
+    pub days: Vec<String>,
+    pub runs: Vec<Run>,
+    /// Lines whose hash no earlier day of the report has, and templates likewise; share of the hashes that were counted.
+    pub new_lines: Vec<Daily>,
+    pub new_templates: Vec<Daily>,
+    pub counted_share: f64,
+    /// Benign lines that no earlier day emitted.
+    pub new_benign: Vec<Daily>,
+    pub quarantine: Vec<Counted>,
+    pub distributions: Option<Distributions>,
+    /// By the detectors that chose a line, joined by `+`: anomalies, and what became benign.
+    pub chosen: Vec<Counted>,
+    pub chosen_benign: Vec<Counted>,
+    pub features: Vec<Counted>,
+    /// What became of candidates, by day: `kept`, `template`, `cosine`, `history`, `budget`, `known`.
+    pub dedup: Vec<Daily>,
+    /// Kept lines by how many lines they cover.
+    pub cluster_sizes: Vec<(u64, u64)>,
+    pub clusters: Vec<Cluster>,
+    pub verdicts: Vec<Daily>,
+    pub labellers: Vec<Counted>,
+    pub unlabelled: Vec<Counted>,
+    pub drift: Vec<Drift>,
+    pub emitted: Vec<Emitted>,
+}
+
+/// The first and the last day; `None`: the warehouse's own.
+pub type Between = (Option<NaiveDate>, Option<NaiveDate>);
+
+/// Queries over a session in which the warehouse's tables are registered.
+pub struct Reader<'a> {
+    engine: &'a Engine,
+    ctx: &'a SessionContext,
+    days: Option<Between>,
+}
+
+impl<'a> Reader<'a> {
+    /// Of the days from one to another, both among them; `None`: all.
+    #[must_use]
+    pub const fn new(engine: &'a Engine, ctx: &'a SessionContext, days: Option<Between>) -> Self {
+        Self { engine, ctx, days }
+    }
+
+    async fn rows<T: for<'de> Deserialize<'de>>(&self, sql: &str) -> Result<Vec<T>, JobError> {
+        let frame = self.ctx.sql(sql).await?;
+        typed(&self.engine.collect(frame).await?)
+    }
+
+    /// The condition that a row is of the report's days.
+    fn within(&self) -> String {
+        let (from, to) = self.days.unwrap_or_default();
+        let from = from.map(|day| format!("day >= DATE '{day}'"));
+        let to = to.map(|day| format!("day <= DATE '{day}'"));
+        let both: Vec<String> = from.into_iter().chain(to).collect();
+        if both.is_empty() {
+            "TRUE".to_owned()
+        } else {
+            both.join(" AND ")
+        }
+    }
+
+    /// Counts by day and name: `name` is an expression.
+    async fn daily(&self, table: &str, name: &str, of: &str) -> Result<Vec<Daily>, JobError> {
+        let sql = format!(
+            "SELECT CAST(day AS VARCHAR) AS date, {name} AS name, count(*) AS n FROM {table} WHERE {} AND {of} GROUP BY 1, 2 ORDER BY 1, 2",
+            self.within()
+        );
+        self.rows(&sql).await
+    }
+
+    /// Counts by name, the most frequent first.
+    async fn counted(&self, from: &str, name: &str, n: &str) -> Result<Vec<Counted>, JobError> {
+        let sql =
+            format!("SELECT {name} AS name, {n} AS n FROM {from} GROUP BY 1 ORDER BY n DESC, name");
+        self.rows(&sql).await
+    }
+
+    /// Reads everything. `sampled` benign lines are drawn by hash.
+    ///
+    /// # Errors
+    /// When a table cannot be read.
+    pub async fn read(&self, sampled: usize) -> Result<Data, JobError> {
+        let mut data = Data::default();
+        let within = self.within();
+        let sql = format!(
+            "SELECT CAST(day AS VARCHAR) AS date, stage, rows_in, rows_kept, rows_quarantined, rows_dropped, secs, cost_usd FROM runs WHERE {within} ORDER BY date"
+        );
+        data.runs = self.rows(&sql).await?;
+        data.days = data.runs.iter().map(|r| r.date.clone()).collect();
+        data.days.dedup();
+        self.novelty(&mut data).await?;
+        data.quarantine = self
+            .counted(
+                &format!("(SELECT reason, rows FROM quarantine WHERE {within})"),
+                "reason",
+                "sum(rows)",
+            )
+            .await?;
+        data.distributions = self.distributions().await?;
+        let by = "array_to_string(array_sort(detectors), '+')";
+        for (table, chosen) in [
+            ("anomalies", &mut data.chosen),
+            ("benign", &mut data.chosen_benign),
+        ] {
+            let from = format!("(SELECT {by} AS chosen FROM {table} WHERE {within})");
+            *chosen = self.counted(&from, "chosen", "count(*)").await?;
+        }
+        data.features = self.features().await?;
+        self.near_duplicates(&mut data).await?;
+        data.verdicts = self.daily("labels", "verdict", "TRUE").await?;
+        let labels = format!("(SELECT labeller, unlabelled, model FROM labels WHERE {within})");
+        let who = "CASE WHEN model IS NULL THEN labeller ELSE concat(labeller, ' ', model) END";
+        data.labellers = self.counted(&labels, who, "count(*)").await?;
+        let unlabelled = format!("{labels} WHERE unlabelled IS NOT NULL AND unlabelled <> ''");
+        data.unlabelled = self.counted(&unlabelled, "unlabelled", "count(*)").await?;
+        let sql = format!(
+            "SELECT CAST(day AS VARCHAR) AS date, CAST(trained_on AS VARCHAR) AS trained_on, kind, name, psi, psi_limit, drifted FROM drift WHERE {within} ORDER BY date, kind, name"
+        );
+        data.drift = self.rows(&sql).await?;
+        // One a template, by hash: a draw, and the same one every time.
+        let sql = format!(
+            "SELECT CAST(day AS VARCHAR) AS date, {LINE} AS command_line, user, hosts, events, reasons, reason FROM (
+                 SELECT *, row_number() OVER (PARTITION BY template ORDER BY day DESC, hash) AS place FROM benign WHERE {within}
+             ) WHERE place = 1 ORDER BY hash LIMIT {sampled}"
+        );
+        data.emitted = self.rows(&sql).await?;
+        Ok(data)
+    }
+
+    /// Lines, templates and benign lines that are new on a day.
+    async fn novelty(&self, data: &mut Data) -> Result<(), JobError> {
+        let unique: u64 = data
+            .runs
+            .iter()
+            .filter(|r| r.stage == "commands")
+            .map(|r| r.rows_kept)
+            .sum();
+        let mut digits = 0;
+        while unique >> (4 * digits) > MOST_HASHES {
+            digits += 1;
+        }
+        // A hash is hexadecimal: the share of those that begin with n zeros is 1/16ⁿ.
+        data.counted_share = 0.0625_f64.powi(digits);
+        let border = "0".repeat(usize::try_from(digits).unwrap_or_default()) + "g";
+        let new = |key: &str, table: &str| {
+            format!(
+                "SELECT CAST(first AS VARCHAR) AS date, '' AS name, count(*) AS n FROM (
+                     SELECT {key}, min(day) AS first FROM {table} WHERE {} AND {key} < '{border}' GROUP BY {key}
+                 ) GROUP BY first ORDER BY date",
+                self.within()
+            )
+        };
+        data.new_lines = self.rows(&new("hash", "commands")).await?;
+        data.new_templates = self.rows(&new("template", "commands")).await?;
+        let sql = new("hash", "benign").replace(&format!(" AND hash < '{border}'"), "");
+        data.new_benign = self.rows(&sql).await?;
+        Ok(())
+    }
+
+    /// Scores of the latest day that has anomalies, of lines drawn by hash.
+    async fn distributions(&self) -> Result<Option<Distributions>, JobError> {
+        #[derive(Deserialize)]
+        struct Day {
+            date: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct Model {
+            kind: String,
+            uri: String,
+        }
+        #[derive(Deserialize)]
+        struct Lines {
+            n: u64,
+        }
+        #[derive(Deserialize)]
+        struct Scored {
+            iforest: f64,
+            pca: f64,
+            kmeans: f64,
+        }
+        #[derive(Deserialize)]
+        struct Border {
+            border: Option<f64>,
+            n: u64,
+        }
+        let sql = format!(
+            "SELECT CAST(max(day) AS VARCHAR) AS date FROM anomalies WHERE {}",
+            self.within()
+        );
+        let latest: Vec<Day> = self.rows(&sql).await?;
+        let Some(date) = latest.into_iter().find_map(|d| d.date) else {
+            return Ok(None);
+        };
+        let of_day = format!("day = DATE '{date}'");
+        let models: Vec<Model> = self
+            .rows(&format!("SELECT kind, uri FROM models WHERE {of_day}"))
+            .await?;
+        let models: BTreeMap<String, String> =
+            models.into_iter().map(|m| (m.kind, m.uri)).collect();
+        let uri = |kind: &str| {
+            models
+                .get(kind)
+                .map(|uri| format!("'{}'", uri.replace('\'', "''")))
+        };
+        let (Some(frequencies), Some(iforest), Some(pca), Some(kmeans)) = (
+            uri("frequencies"),
+            uri("iforest"),
+            uri("pca"),
+            uri("kmeans"),
+        ) else {
+            return Ok(None);
+        };
+        let lines: Vec<Lines> = self
+            .rows(&format!(
+                "SELECT count(*) AS n FROM commands WHERE {of_day}"
+            ))
+            .await?;
+        let lines = lines.first().map_or(0, |l| l.n);
+        // The share of all hashes below it is that of the lines that are wanted.
+        let border = (u128::from(SCORED) << 64) / u128::from(lines.max(SCORED)).max(1);
+        let border = u64::try_from(border).map_or_else(|_| "g".to_owned(), |b| format!("{b:016x}"));
+        let sql = format!(
+            "SELECT iforest_score(features, {iforest}) AS iforest, pca_error(features, {pca}) AS pca, kmeans_distance(features, {kmeans}) AS kmeans FROM (
+                 SELECT cmd_features(command_line, image, parent_image, original_file_name, user_sid, integrity_level, signed, signer_trusted, {frequencies}) AS features
+                 FROM commands WHERE {of_day} AND hash < '{border}')"
+        );
+        let scored: Vec<Scored> = self.rows(&sql).await?;
+        let mut scores = vec![];
+        for (detector, column) in DETECTORS {
+            let sql = format!(
+                "SELECT CAST(min({column}) AS DOUBLE) AS border, count(*) AS n FROM anomalies WHERE {of_day} AND array_has(detectors, '{detector}')"
+            );
+            let border: Vec<Border> = self.rows(&sql).await?;
+            let Some((border, quota)) = border.first().and_then(|b| Some((b.border?, b.n))) else {
+                continue;
+            };
+            let of = |s: &Scored| match detector {
+                "iforest" => s.iforest,
+                "pca" => s.pca,
+                _ => s.kmeans,
+            };
+            scores.push(Scores {
+                detector,
+                sample: scored.iter().map(of).collect(),
+                border,
+                quota,
+            });
+        }
+        Ok(Some(Distributions {
+            date,
+            lines,
+            scores,
+        }))
+    }
+
+    /// The features that made most anomalies stand out: a reason reads `detector: feature = value`.
+    async fn features(&self) -> Result<Vec<Counted>, JobError> {
+        let from = format!(
+            "(SELECT DISTINCT day, hash, split_part(split_part(reason, ': ', 2), ' = ', 1) AS feature
+              FROM (SELECT day, hash, unnest(reasons) AS reason FROM anomalies WHERE {}))",
+            self.within()
+        );
+        let mut found = self.counted(&from, "feature", "count(*)").await?;
+        found.truncate(LISTED);
+        Ok(found)
+    }
+
+    async fn near_duplicates(&self, data: &mut Data) -> Result<(), JobError> {
+        let within = self.within();
+        let name = "CASE WHEN kept THEN 'kept' WHEN covered_how IN ('template', 'cosine') AND covered_day < day THEN 'history' ELSE coalesce(covered_how, 'other') END";
+        data.dedup = self.daily("candidates", name, "TRUE").await?;
+        #[derive(Deserialize)]
+        struct Size {
+            covered: u64,
+            n: u64,
+        }
+        let covers = format!(
+            "(SELECT covered_by, covered_day, count(*) AS covered, count(DISTINCT day) AS days FROM candidates
+              WHERE {within} AND NOT kept AND covered_by IS NOT NULL GROUP BY covered_by, covered_day)"
+        );
+        let sql = format!(
+            "SELECT covered, count(*) AS n FROM {covers} GROUP BY covered ORDER BY covered"
+        );
+        let sizes: Vec<Size> = self.rows(&sql).await?;
+        data.cluster_sizes = sizes.into_iter().map(|s| (s.covered, s.n)).collect();
+        // Also a line of a day before the report's may be what covers.
+        let sql = format!(
+            "SELECT CAST(k.day AS VARCHAR) AS date, k.hash, {} AS command_line, k.user AS user, c.covered, c.days
+             FROM {covers} AS c JOIN candidates AS k ON k.hash = c.covered_by AND k.day = c.covered_day
+             ORDER BY c.covered DESC, k.hash LIMIT {LISTED}",
+            LINE.replace("command_line", "k.command_line")
+        );
+        data.clusters = self.rows(&sql).await?;
+        Ok(())
+    }
+}
+
+/// A line, with as much of it as can be shown or redacted; what is longer is told by its length.
+const LINE: &str = "CASE WHEN character_length(command_line) > 200000 THEN substr(command_line, 1, 200000) ELSE command_line END";
