@@ -14,6 +14,7 @@ use gleaner_udfs::api::request::OwnedRequest;
 use gleaner_udfs::threshold::Method;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::api_trials;
 use crate::cli::output;
 use crate::error::JobError;
 
@@ -23,7 +24,7 @@ pub(super) struct Args {
     /// A Parquet file of labelled requests: `kind`, `label` (benign, malicious, unknown) and the columns of a request
     /// (`event_time`, `user_id`, `client_ip`, `method`, `host`, `path`, `query`, `status`, … ; what lacks is null).
     #[arg(value_name = "FILE")]
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// The share of ordinary requests that may be alerts: it sets the threshold, on rows that neither fit nor test sees.
     #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
     target_fpr: f64,
@@ -36,7 +37,7 @@ pub(super) struct Args {
     requests_a_day: u32,
     /// Which benign rows are fitted on and which are tested follows from this and what they say.
     #[arg(long, default_value_t = 0)]
-    seed: u64,
+    pub(super) seed: u64,
     /// Shows so many of each detector's highest false alarms and lowest misses.
     #[arg(
         long,
@@ -45,9 +46,26 @@ pub(super) struct Args {
         conflicts_with = "json"
     )]
     show: usize,
+    /// Compares learning without labels, with many and with few (`--few`): each attack type in turn is one that no model saw.
+    #[arg(long, conflicts_with_all = ["show", "feedback"])]
+    paradigms: bool,
+    /// Labels that the semi-supervised model gets, half of them attacks.
+    #[arg(long, value_name = "ROWS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(4..))]
+    pub(super) few: u32,
+    /// Judges so many alerts by their labels, as analysts would, fits again with the verdicts, and shows what that changed on rows
+    /// that nobody judged.
+    #[arg(long, value_name = "VERDICTS", conflicts_with = "show")]
+    feedback: Option<u32>,
     /// One JSON object a detector and kind.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
+}
+
+impl Args {
+    /// How thresholds are chosen.
+    pub(super) fn method(&self) -> Method {
+        self.threshold.method(self.target_fpr)
+    }
 }
 
 /// How a threshold is chosen.
@@ -90,6 +108,12 @@ pub(super) fn main(args: &Args) -> Result<(), JobError> {
     for row in &rows {
         kinds.entry(&row.kind).or_default().push(row);
     }
+    if args.paradigms {
+        return api_trials::compare(args, &kinds);
+    }
+    if let Some(most) = args.feedback {
+        return api_trials::feedback(args, &kinds, most);
+    }
     if !args.json {
         output::line(&format!(
             "{:<12} {:<12} {:>7} {:>7} {:>9} {:>7} {:>9} {:>7}",
@@ -101,7 +125,7 @@ pub(super) fn main(args: &Args) -> Result<(), JobError> {
         if let Some(remark) = &prepared.remark {
             output::note(&format!("{kind}: {remark}"));
         }
-        let outcomes = api::evaluate(&prepared, args.threshold.method(args.target_fpr));
+        let outcomes = api::evaluate(&prepared, args.method());
         let outcomes = outcomes
             .map_err(|e| JobError::Usage(format!("{}, {kind}: {e}", args.file.display())))?;
         for outcome in &outcomes {

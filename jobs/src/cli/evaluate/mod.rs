@@ -1,6 +1,7 @@
 //! `gleaner evaluate`: how well a part of the path does on labelled sets of its user's.
 
 mod api;
+mod api_trials;
 mod experiment;
 mod lift;
 mod near_dup;

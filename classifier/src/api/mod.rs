@@ -4,6 +4,9 @@
 //! false-positive rate asked for; the rest, and every malicious row, are the test. Rows that say the same (all but time,
 //! session and sizes) are on one side. Windows and sequences see all rows of a kind in the order of time, as they came.
 
+pub mod feedback;
+pub mod paradigms;
+
 use gleaner_udfs::api::features::Surroundings;
 use gleaner_udfs::api::request::{OwnedRequest, pair_hash, text_hash};
 use gleaner_udfs::api::{
@@ -50,6 +53,8 @@ pub struct Prepared {
     pub order: Vec<usize>,
     /// The attack of each row, `-` where none is named.
     pub attacks: Vec<String>,
+    /// A hash of what each row says: rows that say the same share it.
+    pub contents: Vec<u64>,
     /// What the reader of the result should know of how it was made.
     pub remark: Option<String>,
 }
@@ -61,11 +66,19 @@ impl Prepared {
         self.of(Part::TestBenign).count() + self.of(Part::TestMalicious).count()
     }
 
+    /// The features of a row.
+    #[must_use]
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.rows[row * N_API_FEATURES..(row + 1) * N_API_FEATURES]
+    }
+
     /// The features of the rows of a part, row-major.
     #[must_use]
     pub fn rows_of(&self, part: Part) -> Vec<f32> {
-        let row = |row: usize| &self.rows[row * N_API_FEATURES..(row + 1) * N_API_FEATURES];
-        self.of(part).flat_map(row).copied().collect()
+        self.of(part)
+            .flat_map(|row| self.row(row))
+            .copied()
+            .collect()
     }
 
     /// The places of the rows of a part.
@@ -178,6 +191,7 @@ pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
     Prepared {
         rows: features,
         attacks: attacks.collect(),
+        contents: order.iter().map(|&i| content(&rows[i].request)).collect(),
         parts,
         order,
         remark,
@@ -277,3 +291,6 @@ pub fn outcome(
         scores,
     }
 }
+
+#[cfg(test)]
+mod tests;
