@@ -560,7 +560,9 @@ mod tests {
         for mark in &figure.marks {
             match mark {
                 Mark::Line { points, .. } | Mark::Area { points, .. } => {
-                    points.iter().for_each(|(x, y)| inside(*x, *y))
+                    for (x, y) in points {
+                        inside(*x, *y);
+                    }
                 }
                 Mark::Bar {
                     x,
