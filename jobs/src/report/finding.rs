@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::chart::axes::{About, Histogram, Row, Series, bars, histogram, stacked};
+use super::chart::axes::{About, Histogram, Series, histogram, stacked};
+use super::chart::rows::{Row, bars};
 use super::chart::scale::{full, percent, rows};
 use super::chart::sets::{Intersection, upset};
 use super::chart::{Figure, Paint};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::chart::axes::{About, Curve, Row, Series, bars, lines, roc, stacked};
+use super::chart::axes::{About, Curve, Series, lines, roc, stacked};
+use super::chart::rows::{Row, bars};
 use super::chart::scale::{full, rows};
 use super::chart::sets::{Estimate, intervals};
 use super::chart::{Figure, Paint};

@@ -1,6 +1,7 @@
 //! Plots of steps, of sets that overlap, and of estimates with their intervals.
 
-use super::axes::{About, Rows};
+use super::axes::About;
+use super::rows::Rows;
 use super::scale::{Scale, count, full, percent, rows, short};
 use super::{Anchor, Figure, Paint, SMALL, text_width};
 
