@@ -74,12 +74,10 @@ mod tests {
     fn a_long_curve_keeps_its_shape_and_its_beginning() {
         let n = 50_000;
         let malicious: Vec<bool> = (0..n).map(|k| (k * 7919) % 10 < 3).collect();
-        let scores: Vec<f64> = (0..n)
-            .map(|k| {
-                f64::from(k * 7919 % 10_007) / 10_007.0
-                    + if malicious[k as usize] { 0.3 } else { 0.0 }
-            })
-            .collect();
+        let score = |(k, malicious): (usize, &bool)| {
+            (k * 7919 % 10_007) as f64 / 10_007.0 + if *malicious { 0.3 } else { 0.0 }
+        };
+        let scores: Vec<f64> = malicious.iter().enumerate().map(score).collect();
         let whole = curve(&scores, &malicious, usize::MAX);
         let thin = curve(&scores, &malicious, 200);
         assert!(

@@ -139,6 +139,6 @@ async fn show(
         output::table(&sql::run(engine, &ctx, &query).await?)?;
     }
     output::line(&format!(
-        "\nAsk for more:  gleaner sql --warehouse {warehouse}\nAll accounts:  gleaner status --warehouse {warehouse}"
+        "\nAsk for more:  gleaner sql --warehouse {warehouse}\nAll accounts:  gleaner status --warehouse {warehouse}\nAs a page:     gleaner report --warehouse {warehouse}"
     ))
 }

@@ -13,6 +13,7 @@ use crate::error::JobError;
 use crate::labels::{precision, pseudonyms, review};
 use crate::report::data::Reader;
 use crate::report::{Lines, Report, evaluation};
+use crate::telemetry::Kind;
 use crate::warehouse::Warehouse;
 
 /// Flags of `gleaner report`.
@@ -61,6 +62,12 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     // Before minutes of work: a file that is not what it should be.
     let evaluation = evaluation::read(&args.evaluation)?;
     let warehouse = Warehouse::open(&args.warehouse).await?;
+    if warehouse.kind() != Kind::Command {
+        return Err(JobError::Usage(format!(
+            "{}: a warehouse of API requests, and reports are of command lines; its incidents: gleaner sql --warehouse … \"SELECT summary FROM incidents\"",
+            args.warehouse
+        )));
+    }
     let engine = args.engine.engine()?;
     install_model_loader();
     let ctx = engine.session().clone();

@@ -31,34 +31,48 @@ pub const DETECTORS: [(&str, &str); 3] = [
 /// A stage of a day.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Run {
+    /// The day, YYYY-MM-DD.
     pub date: String,
+    /// Name of the stage.
     pub stage: String,
+    /// Rows that it was given.
     pub rows_in: u64,
+    /// Of them kept.
     pub rows_kept: u64,
+    /// Of them quarantined.
     pub rows_quarantined: u64,
+    /// Of them dropped.
     pub rows_dropped: u64,
+    /// Seconds it took.
     pub secs: f64,
+    /// What it cost, in US dollars.
     pub cost_usd: Option<f64>,
 }
 
 /// A count of something on a day.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Daily {
+    /// The day, YYYY-MM-DD.
     pub date: String,
+    /// What is counted, or measured.
     pub name: String,
+    /// How many.
     pub n: u64,
 }
 
 /// A count of something.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Counted {
+    /// What is counted, or measured.
     pub name: String,
+    /// How many.
     pub n: u64,
 }
 
 /// Scores of a day's lines by a detector.
 #[derive(Debug, Clone)]
 pub struct Scores {
+    /// Name of the detector.
     pub detector: &'static str,
     /// Of the lines that were scored again.
     pub sample: Vec<f64>,
@@ -71,44 +85,66 @@ pub struct Scores {
 /// Distributions of scores, or why there are none.
 #[derive(Debug, Clone)]
 pub struct Distributions {
+    /// The day, YYYY-MM-DD.
     pub date: String,
     /// Unique lines of the day.
     pub lines: u64,
+    /// A detector each.
     pub scores: Vec<Scores>,
 }
 
 /// A kept line and what it covers.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Cluster {
+    /// The day, YYYY-MM-DD.
     pub date: String,
+    /// Hash of the line.
     pub hash: String,
+    /// The line.
     pub command_line: String,
+    /// Who ran it, where that is known.
     pub user: Option<String>,
+    /// Lines that it covers.
     pub covered: u64,
+    /// Days on which it covers some.
     pub days: u64,
 }
 
 /// A measurement of drift.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Drift {
+    /// The day, YYYY-MM-DD.
     pub date: String,
+    /// The day that models were fitted on.
     pub trained_on: Option<String>,
+    /// `score` or `feature`.
     pub kind: String,
+    /// What is counted, or measured.
     pub name: String,
+    /// Population stability index.
     pub psi: f64,
+    /// From which it counts as drifted.
     pub psi_limit: f64,
+    /// Whether it is over its limit.
     pub drifted: bool,
 }
 
 /// A line of the product.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Emitted {
+    /// The day, YYYY-MM-DD.
     pub date: String,
+    /// The line.
     pub command_line: String,
+    /// Who ran it, where that is known.
     pub user: Option<String>,
+    /// Hosts that it was seen on.
     pub hosts: u64,
+    /// How often it was seen.
     pub events: u64,
+    /// What made it stand out.
     pub reasons: Option<Vec<String>>,
+    /// Why it was labelled benign.
     pub reason: Option<String>,
 }
 
@@ -117,28 +153,41 @@ pub struct Emitted {
 pub struct Data {
     /// The days that have accounts, in order.
     pub days: Vec<String>,
+    /// The accounts of all stages.
     pub runs: Vec<Run>,
     /// Lines whose hash no earlier day of the report has, and templates likewise; share of the hashes that were counted.
     pub new_lines: Vec<Daily>,
+    /// As above, of templates.
     pub new_templates: Vec<Daily>,
+    /// Share of all hashes that these two are counted over.
     pub counted_share: f64,
     /// Benign lines that no earlier day emitted.
     pub new_benign: Vec<Daily>,
+    /// Rows that could not be read, by reason.
     pub quarantine: Vec<Counted>,
+    /// Of the latest day; `None` without anomalies.
     pub distributions: Option<Distributions>,
     /// By the detectors that chose a line, joined by `+`: anomalies, and what became benign.
     pub chosen: Vec<Counted>,
+    /// As above.
     pub chosen_benign: Vec<Counted>,
+    /// Features among the reasons of anomalies.
     pub features: Vec<Counted>,
     /// What became of candidates, by day: `kept`, `template`, `cosine`, `history`, `budget`, `known`.
     pub dedup: Vec<Daily>,
     /// Kept lines by how many lines they cover.
     pub cluster_sizes: Vec<(u64, u64)>,
+    /// Those that cover most.
     pub clusters: Vec<Cluster>,
+    /// Labels by day and verdict.
     pub verdicts: Vec<Daily>,
+    /// Lines by who labelled them.
     pub labellers: Vec<Counted>,
+    /// Lines without a verdict, by why.
     pub unlabelled: Vec<Counted>,
+    /// All that was measured.
     pub drift: Vec<Drift>,
+    /// Some benign lines.
     pub emitted: Vec<Emitted>,
 }
 
@@ -342,7 +391,7 @@ impl<'a> Reader<'a> {
                  SELECT cmd_features(command_line, image, parent_image, original_file_name, user_sid, integrity_level, signed, signer_trusted, {frequencies}) AS features
                  FROM commands WHERE {of_day} AND hash < '{border}')"
         );
-        let scored: Vec<Scored> = self.rows(&sql).await?;
+        let sample: Vec<Scored> = self.rows(&sql).await?;
         let mut scores = vec![];
         for (detector, column) in DETECTORS {
             let sql = format!(
@@ -359,7 +408,7 @@ impl<'a> Reader<'a> {
             };
             scores.push(Scores {
                 detector,
-                sample: scored.iter().map(of).collect(),
+                sample: sample.iter().map(of).collect(),
                 border,
                 quota,
             });
@@ -384,14 +433,14 @@ impl<'a> Reader<'a> {
     }
 
     async fn near_duplicates(&self, data: &mut Data) -> Result<(), JobError> {
-        let within = self.within();
-        let name = "CASE WHEN kept THEN 'kept' WHEN covered_how IN ('template', 'cosine') AND covered_day < day THEN 'history' ELSE coalesce(covered_how, 'other') END";
-        data.dedup = self.daily("candidates", name, "TRUE").await?;
         #[derive(Deserialize)]
         struct Size {
             covered: u64,
             n: u64,
         }
+        let within = self.within();
+        let name = "CASE WHEN kept THEN 'kept' WHEN covered_how IN ('template', 'cosine') AND covered_day < day THEN 'history' ELSE coalesce(covered_how, 'other') END";
+        data.dedup = self.daily("candidates", name, "TRUE").await?;
         let covers = format!(
             "(SELECT covered_by, covered_day, count(*) AS covered, count(DISTINCT day) AS days FROM candidates
               WHERE {within} AND NOT kept AND covered_by IS NOT NULL GROUP BY covered_by, covered_day)"

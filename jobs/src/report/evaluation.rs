@@ -20,22 +20,31 @@ pub struct Measured {
     pub scale: String,
     /// Area under the ROC curve, with its 95% interval.
     pub auc: f64,
+    /// Lower end.
     pub auc_low: f64,
+    /// Upper end.
     pub auc_high: f64,
     /// Less the baseline's; none of the baseline.
     pub auc_gain: Option<f64>,
+    /// Lower end of its 95% interval.
     pub auc_gain_low: Option<f64>,
+    /// Upper end.
     pub auc_gain_high: Option<f64>,
+    /// Of a paired test, two-sided.
     pub p_value: Option<f64>,
     /// True-positive rate by false-positive rate; none where the test does not resolve it.
     #[serde(default)]
     pub tpr_at_fpr: BTreeMap<String, Option<f64>>,
+    /// At the threshold that was measured, of 50 million lines.
     #[serde(default)]
     pub false_alarms_a_day: Option<f64>,
+    /// Benign rows that were added for training.
     #[serde(default)]
     pub rows_added: u64,
+    /// Benign rows of the test.
     #[serde(default)]
     pub test_benign: u64,
+    /// Malicious rows of the test.
     #[serde(default)]
     pub test_malicious: u64,
     /// False-positive and true-positive rates, rising; empty where an earlier version measured.

@@ -1,10 +1,13 @@
 //! What the detectors found, and what near-dedup made of it.
 
-use super::chart::axes::{About, Histogram, Row, Series, bars, histogram, stacked};
+use std::fmt::Write as _;
+
+use super::chart::axes::{About, Histogram, Series, histogram, stacked};
+use super::chart::rows::{Row, bars};
 use super::chart::scale::{full, percent, rows};
 use super::chart::sets::{Intersection, upset};
 use super::chart::{Figure, Paint};
-use super::data::{DETECTORS, SCORED};
+use super::data::{DETECTORS, Distributions, SCORED};
 use super::html::{escape, table};
 use super::page::{Page, THIRD};
 use super::{Report, counted};
@@ -96,6 +99,11 @@ fn scores(report: &Report, page: &mut Page) {
         .collect();
     let drawn: Vec<&dyn Fn(f64) -> Figure> = drawn.iter().map(AsRef::as_ref).collect();
     page.row(&drawn, THIRD);
+    quantiles(found, page);
+}
+
+/// The table behind the distributions.
+fn quantiles(found: &Distributions, page: &mut Page) {
     let body: Vec<Vec<String>> = found
         .scores
         .iter()
@@ -196,6 +204,12 @@ fn detectors(report: &Report, page: &mut Page) {
         unit: "",
     };
     page.figure(|width| upset(&about, &sets, &intersections, width));
+    outcomes(report, all, page);
+    reasons(report, all, page);
+}
+
+/// What came of the anomalies of each intersection; `all`: how many anomalies there are.
+fn outcomes(report: &Report, all: u64, page: &mut Page) {
     let benign = |name: &str| {
         let found = report.data.chosen_benign.iter().find(|c| c.name == name);
         found.map_or(0, |c| c.n)
@@ -227,33 +241,38 @@ fn detectors(report: &Report, page: &mut Page) {
         &body,
         1,
     ));
-    if !report.data.features.is_empty() {
-        let described = |name: &str| {
-            gleaner_udfs::text::catalog::CATALOG
-                .iter()
-                .find(|f| f.name == name)
-                .map(|f| format!("{:?}", f.family).to_lowercase())
-        };
-        let rows_of: Vec<Row> = report
-            .data
-            .features
-            .iter()
-            .map(|f| Row {
-                name: described(&f.name)
-                    .map_or_else(|| f.name.clone(), |family| format!("{} ({family})", f.name)),
-                value: rows(f.n),
-                shown: format!("{} ({})", full(f.n), percent(rows(f.n) / rows(all.max(1)))),
-                paint: Paint::Series(0),
-            })
-            .collect();
-        let about = About {
-            name: "reasons",
-            title: "What made lines stand out: features among an anomaly's reasons",
-            description: "A bar a feature: anomalies that name it among their reasons.",
-            unit: "",
-        };
-        page.figure(|width| bars(&about, &rows_of, width));
+}
+
+/// The features that made most anomalies stand out.
+fn reasons(report: &Report, all: u64, page: &mut Page) {
+    if report.data.features.is_empty() {
+        return;
     }
+    let described = |name: &str| {
+        gleaner_udfs::text::catalog::CATALOG
+            .iter()
+            .find(|f| f.name == name)
+            .map(|f| format!("{:?}", f.family).to_lowercase())
+    };
+    let rows_of: Vec<Row> = report
+        .data
+        .features
+        .iter()
+        .map(|f| Row {
+            name: described(&f.name)
+                .map_or_else(|| f.name.clone(), |family| format!("{} ({family})", f.name)),
+            value: rows(f.n),
+            shown: format!("{} ({})", full(f.n), percent(rows(f.n) / rows(all.max(1)))),
+            paint: Paint::Series(0),
+        })
+        .collect();
+    let about = About {
+        name: "reasons",
+        title: "What made lines stand out: features among an anomaly's reasons",
+        description: "A bar a feature: anomalies that name it among their reasons.",
+        unit: "",
+    };
+    page.figure(|width| bars(&about, &rows_of, width));
 }
 
 fn near_duplicates(report: &Report, page: &mut Page) {
@@ -306,6 +325,11 @@ fn near_duplicates(report: &Report, page: &mut Page) {
         unit: "anomalies",
     };
     page.figure(|width| stacked(&about, &days, &series, width));
+    clusters(report, page);
+}
+
+/// Kept lines by how many they cover, and those that cover most.
+fn clusters(report: &Report, page: &mut Page) {
     let covered: u64 = report
         .data
         .cluster_sizes
@@ -361,14 +385,15 @@ fn near_duplicates(report: &Report, page: &mut Page) {
     page.heading("The largest clusters");
     let mut list = String::from("<ol class=\"lines\">");
     for c in &report.data.clusters {
-        list.push_str(&format!(
+        let _ = write!(
+            list,
             "<li>{}<small><b>covers {}</b>, on {} · kept on {} · {}</small></li>",
             report.line(&c.command_line, c.user.as_deref()),
             counted(c.covered, "line", "lines"),
             counted(c.days, "day", "days"),
             escape(&c.date),
             escape(&c.hash)
-        ));
+        );
     }
     list.push_str("</ol>");
     page.raw(&list);

@@ -1,5 +1,7 @@
 //! Text that becomes a page: nothing that a command line holds is markup, moves other text about, or hides.
 
+use std::fmt::Write as _;
+
 /// Characters of a command line that are shown.
 pub const SHOWN: usize = 400;
 /// A line that is longer by less is shown whole: a cut says more than it spares.
@@ -84,9 +86,7 @@ pub fn command(line: &str) -> String {
     let missing = rest.count();
     if missing > 0 {
         let n = super::chart::scale::full(missing as u64);
-        out.push_str(&format!(
-            "<span class=\"esc\">… cut: {n} characters more</span>"
-        ));
+        let _ = write!(out, "<span class=\"esc\">… cut: {n} characters more</span>");
     }
     out
 }
@@ -100,7 +100,7 @@ pub fn table(caption: &str, heads: &[&str], rows: &[Vec<String>], left: usize) -
     );
     for (place, head) in heads.iter().enumerate() {
         let class = if place < left { "" } else { " class=\"n\"" };
-        out.push_str(&format!("<th scope=\"col\"{class}>{}</th>", escape(head)));
+        let _ = write!(out, "<th scope=\"col\"{class}>{}</th>", escape(head));
     }
     out.push_str("</tr></thead><tbody>");
     for row in rows {
@@ -108,9 +108,9 @@ pub fn table(caption: &str, heads: &[&str], rows: &[Vec<String>], left: usize) -
         for (place, cell) in row.iter().enumerate() {
             let class = if place < left { "" } else { " class=\"n\"" };
             if place == 0 {
-                out.push_str(&format!("<th scope=\"row\"{class}>{cell}</th>"));
+                let _ = write!(out, "<th scope=\"row\"{class}>{cell}</th>");
             } else {
-                out.push_str(&format!("<td{class}>{cell}</td>"));
+                let _ = write!(out, "<td{class}>{cell}</td>");
             }
         }
         out.push_str("</tr>");

@@ -1,5 +1,7 @@
 //! What lines were labelled as, how right that is, what it cost, and some of what was emitted.
 
+use std::fmt::Write as _;
+
 use super::chart::Paint;
 use super::chart::axes::{About, Series, stacked};
 use super::chart::scale::{full, percent, rows};
@@ -287,7 +289,8 @@ fn emitted(report: &Report, page: &mut Page) {
             .collect::<Vec<_>>()
             .join("; ");
         let why = line.reason.as_deref().unwrap_or_default();
-        list.push_str(&format!(
+        let _ = write!(
+            list,
             "<li>{}<small>{} · {} on {} · stood out by {} · {}</small></li>",
             report.line(&line.command_line, line.user.as_deref()),
             escape(&line.date),
@@ -295,7 +298,7 @@ fn emitted(report: &Report, page: &mut Page) {
             counted(line.hosts, "host", "hosts"),
             escape(&reasons),
             super::html::command(why)
-        ));
+        );
     }
     list.push_str("</ol>");
     page.raw(&list);

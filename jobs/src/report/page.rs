@@ -3,6 +3,8 @@
 //! No script at all: the content policy allows none, nor anything from elsewhere, so that a line which got past [`super::html`] still could not run. What folds is `details`, which browsers fold
 //! themselves.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
@@ -35,30 +37,27 @@ impl Page {
             self.body.push_str("</section>");
         }
         self.sections.push((id, title));
-        self.body
-            .push_str(&format!("<section id=\"{id}\"><h2>{}</h2>", escape(title)));
+        let _ = write!(self.body, "<section id=\"{id}\"><h2>{}</h2>", escape(title));
         self.prose(lead);
     }
 
     /// A heading within a section.
     pub(super) fn heading(&mut self, title: &str) {
-        self.body.push_str(&format!("<h3>{}</h3>", escape(title)));
+        let _ = write!(self.body, "<h3>{}</h3>", escape(title));
     }
 
     /// A paragraph, as markup.
     pub(super) fn prose(&mut self, markup: &str) {
         if !markup.is_empty() {
-            self.body.push_str(&format!("<p>{markup}</p>"));
+            let _ = write!(self.body, "<p>{markup}</p>");
         }
     }
 
     /// What is missing, and how to get it.
     pub(super) fn missing(&mut self, markup: &str, command: &str) {
-        self.body
-            .push_str(&format!("<div class=\"missing\"><p>{markup}</p>"));
+        let _ = write!(self.body, "<div class=\"missing\"><p>{markup}</p>");
         if !command.is_empty() {
-            self.body
-                .push_str(&format!("<pre tabindex=\"0\">{}</pre>", escape(command)));
+            let _ = write!(self.body, "<pre tabindex=\"0\">{}</pre>", escape(command));
         }
         self.body.push_str("</div>");
     }
@@ -70,10 +69,11 @@ impl Page {
 
     /// What unfolds when asked.
     pub(super) fn details(&mut self, summary: &str, markup: &str) {
-        self.body.push_str(&format!(
+        let _ = write!(
+            self.body,
             "<details><summary>{}</summary>{markup}</details>",
             escape(summary)
-        ));
+        );
     }
 
     fn drawn(&mut self, draw: &dyn Fn(f64) -> Figure, width: f64) -> String {
@@ -98,7 +98,7 @@ impl Page {
     /// Plots of a width side by side, where there is room.
     pub(super) fn row(&mut self, plots: &[&dyn Fn(f64) -> Figure], width: f64) {
         let class = if width < HALF { "row three" } else { "row" };
-        self.body.push_str(&format!("<div class=\"{class}\">"));
+        let _ = write!(self.body, "<div class=\"{class}\">");
         for draw in plots {
             let markup = self.drawn(draw, width);
             self.body.push_str(&markup);
@@ -113,11 +113,12 @@ impl Page {
         }
         let style = style();
         let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
-        let links: String = self
+        let links: Vec<String> = self
             .sections
             .iter()
             .map(|(id, title)| format!("<a href=\"#{id}\">{}</a>", escape(title)))
             .collect();
+        let links = links.concat();
         let title = escape(title);
         let html = format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\

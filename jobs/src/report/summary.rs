@@ -2,10 +2,10 @@
 
 use chrono::NaiveDate;
 
-use super::chart::Paint;
 use super::chart::axes::{About, Series, lines, stacked};
 use super::chart::scale::{full, percent, rows};
 use super::chart::sets::{Step, funnel};
+use super::chart::{Figure, Paint};
 use super::html::{escape, table};
 use super::page::{HALF, Page};
 use super::{Report, counted, running};
@@ -123,7 +123,7 @@ fn cards(report: &Report, page: &mut Page) {
         let value = if n == 1 {
             format!("{low:+.2}")
         } else {
-            format!("{low:+.1} to {high:+.1}")
+            format!("{low:+.2} to {high:+.2}")
         };
         cards.push((
             String::new(),
@@ -142,11 +142,11 @@ fn cards(report: &Report, page: &mut Page) {
             "paid for labels".to_owned(),
         ));
     }
-    let items: String = cards
+    let items: Vec<String> = cards
         .iter()
         .map(|(class, value, name)| format!("<li{class}><b>{value}</b><span>{name}</span></li>"))
         .collect();
-    page.raw(&format!("<ul class=\"cards\">{items}</ul>"));
+    page.raw(&format!("<ul class=\"cards\">{}</ul>", items.concat()));
 }
 
 /// What a reader should know before believing the rest.
@@ -233,12 +233,9 @@ fn attention(report: &Report, page: &mut Page) {
         ));
         return;
     }
-    let items: String = notes
-        .iter()
-        .map(|note| format!("<li>{note}</li>"))
-        .collect();
     page.raw(&format!(
-        "<div class=\"notes\"><h3>Worth knowing</h3><ul>{items}</ul></div>"
+        "<div class=\"notes\"><h3>Worth knowing</h3><ul><li>{}</li></ul></div>",
+        notes.join("</li><li>")
     ));
 }
 
@@ -413,55 +410,8 @@ fn by_day(report: &Report, page: &mut Page) {
         .map(Option::unwrap_or_default)
         .collect();
     let benign = report.values(&report.data.new_benign, "");
-    let plots = [
-        (
-            "cumulative-lines",
-            "Unique lines, cumulative",
-            0,
-            running(&fresh),
-        ),
-        (
-            "cumulative-templates",
-            "Templates, cumulative",
-            5,
-            running(&templates),
-        ),
-        (
-            "cumulative-candidates",
-            "Candidates kept, cumulative",
-            1,
-            running(&kept),
-        ),
-        (
-            "cumulative-benign",
-            "Benign lines, cumulative",
-            2,
-            running(&benign),
-        ),
-    ];
-    let drawn: Vec<Box<dyn Fn(f64) -> super::chart::Figure + '_>> = plots
-        .iter()
-        .map(|(name, title, paint, values)| {
-            let days = &days;
-            let draw = move |width: f64| {
-                let last = full_of(values.last());
-                let description = format!("{last} after the last day.");
-                let about = About {
-                    name,
-                    title,
-                    description: &description,
-                    unit: "lines",
-                };
-                let series = [Series::new(title, Paint::Series(*paint), values.clone())];
-                lines(&about, days, &series, None, false, width)
-            };
-            Box::new(draw) as Box<dyn Fn(f64) -> super::chart::Figure>
-        })
-        .collect();
-    let drawn: Vec<&dyn Fn(f64) -> super::chart::Figure> =
-        drawn.iter().map(AsRef::as_ref).collect();
     if days.len() > 1 {
-        page.row(&drawn, HALF);
+        cumulative(&days, [&fresh, &templates, &kept, &benign], page);
         let about = About {
             name: "new-templates",
             title: "New templates a day: returns diminish where this falls",
@@ -504,6 +454,37 @@ fn by_day(report: &Report, page: &mut Page) {
         "What each day added, in numbers",
         &table("First seen on the day", &heads, &body, 1),
     );
+}
+
+/// Curves of lines, templates, candidates and benign lines that are new on a day, summed up.
+fn cumulative(days: &[String], new: [&[f64]; 4], page: &mut Page) {
+    let plots = [
+        ("cumulative-lines", "Unique lines, cumulative", 0),
+        ("cumulative-templates", "Templates, cumulative", 5),
+        ("cumulative-candidates", "Candidates kept, cumulative", 1),
+        ("cumulative-benign", "Benign lines, cumulative", 2),
+    ];
+    let drawn: Vec<Box<dyn Fn(f64) -> Figure + '_>> = plots
+        .into_iter()
+        .zip(new)
+        .map(|((name, title, paint), new)| {
+            let values = running(new);
+            let draw = move |width: f64| {
+                let description = format!("{} after the last day.", full_of(values.last()));
+                let about = About {
+                    name,
+                    title,
+                    description: &description,
+                    unit: "lines",
+                };
+                let series = [Series::new(title, Paint::Series(paint), values.clone())];
+                lines(&about, days, &series, None, false, width)
+            };
+            Box::new(draw) as Box<dyn Fn(f64) -> Figure>
+        })
+        .collect();
+    let drawn: Vec<&dyn Fn(f64) -> Figure> = drawn.iter().map(AsRef::as_ref).collect();
+    page.row(&drawn, HALF);
 }
 
 #[expect(

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::chart::axes::{About, Curve, Row, Series, bars, lines, roc, stacked};
+use super::chart::axes::{About, Curve, Series, lines, roc, stacked};
+use super::chart::rows::{Row, bars};
 use super::chart::scale::{full, rows};
 use super::chart::sets::{Estimate, intervals};
 use super::chart::{Figure, Paint};
@@ -323,6 +324,12 @@ fn drift(report: &Report, page: &mut Page) {
         unit: "population stability index",
     };
     page.figure(|width| lines(&about, &days, &series, limit, false, width));
+    features_over(report, &days, page);
+    moved_most(report, page);
+}
+
+/// How many features went over their limits, by day.
+fn features_over(report: &Report, days: &[String], page: &mut Page) {
     let moved = |day: &String| {
         let of_day = report
             .data
@@ -340,10 +347,14 @@ fn drift(report: &Report, page: &mut Page) {
             unit: "features",
         };
         let series = [Series::new("features", Paint::Series(1), counts)];
-        page.figure(|width| stacked(&about, &days, &series, width));
+        page.figure(|width| stacked(&about, days, &series, width));
     } else {
         page.prose("No feature went over its limit.");
     }
+}
+
+/// The largest indices.
+fn moved_most(report: &Report, page: &mut Page) {
     let mut most: Vec<&super::data::Drift> = report.data.drift.iter().collect();
     most.sort_by(|a, b| {
         b.psi

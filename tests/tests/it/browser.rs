@@ -143,9 +143,9 @@ impl Browser {
         })
     }
 
-    fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, String> {
+    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, String> {
         let path = format!("/session/{}{path}", self.session);
-        let (status, value) = exchange(self.address, method, &path, body.as_ref()).unwrap();
+        let (status, value) = exchange(self.address, method, &path, body).unwrap();
         if status == 200 {
             Ok(value)
         } else {
@@ -153,13 +153,13 @@ impl Browser {
         }
     }
 
-    fn post(&self, path: &str, body: Value) -> Value {
+    fn post(&self, path: &str, body: &Value) -> Value {
         self.ask("POST", path, Some(body)).unwrap()
     }
 
     /// Opens a page, and waits until it is loaded.
     pub fn open(&self, url: &str) {
-        self.post("/url", json!({ "url": url }));
+        self.post("/url", &json!({ "url": url }));
     }
 
     /// Opens a file.
@@ -171,7 +171,7 @@ impl Browser {
     /// The elements that a CSS selector finds, in the page's order.
     pub fn all(&self, css: &str) -> Vec<String> {
         let by = json!({ "using": "css selector", "value": css });
-        let found = self.post("/elements", by);
+        let found = self.post("/elements", &by);
         let ids = found.as_array().unwrap().iter();
         ids.map(|e| e[ELEMENT].as_str().unwrap().to_owned())
             .collect()
@@ -202,13 +202,13 @@ impl Browser {
 
     /// Clicks the first element that a selector finds, as a mouse does: it must be visible.
     pub fn click(&self, css: &str) {
-        self.post(&format!("/element/{}/click", self.one(css)), json!({}));
+        self.post(&format!("/element/{}/click", self.one(css)), &json!({}));
     }
 
     /// Types into the first element that a selector finds.
     pub fn type_into(&self, css: &str, text: &str) {
         let path = format!("/element/{}/value", self.one(css));
-        self.post(&path, json!({ "text": text }));
+        self.post(&path, &json!({ "text": text }));
     }
 
     /// Presses keys one after the other, wherever the focus is.
@@ -222,7 +222,7 @@ impl Browser {
         };
         let actions: Vec<Value> = keys.chars().flat_map(down_up).collect();
         let keyboard = json!({ "type": "key", "id": "keyboard", "actions": actions });
-        self.post("/actions", json!({ "actions": [keyboard] }));
+        self.post("/actions", &json!({ "actions": [keyboard] }));
     }
 
     /// What a person reads of the first element that a selector finds.
@@ -235,20 +235,20 @@ impl Browser {
     /// Runs a script in the page, and returns what it returns.
     pub fn script(&self, script: &str) -> Value {
         let body = json!({ "script": script, "args": [] });
-        self.post("/execute/sync", body)
+        self.post("/execute/sync", &body)
     }
 
     /// A command of Chromium's own protocol.
-    pub fn devtools(&self, command: &str, parameters: Value) -> Value {
+    pub fn devtools(&self, command: &str, parameters: &Value) -> Value {
         let body = json!({ "cmd": command, "params": parameters });
-        self.post("/goog/cdp/execute", body)
+        self.post("/goog/cdp/execute", &body)
     }
 
     /// The size of the page's view in CSS pixels; a phone has `mobile`.
     pub fn size(&self, width: u32, height: u32, mobile: bool) {
         self.devtools(
             "Emulation.setDeviceMetricsOverride",
-            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile }),
+            &json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile }),
         );
     }
 
@@ -258,7 +258,7 @@ impl Browser {
         let feature = json!({ "name": "prefers-color-scheme", "value": value });
         self.devtools(
             "Emulation.setEmulatedMedia",
-            json!({ "features": [feature] }),
+            &json!({ "features": [feature] }),
         );
     }
 
@@ -271,13 +271,13 @@ impl Browser {
     /// Writes the whole page, also what is out of view, to a PNG file.
     pub fn screenshot(&self, path: impl AsRef<Path>) {
         let parameters = json!({ "format": "png", "captureBeyondViewport": true });
-        let shot = self.devtools("Page.captureScreenshot", parameters);
+        let shot = self.devtools("Page.captureScreenshot", &parameters);
         let bytes = STANDARD.decode(shot["data"].as_str().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
     }
 
     fn log(&self, kind: &str) -> Vec<Value> {
-        let log = self.post("/se/log", json!({ "type": kind }));
+        let log = self.post("/se/log", &json!({ "type": kind }));
         log.as_array().unwrap().clone()
     }
 

@@ -1,7 +1,7 @@
 //! Plots over days and over numbers: lines, stacked bars, histograms, curves. All take the width they are drawn at, so that a phone has its own layout.
 
 use super::scale::{Scale, count, short};
-use super::{Anchor, Figure, NORMAL, Paint, SMALL, text_width};
+use super::{Anchor, Figure, Paint, SMALL, text_width};
 
 /// From this width on lines are labelled at their ends; narrower plots have a legend.
 const WIDE: f64 = 520.0;
@@ -12,7 +12,7 @@ const HEAD: f64 = 28.0;
 /// Height of a line of a legend.
 const LINE: f64 = 18.0;
 /// Least distance between labels at lines' ends.
-const APART: f64 = 15.0;
+pub(super) const APART: f64 = 15.0;
 
 /// What is plotted in one colour.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +52,7 @@ pub struct About<'a> {
 }
 
 impl About<'_> {
-    fn figure(&self, width: f64, height: f64) -> Figure {
+    pub(super) fn figure(&self, width: f64, height: f64) -> Figure {
         Figure::new(self.name, self.title, self.description, width, height)
     }
 }
@@ -126,7 +126,7 @@ fn places(figure: &mut Figure, labels: &[String], at: impl Fn(usize) -> f64) {
 }
 
 /// Pushes labels apart that are nearer than a line; keeps their order.
-fn spread(wanted: &[f64], low: f64, high: f64) -> Vec<f64> {
+pub(super) fn spread(wanted: &[f64], low: f64, high: f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|a, b| wanted[*a].total_cmp(&wanted[*b]));
     let mut out = wanted.to_vec();
@@ -430,275 +430,4 @@ pub fn roc(about: &About<'_>, curves: &[Curve], lowest: Option<f64>, width: f64)
         }
     }
     figure
-}
-
-/// A row of [`bars`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    /// What it is.
-    pub name: String,
-    /// How long its bar is.
-    pub value: f64,
-    /// What is written behind it.
-    pub shown: String,
-    /// Its colour.
-    pub paint: Paint,
-}
-
-/// Cuts a text to a width.
-fn fitted(text: &str, room: f64, bold: bool) -> String {
-    if text_width(text, SMALL, bold) <= room {
-        return text.to_owned();
-    }
-    let mut out = String::new();
-    for c in text.chars() {
-        out.push(c);
-        if text_width(&out, SMALL, bold) + NORMAL > room {
-            break;
-        }
-    }
-    out + "…"
-}
-
-/// How rows of names and marks are laid out: where a row's name ends and its marks begin.
-pub(super) struct Rows {
-    /// Height of a row.
-    pub(super) each: f64,
-    /// Where marks begin.
-    pub(super) left: f64,
-    /// Whether names stand above their marks, as there is no room before them.
-    above: bool,
-}
-
-impl Rows {
-    /// For names on a figure of a width.
-    pub(super) fn of<'a>(names: impl Iterator<Item = &'a str>, width: f64) -> Self {
-        let widest = names
-            .map(|name| text_width(name, SMALL, false))
-            .fold(0.0, f64::max)
-            + 10.0;
-        if widest > 0.42 * width {
-            Self {
-                each: 42.0,
-                left: 2.0,
-                above: true,
-            }
-        } else {
-            Self {
-                each: 26.0,
-                left: widest,
-                above: false,
-            }
-        }
-    }
-
-    /// Writes a row's name; returns the middle of its marks.
-    pub(super) fn name(&self, figure: &mut Figure, row: usize, name: &str) -> f64 {
-        let top = 4.0 + self.each * count(row);
-        if self.above {
-            let name = fitted(name, figure.width - 4.0, false);
-            figure.text(0.0, top + 13.0, &name, Anchor::Start, Paint::Ink);
-            top + 28.0
-        } else {
-            figure.text(self.left - 8.0, top + 17.0, name, Anchor::End, Paint::Ink);
-            top + 13.0
-        }
-    }
-}
-
-/// Bars side by side, one a row, with their names before (on a phone above) and their values behind them.
-#[must_use]
-pub fn bars(about: &About<'_>, rows: &[Row], width: f64) -> Figure {
-    let layout = Rows::of(rows.iter().map(|r| r.name.as_str()), width);
-    let mut figure = about.figure(width, 8.0 + layout.each * count(rows.len()));
-    let behind = rows.iter().map(|r| text_width(&r.shown, SMALL, false));
-    let room = (width - layout.left - behind.fold(0.0, f64::max) - 12.0).max(20.0);
-    let highest = rows.iter().map(|r| r.value).fold(0.0, f64::max);
-    for (place, row) in rows.iter().enumerate() {
-        let y = layout.name(&mut figure, place, &row.name);
-        let long = if highest > 0.0 {
-            room * row.value / highest
-        } else {
-            0.0
-        };
-        // What is there is seen, however short its bar.
-        let long = if row.value > 0.0 { long.max(1.5) } else { 0.0 };
-        figure.bar(layout.left, y - 9.0, long, 18.0, row.paint);
-        let x = layout.left + long + 6.0;
-        figure.text(x, y + 4.0, &row.shown, Anchor::Start, Paint::Muted);
-    }
-    figure
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Mark;
-    use super::*;
-
-    const ABOUT: About<'_> = About {
-        name: "n",
-        title: "t",
-        description: "d",
-        unit: "lines",
-    };
-
-    fn days(n: usize) -> Vec<String> {
-        (1..=n).map(|d| format!("Jan {d}")).collect()
-    }
-
-    /// Every place of every mark lies within the figure.
-    fn within(figure: &Figure) {
-        let inside = |x: f64, y: f64| {
-            assert!(
-                (-1.0..=figure.width + 1.0).contains(&x)
-                    && (-1.0..=figure.height + 1.0).contains(&y),
-                "({x}, {y}) of {} x {}",
-                figure.width,
-                figure.height
-            );
-        };
-        for mark in &figure.marks {
-            match mark {
-                Mark::Line { points, .. } | Mark::Area { points, .. } => {
-                    points.iter().for_each(|(x, y)| inside(*x, *y))
-                }
-                Mark::Bar {
-                    x,
-                    y,
-                    width,
-                    height,
-                    ..
-                } => {
-                    inside(*x, *y);
-                    inside(x + width, y + height);
-                }
-                Mark::Dot { x, y, .. } => inside(*x, *y),
-                Mark::Text {
-                    x,
-                    y,
-                    text,
-                    anchor,
-                    size,
-                    bold,
-                    ..
-                } => {
-                    let room = text_width(text, *size, *bold);
-                    let start = match anchor {
-                        Anchor::Start => *x,
-                        Anchor::Middle => x - room / 2.0,
-                        Anchor::End => x - room,
-                    };
-                    inside(start, *y);
-                    inside(start + room, *y);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_mark_lies_within_its_figure_on_a_desk_and_on_a_phone() {
-        for (n, width) in [
-            (0, 720.0),
-            (1, 720.0),
-            (1, 330.0),
-            (30, 720.0),
-            (30, 330.0),
-            (400, 330.0),
-        ] {
-            let values = |k: usize| (0..n).map(|d| count((d * k) % 97 + 1)).collect::<Vec<_>>();
-            let series = [
-                Series::new("unique lines", Paint::Series(0), values(1000)),
-                Series::new("benign", Paint::Series(1), values(1)),
-                Series::new("candidates kept", Paint::Series(2), values(2)),
-            ];
-            for log in [false, true] {
-                within(&lines(
-                    &ABOUT,
-                    &days(n),
-                    &series,
-                    Some(("limit", 0.25)),
-                    log,
-                    width,
-                ));
-            }
-            within(&stacked(&ABOUT, &days(n), &series, width));
-            let values: Vec<f64> = (0..n).map(count).collect();
-            if let Some(found) = Histogram::of(&values, 40) {
-                within(&histogram(
-                    &ABOUT,
-                    &found,
-                    Some(("quota 1%", count(n) * 0.99)),
-                    width,
-                ));
-            }
-            let curves = [Curve {
-                name: "baseline+benign, reduced".into(),
-                paint: Paint::Series(0),
-                dashed: true,
-                points: vec![(0.0, 0.0), (0.0, 0.4), (0.3, 0.9), (1.0, 1.0)],
-            }];
-            within(&roc(&ABOUT, &curves, None, width));
-            within(&roc(&ABOUT, &curves, Some(1e-4), width));
-            let rows = (0..n.min(9)).map(|k| Row {
-                name: "a name that is rather long for a phone, and longer still".into(),
-                value: count(k),
-                shown: "1,234 (12%)".into(),
-                paint: Paint::Series(0),
-            });
-            within(&bars(&ABOUT, &rows.collect::<Vec<_>>(), width));
-        }
-    }
-
-    #[test]
-    fn a_day_without_a_value_is_a_gap() {
-        let series = [Series {
-            name: "s".into(),
-            paint: Paint::Series(0),
-            values: vec![Some(1.0), Some(2.0), None, Some(3.0), Some(4.0)],
-        }];
-        let figure = lines(&ABOUT, &days(5), &series, None, false, 720.0);
-        let drawn = figure.marks.iter().filter(|m| {
-            matches!(
-                m,
-                Mark::Line {
-                    paint: Paint::Series(0),
-                    ..
-                }
-            )
-        });
-        assert_eq!(drawn.count(), 2);
-    }
-
-    #[test]
-    fn stacked_bars_add_up() {
-        let series = [
-            Series::new("a", Paint::Series(0), vec![3.0]),
-            Series::new("b", Paint::Series(1), vec![1.0]),
-        ];
-        let figure = stacked(&ABOUT, &days(1), &series, 720.0);
-        let heights: Vec<f64> = figure
-            .marks
-            .iter()
-            .filter_map(|m| match m {
-                Mark::Bar { height, width, .. } if *width > 20.0 => Some(*height),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(heights.len(), 2);
-        assert!((heights[0] / heights[1] - 3.0).abs() < 1e-9, "{heights:?}");
-    }
-
-    #[test]
-    fn a_histogram_counts_every_number_once() {
-        let found = Histogram::of(&[0.0, 0.5, 1.0, 1.0, f64::NAN], 2).unwrap();
-        assert_eq!(found.bins, [1, 3]);
-        assert_eq!(Histogram::of(&[], 4), None);
-        assert_eq!(Histogram::of(&[2.0, 2.0], 4).unwrap().bins, [2, 0, 0, 0]);
-    }
-
-    #[test]
-    fn labels_keep_their_distance_and_their_order() {
-        let at = spread(&[100.0, 98.0, 10.0], 0.0, 105.0);
-        assert!(at[0] - at[1] >= APART - 1e-9 && at[1] > at[2] && at[0] <= 105.0);
-    }
 }

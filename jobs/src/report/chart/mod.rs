@@ -9,9 +9,12 @@
 pub mod axes;
 mod font;
 mod png;
+pub mod rows;
 pub mod scale;
 pub mod sets;
 pub mod svg;
+#[cfg(test)]
+mod tests;
 
 pub use font::{FONTS, text_width};
 

@@ -151,7 +151,7 @@ pub fn short(value: f64) -> String {
         format!("{}M", trimmed(format!("{:.2}", value / 1e6)))
     } else if size >= 10_000.0 {
         format!("{}k", trimmed(format!("{:.1}", value / 1e3)))
-    } else if size >= 1.0 || size < 1e-12 {
+    } else if !(1e-12..1.0).contains(&size) {
         grouped(&trimmed(format!("{value:.2}")))
     } else if size >= 1e-3 {
         trimmed(format!("{value:.4}"))

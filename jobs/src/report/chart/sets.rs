@@ -1,6 +1,7 @@
 //! Plots of steps, of sets that overlap, and of estimates with their intervals.
 
-use super::axes::{About, Rows};
+use super::axes::About;
+use super::rows::Rows;
 use super::scale::{Scale, count, full, percent, rows, short};
 use super::{Anchor, Figure, Paint, SMALL, text_width};
 
@@ -106,17 +107,17 @@ pub fn upset(
         width,
         24.0 + BARS + 14.0 + ROW * count(sets.len()) + 6.0,
     );
-    let named: Vec<String> = sets
+    let labels: Vec<String> = sets
         .iter()
         .map(|(name, n)| format!("{name}  {}", full(*n)))
         .collect();
-    let names = named.iter().map(|n| text_width(n, SMALL, false));
-    let left = names.fold(0.0, f64::max) + 16.0;
+    let widths = labels.iter().map(|l| text_width(l, SMALL, false));
+    let left = widths.fold(0.0, f64::max) + 16.0;
     let (top, bottom) = (24.0, 24.0 + BARS);
     let highest = intersections.iter().map(|i| i.rows).max().unwrap_or(0);
     let band = ((width - left) / count(intersections.len().max(1))).min(96.0);
     let all: u64 = intersections.iter().map(|i| i.rows).sum();
-    for (place, name) in named.iter().enumerate() {
+    for (place, name) in labels.iter().enumerate() {
         let y = bottom + 14.0 + ROW * (count(place) + 0.5);
         figure.text(0.0, y + 4.0, name, Anchor::Start, Paint::Ink);
     }
