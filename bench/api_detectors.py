@@ -60,7 +60,9 @@ def detectors(rows, scaled):
 
     def dbscan():
         core = few[DBSCAN(eps=knee(few, 16), min_samples=16).fit(few).core_sample_indices_]
-        return NearestNeighbors(n_neighbors=1).fit(core).kneighbors(scaled)[0][:, 0]
+        distances = NearestNeighbors(n_neighbors=1).fit(core).kneighbors(scaled)[0][:, 0]
+        # A core row is at distance 0 of itself, but for roundings, which would break ties by chance.
+        return np.where(distances < 1e-5, 0, distances)
 
     yield "dbscan", dbscan
     yield "ocsvm", lambda: -OneClassSVM(nu=0.05, tol=1e-4).fit(scaled[order[:4096]]).decision_function(scaled)
