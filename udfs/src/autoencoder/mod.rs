@@ -13,7 +13,7 @@
 //! and which gives the same bits on every processor: sums in one order, no function of the platform but the square root, which IEEE 754
 //! defines. One thread: the numbers of threads and cores play no part. `bench/candle` trains the same network with candle.
 //!
-//! **Cost**: six operations a weight, row and pass; see `docs/design.md`.
+//! **Cost**: six operations a weight, row and pass; see `docs/detectors.md`.
 
 mod model;
 pub mod network;
