@@ -1,6 +1,6 @@
 //! Random forest (Breiman 2001): the mean of trees, each grown on a draw of the rows, each split of a draw of the columns.
 //!
-//! Trees are grown until leaves are pure, by Gini impurity, over at most 62 quantile edges a column ([`crate::columns::Bins`]), as scikit-learn's are but for the
+//! Trees are grown until leaves are pure, by Gini impurity, over at most 62 quantile edges a column (those of the boosted trees), as scikit-learn's are but for the
 //! edges. A node draws columns until it has seen `√d` that split its rows. Missing values go where they gain more.
 //!
 //! **Cost.** A node reads the drawn columns of its rows: some `rows · √d · depth` steps a tree.

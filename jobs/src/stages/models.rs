@@ -62,7 +62,7 @@ pub async fn run(day: &DayRun<'_>, units: &Rows<'_>) -> Result<StageRecord, JobE
         }
     }
     let lines = units.count();
-    let (models, drift_rows) = choose(day, units, earlier, params).await?;
+    let (models, drift_rows) = choose(day, units, earlier, &params).await?;
     let written = write(day, &models.fitted, &fingerprint).await?;
     let drift_written = drift::write(day, &fingerprint, drift_rows).await?;
     // Paths, not URIs: a warehouse may be moved.
@@ -101,7 +101,7 @@ async fn choose(
     day: &DayRun<'_>,
     units: &Rows<'_>,
     earlier: Option<Earlier>,
-    params: FitParams,
+    params: &FitParams,
 ) -> Result<(Models, Vec<Vec<Value>>), JobError> {
     let policy = day.options.models;
     let unit_name = Unit::of(day.options.kind).table.name;
@@ -152,7 +152,8 @@ async fn choose(
             .remark(&format!("{why}: they are fitted on the day itself"));
     }
     day.progress.step("models", "fitting", 1);
-    let fit = tokio::task::spawn_blocking(move || fit(&sample, &params));
+    let of_task = *params;
+    let fit = tokio::task::spawn_blocking(move || fit(&sample, &of_task));
     let fit = fit.await.map_err(|e| JobError::Model(e.to_string()))??;
     day.progress.task_done();
     for (kind, bytes) in Kind::ALL.into_iter().zip(fit.detectors) {

@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use gleaner_udfs::dbscan::{DbscanModel, DbscanParams};
 use gleaner_udfs::kmeans::{KMeansModel, KMeansParams};
 use gleaner_udfs::metrics::{Evaluated, outlier_scores, rank_correlation};
+use gleaner_udfs::ocsvm::{OneClassSvmModel, OneClassSvmParams};
 use gleaner_udfs::pca::{Components, Moments, PcaModel, PcaParams};
 use serde_json::Value;
 
@@ -230,8 +232,54 @@ fn lines_features(dir: &Dir) -> PathBuf {
     PathBuf::from(file)
 }
 
+fn dbscan_calls_the_same_rows_noise(
+    set: &str,
+    rows: &[f32],
+    d: usize,
+    theirs: &Value,
+    noise: &[f32],
+) {
+    #[expect(clippy::cast_possible_truncation, reason = "it was written as f32")]
+    let params = DbscanParams {
+        eps: Some(theirs["eps"].as_f64().unwrap() as f32),
+        ..DbscanParams::default()
+    };
+    let model = DbscanModel::fit(rows, d, &params.check().unwrap()).unwrap();
+    let mut scores = vec![0.0; noise.len()];
+    model.score(rows, d, &mut scores).unwrap();
+    let other = scores
+        .iter()
+        .zip(noise)
+        .filter(|(s, n)| (**s > 1.0) != (**n > 0.5))
+        .count();
+    println!(
+        "{set}: {} of {} rows are noise, {other} labelled otherwise than by scikit-learn",
+        model.noise(),
+        noise.len()
+    );
+    assert_eq!(other, 0, "{set}");
+    assert!(model.noise() > 0);
+}
+
+fn the_one_class_svm_decides_alike(set: &str, rows: &[f32], d: usize, decisions: &[f32]) {
+    let params = OneClassSvmParams {
+        tol: 1e-6,
+        ..OneClassSvmParams::default()
+    };
+    let model = OneClassSvmModel::fit(rows, d, &params.check().unwrap()).unwrap();
+    let mut scores = vec![0.0; decisions.len()];
+    model.score(rows, d, &mut scores).unwrap();
+    let apart = scores
+        .iter()
+        .zip(decisions)
+        .map(|(ours, theirs)| (ours + theirs).abs());
+    let apart = apart.fold(0.0_f32, f32::max);
+    println!("{set}: decisions of the one-class SVM at most {apart:.1e} apart");
+    assert!(apart < 1e-3, "{set}: {apart}");
+}
+
 #[test]
-fn forest_pca_and_kmeans_agree_with_scikit_learn() {
+fn forest_pca_kmeans_dbscan_and_one_class_svm_agree_with_scikit_learn() {
     let (Some(sets), Some(python)) = (sets(), std::env::var_os("GLEANER_PYTHON")) else {
         return skip(
             "scikit-learn: GLEANER_PYTHON names no interpreter, or there are no outlier sets",
@@ -315,6 +363,9 @@ fn forest_pca_and_kmeans_agree_with_scikit_learn() {
                 "{set}: {ours} {theirs}"
             );
         }
+
+        dbscan_calls_the_same_rows_noise(set, &scaled, d, &theirs, &read("noise.f32"));
+        the_one_class_svm_decides_alike(set, &scaled, d, &read("ocsvm.f32"));
 
         // k-means: inertia within 2% of the best of ten runs.
         for k in [8, 32] {

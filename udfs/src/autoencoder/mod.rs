@@ -11,9 +11,9 @@
 //! above them are built anew; burn also brings a second `ndarray`. Neither promises the same weights on another processor or with
 //! another number of threads. What is needed of them is one page ([`network`]) whose gradients a test holds against differences,
 //! and which gives the same bits on every processor: sums in one order, no function of the platform but the square root, which IEEE 754
-//! defines. One thread: the numbers of threads and cores play no part.
+//! defines. One thread: the numbers of threads and cores play no part. `bench/candle` trains the same network with candle.
 //!
-//! **Cost**: six operations a weight, row and pass; see `docs/design.md`.
+//! **Cost**: six operations a weight, row and pass; see `docs/detectors.md`.
 
 mod model;
 pub mod network;

@@ -11,7 +11,7 @@
 //! **Far rows tie.** Where all kernels vanish the score is `ρ` for every row, however far: a threshold still holds, a ranking
 //! among the farthest does not exist. That is the method's.
 //!
-//! **Cost** (`cargo test --workspace --lib ocsvm_of -- --ignored --nocapture`): see `docs/design.md`.
+//! **Cost** (`cargo test --workspace --lib ocsvm_of -- --ignored --nocapture`): see `docs/detectors.md`.
 
 mod model;
 mod params;
