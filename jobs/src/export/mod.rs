@@ -162,14 +162,19 @@ enum Sink {
 }
 
 impl Sink {
-    fn new(plan: &Plan, place: &Place, model: Option<&Classifier>) -> Result<Self, JobError> {
+    fn new(
+        plan: &Plan,
+        place: &Place,
+        model: Option<&Classifier>,
+        lineage: String,
+    ) -> Result<Self, JobError> {
         Ok(match plan.format {
             Format::Csv => Self::Csv(text::Csv::new(place, plan.spreadsheet)),
             Format::Libsvm => {
                 let space = model.map_or(Ok(Space::Catalog), Space::of)?;
                 Self::Libsvm(text::Libsvm::new(place, space, Reader::new())?)
             }
-            _ => Self::Parquet(Box::new(parquet::Files::new(plan, place))),
+            _ => Self::Parquet(Box::new(parquet::Files::new(plan, place, lineage))),
         })
     }
 
@@ -181,9 +186,9 @@ impl Sink {
         }
     }
 
-    fn finish(self, lineage: &str) -> Result<(), JobError> {
+    fn finish(self) -> Result<(), JobError> {
         match self {
-            Self::Parquet(files) => files.finish(lineage),
+            Self::Parquet(files) => files.finish(),
             Self::Csv(files) => files.finish(),
             Self::Libsvm(files) => files.finish(),
         }
@@ -220,7 +225,7 @@ async fn set(plan: &Plan, place: &Place, model: Option<&Classifier>) -> Result<A
     let mut account = Account::begin(plan, warehouse.as_ref(), model).await?;
     account.left_out.unlabelled = unlabelled + unlabelled_tests;
     let mut screen = Screen::new(plan, warehouse.as_ref(), &tests).await?;
-    let mut sink = Sink::new(plan, place, model)?;
+    let mut sink = Sink::new(plan, place, model, account.lineage_json())?;
     for some in baseline.chunks(table::BATCH_ROWS) {
         let batch = table::of_labelled(some, "baseline")?;
         screen.learn(&batch);
@@ -252,7 +257,7 @@ async fn set(plan: &Plan, place: &Place, model: Option<&Classifier>) -> Result<A
                 .to_owned(),
         ));
     }
-    sink.finish(&account.lineage_json())?;
+    sink.finish()?;
     card::write(plan, place, &account)?;
     Ok(account)
 }

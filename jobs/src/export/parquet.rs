@@ -1,14 +1,14 @@
 //! Parquet, in one file a split or in parts of as many rows as wished.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use super::place::Place;
@@ -28,8 +28,10 @@ pub(super) struct Files {
     numbered: bool,
     shard_rows: u64,
     open: BTreeMap<Split, Open>,
-    /// Parts that are written but for the end: it tells the lineage, which is known when all is written.
+    /// Parts that are written but for their names, which say how many there are.
     parts: Vec<(Split, PathBuf, ArrowWriter<File>)>,
+    /// In the schema of every file: who wrote it, from what.
+    metadata: HashMap<String, String>,
 }
 
 struct Open {
@@ -44,7 +46,7 @@ fn failed(e: &ParquetError) -> JobError {
 }
 
 impl Files {
-    pub(super) fn new(plan: &Plan, place: &Place) -> Self {
+    pub(super) fn new(plan: &Plan, place: &Place, lineage: String) -> Self {
         let hf = plan.format == Format::Hf;
         let none = if hf { SHARD_ROWS } else { u64::MAX };
         let name = if hf { "data" } else { "." };
@@ -54,6 +56,13 @@ impl Files {
             shard_rows: plan.shard_rows.unwrap_or(none).max(1),
             open: BTreeMap::new(),
             parts: vec![],
+            metadata: HashMap::from([
+                ("gleaner.lineage".to_owned(), lineage),
+                (
+                    "gleaner.version".to_owned(),
+                    env!("CARGO_PKG_VERSION").to_owned(),
+                ),
+            ]),
         }
     }
 
@@ -69,7 +78,9 @@ impl Files {
             .set_max_row_group_row_count(Some(GROUP_ROWS))
             .set_created_by(concat!("gleaner ", env!("CARGO_PKG_VERSION")).to_owned())
             .build();
-        let writer = ArrowWriter::try_new(file, batch.schema(), Some(properties));
+        let schema = batch.schema().as_ref().clone();
+        let schema = Arc::new(schema.with_metadata(self.metadata.clone()));
+        let writer = ArrowWriter::try_new(file, schema, Some(properties));
         Ok(Open {
             writer: writer.map_err(|e| failed(&e))?,
             path,
@@ -106,8 +117,8 @@ impl Files {
         Ok(())
     }
 
-    /// Ends all parts, with `lineage` (JSON) in their footers, and gives them their names.
-    pub(super) fn finish(mut self, lineage: &str) -> Result<(), JobError> {
+    /// Ends all parts, and gives them their names.
+    pub(super) fn finish(mut self) -> Result<(), JobError> {
         for (split, open) in self.open {
             self.parts.push((split, open.path, open.writer));
         }
@@ -116,11 +127,7 @@ impl Files {
                 self.parts.into_iter().partition(|(of, ..)| *of == split);
             self.parts = rest;
             let parts = ours.len();
-            for (part, (_, path, mut writer)) in ours.into_iter().enumerate() {
-                let pair = |key: &str, value: &str| KeyValue::new(key.to_owned(), value.to_owned());
-                writer
-                    .append_key_value_metadata(pair("gleaner.version", env!("CARGO_PKG_VERSION")));
-                writer.append_key_value_metadata(pair("gleaner.lineage", lineage));
+            for (part, (_, path, writer)) in ours.into_iter().enumerate() {
                 let file = writer.into_inner().map_err(|e| failed(&e))?;
                 file.sync_all().map_err(|e| JobError::io(&path, e))?;
                 let name = if self.numbered {

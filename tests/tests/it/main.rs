@@ -34,6 +34,7 @@ mod embedders_day;
 #[cfg(unix)]
 mod embedders_remote;
 mod experiment;
+mod exports;
 #[cfg(unix)]
 mod faults;
 mod functions;
@@ -68,6 +69,7 @@ mod readme;
 mod real;
 mod requests;
 mod report;
+mod review;
 #[cfg(unix)]
 mod runbook;
 #[cfg(unix)]
