@@ -9,6 +9,7 @@ use gleaner_classifier::model::Classifier;
 use gleaner_classifier::text::Lines;
 use serde_json::{Value, json};
 
+use crate::readme;
 use crate::support::{Dir, fails, query, run, skip, succeeds, tree};
 
 /// Lines that break what is careless with them.
@@ -456,6 +457,24 @@ fn texts(file: &str) -> Vec<String> {
             row["command_line"].as_str().unwrap().to_owned()
         })
         .collect()
+}
+
+#[test]
+fn every_command_of_the_readme_that_exports_runs() {
+    let commands = readme::commands_of(include_str!("../../../README.md"), "sh export");
+    assert!(commands.len() >= 7, "{commands:?}");
+    let dir = Dir::new();
+    warehouse(&dir);
+    classes(&dir);
+    readme::run(&commands, &dir, &[], &[]);
+    for made in [
+        "benign.parquet",
+        "set/README.md",
+        "training/test.csv",
+        "rows/test.libsvm",
+    ] {
+        assert!(dir.path().join(made).is_file(), "{made}");
+    }
 }
 
 /// Trains both on the same rows and columns of recorded lines, and says how their AUCs stand.

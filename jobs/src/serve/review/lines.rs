@@ -39,8 +39,8 @@ pub(super) struct Item {
     pub(super) review: Option<Said>,
 }
 
-/// The verdicts that hold, by hash.
-async fn said(
+/// The verdicts that hold, by hash: all, or one line's.
+pub(super) async fn said(
     warehouse: &Warehouse,
     hash: Option<&str>,
 ) -> Result<BTreeMap<String, Said>, JobError> {

@@ -21,6 +21,7 @@
 mod lines;
 mod sessions;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -78,8 +79,8 @@ struct Shared {
     pseudonym_key: Option<KeySource>,
     sessions: Sessions,
     scheme: &'static str,
-    /// One verdict at a time: each looks at the one before it.
-    judging: Mutex<()>,
+    /// The parts of the sample that its lines stand for, by hash, as last drawn. Held while a verdict is taken: one at a time, each looks at the one before it.
+    strata: Mutex<BTreeMap<String, String>>,
     reading: Semaphore,
 }
 
@@ -144,7 +145,7 @@ impl Review {
             pseudonym_key: self.pseudonym_key,
             scheme: if self.tls.is_some() { "https" } else { "http" },
             sessions: Sessions::new(self.tokens, self.tls.is_some()),
-            judging: Mutex::new(()),
+            strata: Mutex::new(BTreeMap::new()),
             reading: Semaphore::new(AT_A_TIME),
         });
         let file = |kind: &'static str, text: &'static str| get(async move || asset(kind, text));
@@ -299,10 +300,19 @@ impl Shared {
             .ok_or_else(|| refused(StatusCode::UNAUTHORIZED, "sign in first"))
     }
 
+    async fn drawn(&self) -> Result<Vec<lines::Item>, JobError> {
+        lines::sample(&self.warehouse, self.sample, self.seed).await
+    }
+
     async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Refused> {
         let closing = |_| refused(StatusCode::SERVICE_UNAVAILABLE, "the server is ending");
         self.reading.acquire().await.map_err(closing)
     }
+}
+
+fn strata(items: &[lines::Item]) -> BTreeMap<String, String> {
+    let pair = |line: &lines::Item| (line.hash.clone(), line.stratum.clone());
+    items.iter().map(pair).collect()
 }
 
 async fn body<T: for<'de> Deserialize<'de>>(body: Body) -> Result<T, Refused> {
@@ -371,7 +381,8 @@ async fn sign_out(State(shared): State<Arc<Shared>>, request: Request) -> Shown 
 async fn sample(State(shared): State<Arc<Shared>>, headers: HeaderMap, uri: Uri) -> Shown {
     shared.session(&headers, &uri)?;
     let _turn = shared.turn().await?;
-    let items = lines::sample(&shared.warehouse, shared.sample, shared.seed).await?;
+    let items = shared.drawn().await?;
+    *shared.strata.lock().await = strata(&items);
     Ok(ok(&json!({ "lines": items })))
 }
 
@@ -419,23 +430,28 @@ async fn verdict(State(shared): State<Arc<Shared>>, request: Request) -> Shown {
     }
     let said: Said = body(content).await?;
     let comment = said.comment.filter(|text| !text.trim().is_empty());
-    let _one = shared.judging.lock().await;
-    // A line of the sample counts for the precision of the set; one that was asked for by hand does not.
-    let drawn = lines::sample(&shared.warehouse, shared.sample, shared.seed).await?;
-    let drawn = drawn.into_iter().find(|line| line.hash == said.hash);
-    if let Some(held) = drawn.as_ref().and_then(|line| line.review.as_ref()) {
+    let mut known = shared.strata.lock().await;
+    if !known.contains_key(&said.hash) {
+        *known = strata(&shared.drawn().await?);
+    }
+    if let Some(held) = lines::said(&shared.warehouse, Some(&said.hash))
+        .await?
+        .remove(&said.hash)
+    {
         let same =
             held.verdict == said.verdict.trim().to_lowercase() && held.analyst == session.name;
         if same && held.comment == comment {
             return Ok(ok(&json!({ "version": held.version, "again": true })));
         }
     }
+    // A line of the sample counts for the precision of the set; one that was asked for by hand does not.
+    let stratum = known.get(&said.hash).cloned();
     let given = Given {
         hash: Some(said.hash),
         verdict: Some(said.verdict),
         analyst: Some(session.name),
         comment,
-        stratum: drawn.map(|line| line.stratum),
+        stratum,
     };
     let taken = review::take(&shared.warehouse, "the review page", vec![given]).await?;
     if taken.imported == 0 {

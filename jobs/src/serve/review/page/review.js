@@ -105,6 +105,11 @@ function fact(list, name, value) {
   list.append(term, held);
 }
 
+// The detectors' names, as people know them.
+const DETECTORS = { iforest: "Isolation forest", pca: "PCA", kmeans: "k-means" };
+
+const many = (n, what) => `${n === null || n === undefined ? "?" : n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
+
 function say(text, wrong) {
   at("status").textContent = text;
   at("status").classList.toggle("error", Boolean(wrong));
@@ -152,13 +157,17 @@ function show(line) {
   for (const why of line.undecoded) decoded.append(element("p", `Not decoded: ${why}`, "withheld"));
   at("decoded").hidden = line.decoded.length + line.undecoded.length === 0;
 
+  const why = at("why");
+  why.replaceChildren();
+  for (const detector of line.detectors) {
+    const own = line.reasons.filter((reason) => reason.startsWith(`${detector}: `)).map((reason) => reason.slice(detector.length + 2));
+    fact(why, DETECTORS[detector] || detector, own.join(", ") || "by its score");
+  }
+
   const facts = at("facts");
   facts.replaceChildren();
-  fact(facts, "Why anomalous", line.detectors.join(", "));
-  for (const reason of line.reasons) fact(facts, "", reason);
-  fact(facts, "Day", line.day);
-  fact(facts, "Seen", `${line.events ?? "?"} times on ${line.hosts ?? "?"} hosts by ${line.users ?? "?"} users`);
-  fact(facts, "Template seen", line.label.hosts === null ? null : `on ${line.label.hosts} hosts, by ${line.label.users} users, on ${line.label.days} days`);
+  fact(facts, "Seen", `${many(line.events, "time")} on ${many(line.hosts, "host")} by ${many(line.users, "user")}, ${line.day}`);
+  fact(facts, "Template seen", line.label.hosts === null ? null : `on ${many(line.label.hosts, "host")}, by ${many(line.label.users, "user")}, on ${many(line.label.days, "day")}`);
   fact(facts, "System", line.os);
   fact(facts, "User", line.user);
   fact(facts, "Program", line.image);
