@@ -131,6 +131,32 @@ fn python_duckdb_pandas_datasets_scikit_learn_and_xgboost_read_the_same_lines() 
     for (row, line) in held.iter().skip(HOSTILE.len()).zip(&emitted) {
         assert!(row["command_line"] == line["command_line"] && row["label"] == "benign");
     }
+    // What the baseline has is not added again, least of all where it says otherwise; what a test has is not trained on.
+    let line = |n: usize| emitted[n]["command_line"].as_str().unwrap().to_owned();
+    let twice = dir.write(
+        "twice.csv",
+        csv(&[(line(0), "malicious"), (line(1), "benign")]),
+    );
+    let test = dir.write(
+        "test.csv",
+        csv(&[(line(2), "benign"), ("whoami /all".to_owned(), "malicious")]),
+    );
+    let flags = [
+        "--format",
+        "csv",
+        "--overwrite",
+        "--baseline",
+        &twice,
+        "--test",
+        &test,
+    ];
+    let said = export(&warehouse, &dir.join("again"), &flags);
+    let left = &said["left_out"];
+    assert!(
+        left["contradicted"] == 1 && left["known"] == 1 && left["exact"] == 1,
+        "{left}"
+    );
+    assert_eq!(said["rows"]["test"], 2);
     let expected: String = held.iter().map(|row| format!("{row}\n")).collect();
     let expected = dir.write("expected.ndjson", expected);
     let Some(python) = python("readers of exports") else {

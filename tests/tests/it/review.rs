@@ -257,6 +257,33 @@ fn an_analyst_goes_through_hostile_lines_by_keys_and_clicks_and_none_of_them_doe
         (1, 0)
     );
     assert!(!first.is_empty());
+    // And an export says how right the set is by the analyst's verdicts; redacted, it does not name them.
+    let set = dir.join("set");
+    succeeds(&[
+        "export",
+        "--warehouse",
+        &warehouse,
+        "--format",
+        "hf",
+        "--out",
+        &set,
+        "--redact",
+    ]);
+    let card = std::fs::read_to_string(dir.path().join("set/README.md")).unwrap();
+    assert!(
+        card.contains("| `analyst` | ") && !card.contains("O'Neill"),
+        "{card}"
+    );
+    let looked = number(
+        &warehouse,
+        "SELECT count(DISTINCT hash) FROM reviews WHERE label = 'benign'",
+    );
+    let said = if looked == 0 {
+        "No analyst has looked".to_owned()
+    } else {
+        format!("Analysts looked at {looked} ")
+    };
+    assert!(card.contains(&said), "{said}: {card}");
 }
 
 /// One exchange over HTTP/1.1: status, head and body.
