@@ -35,6 +35,7 @@ mod embedders_day;
 mod embedders_remote;
 mod experiment;
 mod exports;
+mod exports_models;
 #[cfg(unix)]
 mod faults;
 mod functions;
@@ -70,6 +71,7 @@ mod real;
 mod requests;
 mod report;
 mod review;
+mod review_access;
 #[cfg(unix)]
 mod runbook;
 #[cfg(unix)]
