@@ -12,6 +12,11 @@
 //!
 //! **Precision.** ONNX Runtime adds leaves in `f32`, we in `f64`: they differ by some 1e-7 (tested to 1e-5).
 
+#![expect(
+    clippy::cast_possible_wrap,
+    reason = "columns, trees and nodes are far below 2^63"
+)]
+
 use prost::Message;
 
 use crate::ClassifierError;

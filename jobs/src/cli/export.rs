@@ -17,7 +17,7 @@ enum FormatArg {
     Parquet,
     /// CSV as RFC 4180 has it.
     Csv,
-    /// Sparse rows of numbers, as XGBoost, scikit-learn and LIBLINEAR read them.
+    /// Sparse rows of numbers, as `XGBoost`, scikit-learn and LIBLINEAR read them.
     Libsvm,
     /// A directory that Hugging Face `datasets` loads, with a data card.
     Hf,
@@ -29,6 +29,7 @@ enum FormatArg {
 
 /// Flags of `gleaner export`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Args {
     /// Directory of the warehouse whose benign set is exported.
     #[arg(long, value_name = "DIR", env = "GLEANER_WAREHOUSE")]

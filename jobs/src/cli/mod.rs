@@ -69,7 +69,7 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Make a training set to start from: labels from rules alone, or from several sources with weights.
     Baseline(baseline::Args),
-    /// Export the benign set, or a training set with it, as Parquet, CSV, LibSVM or a Hugging Face data set; a classifier as JSON or ONNX.
+    /// Export the benign set, or a training set with it, as Parquet, CSV, `LibSVM` or a Hugging Face data set; a classifier as JSON or ONNX.
     Export(Box<export::Args>),
     /// Labels: what they would cost, a sample for analysts, their verdicts, all that is known of one line.
     Labels(labels::Args),

@@ -44,7 +44,7 @@ pub struct LeftOut {
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Day {
     /// Which.
-    pub(super) day: String,
+    pub(super) date: String,
     /// The gleaner that ran it.
     pub(super) gleaner: String,
     /// What its stage `benign` rests on: inputs, code, flags, models.
@@ -142,7 +142,7 @@ impl Account {
             .map(|day| {
                 let day = day.to_string();
                 let of = Day {
-                    day: day.clone(),
+                    date: day.clone(),
                     ..Day::default()
                 };
                 (day, of)
@@ -211,7 +211,7 @@ impl Account {
     pub(super) fn days(&self) -> Vec<NaiveDate> {
         self.days
             .iter()
-            .filter_map(|d| d.day.parse().ok())
+            .filter_map(|d| d.date.parse().ok())
             .collect()
     }
 

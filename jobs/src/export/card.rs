@@ -319,7 +319,7 @@ fn lineage(out: &mut String, _: &Plan, account: &Account) {
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} |",
-            day.day,
+            day.date,
             span(&day.gleaner),
             short(&day.fingerprint),
             short(&day.digest),
@@ -417,7 +417,7 @@ fn load(out: &mut String, plan: &Plan, account: &Account) {
     };
     let _ = write!(out, "## Use\n\n```python\n{code}\n```\n\n");
     let days = match (account.days.first(), account.days.last()) {
-        (Some(first), Some(last)) => format!(", telemetry of {} to {}", first.day, last.day),
+        (Some(first), Some(last)) => format!(", telemetry of {} to {}", first.date, last.date),
         _ => String::new(),
     };
     let _ = write!(

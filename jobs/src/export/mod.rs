@@ -158,7 +158,7 @@ pub async fn run(plan: &Plan) -> Result<Account, JobError> {
 enum Sink {
     Parquet(Box<parquet::Files>),
     Csv(text::Csv),
-    Libsvm(text::Libsvm),
+    Libsvm(Box<text::Libsvm>),
 }
 
 impl Sink {
@@ -172,7 +172,7 @@ impl Sink {
             Format::Csv => Self::Csv(text::Csv::new(place, plan.spreadsheet)),
             Format::Libsvm => {
                 let space = model.map_or(Ok(Space::Catalog), Space::of)?;
-                Self::Libsvm(text::Libsvm::new(place, space, Reader::new())?)
+                Self::Libsvm(Box::new(text::Libsvm::new(place, space, Reader::new())?))
             }
             _ => Self::Parquet(Box::new(parquet::Files::new(plan, place, lineage))),
         })

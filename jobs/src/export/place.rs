@@ -5,7 +5,7 @@
 //! the place is empty for a moment; the earlier export is put back when the second fails.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, IntoInnerError, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{Format, Plan, Split};
@@ -222,7 +222,7 @@ impl Output {
     /// # Errors
     /// When there is no room.
     pub(super) fn finish(self) -> Result<(), JobError> {
-        let file = self.file.into_inner().map_err(|e| e.into_error());
+        let file = self.file.into_inner().map_err(IntoInnerError::into_error);
         file.and_then(|file| file.sync_all())
             .map_err(|e| JobError::io(&self.path, e))
     }

@@ -112,7 +112,7 @@ pub(super) struct Libsvm {
 }
 
 struct Rows {
-    rows: Output,
+    lines: Output,
     /// One a row; written as a file when one is not 1.
     weights: Output,
     weighted: bool,
@@ -154,7 +154,7 @@ impl Libsvm {
         if !self.open.contains_key(&split) {
             let create = |name: String| Output::create(self.directory.join(name));
             let rows = Rows {
-                rows: create(format!("{}.libsvm", split.name()))?,
+                lines: create(format!("{}.libsvm", split.name()))?,
                 weights: create(format!("{}.libsvm.weight", split.name()))?,
                 weighted: false,
             };
@@ -176,7 +176,7 @@ impl Libsvm {
                 let _ = write!(self.text, " {}:{value}", column + 1);
             }
             self.text.push('\n');
-            open.rows.write(self.text.as_bytes())?;
+            open.lines.write(self.text.as_bytes())?;
             let weight = weights.map_or(1.0, |w| w.value(n));
             open.weighted |= (weight - 1.0).abs() > f32::EPSILON;
             open.weights.write(format!("{weight}\n").as_bytes())?;
@@ -186,7 +186,7 @@ impl Libsvm {
 
     pub(super) fn finish(self) -> Result<(), JobError> {
         for (split, open) in self.open {
-            open.rows.finish()?;
+            open.lines.finish()?;
             open.weights.finish()?;
             if !open.weighted {
                 let path = self

@@ -155,7 +155,9 @@ fn python_duckdb_pandas_datasets_scikit_learn_and_xgboost_read_the_same_lines() 
         "{left}"
     );
     assert_eq!(said["rows"]["test"], 2);
-    let expected: String = held.iter().map(|row| format!("{row}\n")).collect();
+    let mut expected: Vec<String> = held.iter().map(Value::to_string).collect();
+    expected.push(String::new());
+    let expected = expected.join("\n");
     let expected = dir.write("expected.ndjson", expected);
     let Some(python) = python("readers of exports") else {
         return;

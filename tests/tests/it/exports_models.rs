@@ -1,4 +1,4 @@
-//! Classifiers that leave by `gleaner export`: ONNX Runtime scores as we do, and XGBoost on an export comes to our AUC.
+//! Classifiers that leave by `gleaner export`: ONNX Runtime scores as we do, and `XGBoost` on an export comes to our AUC.
 
 use std::path::PathBuf;
 
@@ -32,7 +32,10 @@ pub fn classes(dir: &Dir) -> (String, String) {
             2 => (format!("certutil -urlcache -f {name} {name}.exe"), true),
             3 => (format!("git commit -m {name} --path src/{name}"), false),
             // Either, so that probabilities lie between.
-            _ => (format!("curl -o {name} --user-agent {name}"), n % 3 == 0),
+            _ => (
+                format!("curl -o {name} --user-agent {name}"),
+                n.is_multiple_of(3),
+            ),
         };
         (line, if malicious { "malicious" } else { "benign" })
     };

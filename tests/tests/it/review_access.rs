@@ -1,5 +1,6 @@
 //! Who may see the review page's lines and judge them: sessions, roles, other pages, two analysts at once, TLS.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
@@ -9,6 +10,14 @@ use crate::pki::Ca;
 use crate::probe::{Outcome, Speaker};
 use crate::review::{server, warehouse};
 use crate::support::{Dir, fails, number, succeeds};
+
+/// Headers, as [`ask`] takes them.
+fn borrowed<'h>(headers: &'h [(&'h str, String)]) -> Vec<(&'h str, &'h str)> {
+    headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect()
+}
 
 /// One exchange over HTTP/1.1: status, head and body.
 fn ask(url: &str, request: &str, headers: &[(&str, &str)], body: &str) -> (u16, String, String) {
@@ -23,10 +32,10 @@ fn ask(url: &str, request: &str, headers: &[(&str, &str)], body: &str) -> (u16, 
         body.len()
     );
     if !headers.iter().any(|(name, _)| *name == "Host") {
-        text += &format!("Host: {address}\r\n");
+        let _ = write!(text, "Host: {address}\r\n");
     }
     for (name, value) in headers {
-        text += &format!("{name}: {value}\r\n");
+        let _ = write!(text, "{name}: {value}\r\n");
     }
     stream
         .write_all(format!("{text}\r\n{body}").as_bytes())
@@ -164,12 +173,6 @@ fn verdicts_are_for_operators_who_signed_in_on_this_page_and_are_kept_once() {
             ("Cookie", cookie.to_owned()),
         ]
     };
-    fn borrowed<'h>(headers: &'h [(&'h str, String)]) -> Vec<(&'h str, &'h str)> {
-        headers
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect()
-    }
     let (anna_by, ben_by, carl_by) = (by(&annas), by(&bens), by(&carls));
     // Not without a session, not as a viewer, not from another page, not as a form, not of another line or verdict.
     assert_eq!(judge(&page, hashes[0], "benign").0, 401);

@@ -99,7 +99,7 @@ struct Candidate {
 #[derive(Debug, Deserialize)]
 struct Covered {
     command_line: String,
-    covered_how: Option<String>,
+    how: Option<String>,
     cosine: Option<f64>,
 }
 
@@ -175,7 +175,7 @@ pub(super) async fn line(
         return Ok(None);
     };
     let sql = about(
-        "SELECT command_line, covered_how, cosine FROM candidates WHERE covered_by = {hash} ORDER BY day, hash LIMIT 21",
+        "SELECT command_line, covered_how AS how, cosine FROM candidates WHERE covered_by = {hash} ORDER BY day, hash LIMIT 21",
     );
     let covered: Vec<Covered> = query(warehouse, &[("candidates", CANDIDATES)], sql).await?;
     let review = said(warehouse, Some(hash)).await?.remove(hash);
@@ -198,7 +198,7 @@ pub(super) async fn line(
         .iter()
         .take(COVERED)
         .map(|line| {
-            json!({ "text": cut.text(Some(&line.command_line)), "how": line.covered_how, "cosine": line.cosine })
+            json!({ "text": cut.text(Some(&line.command_line)), "how": line.how, "cosine": line.cosine })
         })
         .collect();
     let user = if redacted {

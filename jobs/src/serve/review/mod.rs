@@ -270,7 +270,7 @@ impl Shared {
     }
 
     /// What changes something comes from this page.
-    fn from_page(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Refused> {
+    fn asked_by_page(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Refused> {
         let host = self.reached(headers, uri)?;
         let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
         if origin != Some(&format!("{}://{host}", self.scheme)) {
@@ -347,7 +347,7 @@ async fn sign_in(State(shared): State<Arc<Shared>>, request: Request) -> Shown {
         secret: String,
     }
     let (parts, content) = request.into_parts();
-    shared.from_page(&parts.headers, &parts.uri)?;
+    shared.asked_by_page(&parts.headers, &parts.uri)?;
     let given: Given = body(content).await?;
     let (session, cookie) = match shared.sessions.open(&given.secret) {
         Ok(opened) => opened,
@@ -366,7 +366,7 @@ async fn sign_in(State(shared): State<Arc<Shared>>, request: Request) -> Shown {
 
 async fn sign_out(State(shared): State<Arc<Shared>>, request: Request) -> Shown {
     let (parts, _) = request.into_parts();
-    shared.from_page(&parts.headers, &parts.uri)?;
+    shared.asked_by_page(&parts.headers, &parts.uri)?;
     let cookies = parts.headers.get_all(COOKIE).iter();
     let forgotten = shared
         .sessions
@@ -420,7 +420,7 @@ async fn verdict(State(shared): State<Arc<Shared>>, request: Request) -> Shown {
         comment: Option<String>,
     }
     let (parts, content) = request.into_parts();
-    shared.from_page(&parts.headers, &parts.uri)?;
+    shared.asked_by_page(&parts.headers, &parts.uri)?;
     let session = shared.session(&parts.headers, &parts.uri)?;
     if !session.may_judge {
         return Err(refused(

@@ -16,7 +16,7 @@ use crate::secure::tokens::Refusal;
 use crate::secure::{Role, Tokens};
 
 /// How long one is signed in.
-const LASTS: Duration = Duration::from_secs(12 * 3600);
+const LASTS: Duration = Duration::from_hours(12);
 /// Sessions at a time; beyond, the oldest ends.
 const MOST: usize = 1000;
 /// Characters of a name that somebody gives without a token.
