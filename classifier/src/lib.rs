@@ -37,8 +37,8 @@ pub mod leakage;
 pub mod linear;
 pub mod measures;
 pub mod model;
-pub mod roc;
 pub mod portable;
+pub mod roc;
 pub mod space;
 pub mod text;
 

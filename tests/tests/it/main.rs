@@ -68,8 +68,8 @@ mod proxy;
 mod readers;
 mod readme;
 mod real;
-mod requests;
 mod report;
+mod requests;
 mod review;
 mod review_access;
 #[cfg(unix)]
