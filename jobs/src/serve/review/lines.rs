@@ -168,14 +168,17 @@ pub(super) async fn line(
     let labels: Vec<Label> = query(warehouse, &[("labels", LABELS)], sql).await?;
     let sql = about(
         "SELECT CAST(day AS VARCHAR) AS day, command_line, os, image, parent_image, parent_command_line, \"user\", events, hosts, users, detectors,
-                reasons, covers FROM candidates WHERE hash = {hash} ORDER BY day DESC LIMIT 1",
+                reasons, covers FROM candidates WHERE hash = {hash} ORDER BY kept DESC, day DESC LIMIT 1",
     );
     let candidates: Vec<Candidate> = query(warehouse, &[("candidates", CANDIDATES)], sql).await?;
     let (Some(label), Some(candidate)) = (labels.first(), candidates.first()) else {
         return Ok(None);
     };
     let sql = about(
-        "SELECT command_line, covered_how AS how, cosine FROM candidates WHERE covered_by = {hash} ORDER BY day, hash LIMIT 21",
+        // Itself on later days is not another line, nor is one of them twice.
+        "SELECT command_line, covered_how AS how, cosine FROM (
+             SELECT *, row_number() OVER (PARTITION BY hash ORDER BY day) AS place FROM candidates WHERE covered_by = {hash} AND hash <> {hash}
+         ) WHERE place = 1 ORDER BY day, hash LIMIT 21",
     );
     let covered: Vec<Covered> = query(warehouse, &[("candidates", CANDIDATES)], sql).await?;
     let review = said(warehouse, Some(hash)).await?.remove(hash);
