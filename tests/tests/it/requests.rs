@@ -18,7 +18,7 @@ fn run_api(telemetry: &str, warehouse: &str, args: &[&str]) -> String {
 
 fn synth(dir: &Dir, name: &str, args: &[&str]) -> String {
     let size = ["--lines", "4000", "--attacks", "0.05", "--hosts", "60"];
-    dir.synth(name, &[&API, &size, args].concat())
+    dir.synth(name, &[&API[..], &size, args].concat())
 }
 
 /// The digest of the stage `requests`.
