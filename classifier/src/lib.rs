@@ -6,6 +6,8 @@
 //! linear     logistic regression over all hashed n-grams: the second family
 //! model      either of them, fitted, scored, saved
 //! dense      classifiers of rows of numbers: random forest, support vector machine, a pre-trained encoder fine-tuned
+//! space      what they read of a line, as numbered columns
+//! portable   either of them as JSON and as ONNX
 //! measures   AUC, true positives at low false-positive rates, calibration; bootstrap intervals, a paired test
 //! leakage    training lines that a test knows: equal, of one template, or near-duplicates
 //! known      lines that are labelled already: what a choice passes over
@@ -35,7 +37,9 @@ pub mod leakage;
 pub mod linear;
 pub mod measures;
 pub mod model;
+pub mod portable;
 pub mod roc;
+pub mod space;
 pub mod text;
 
 /// Why a classifier cannot be fitted, or its bytes not be read. Messages hold numbers and names, never a line.

@@ -6,6 +6,7 @@
 //! embedding   embedders, as this process finds and loads them
 //! labels/     labels by a language model, analysts' lists and verdicts
 //! lift/       what a classifier gains from the benign set
+//! export/     the product for others: data sets with their cards, classifiers
 //! engine      tasks, in this process or on a Ballista cluster
 //! plan/       the two plan nodes of our own: defensive reading, distributed writing
 //! telemetry/  formats, schemas, quarantine
@@ -28,6 +29,7 @@ pub mod driver;
 pub mod embedding;
 pub mod engine;
 pub mod error;
+pub mod export;
 pub mod faults;
 pub mod labels;
 pub mod lift;

@@ -4,6 +4,7 @@ use super::embedder::EmbedderArgs;
 use super::llm::LlmArgs;
 use super::selection::SelectionArgs;
 use crate::error::JobError;
+use crate::labels::pseudonyms::KeySource;
 use crate::options::{ModelPolicy, PrevalenceOptions, Quotas, RunOptions};
 use crate::stages::unit::Unit;
 use crate::telemetry::{Kind, SchemaKind, Undated};
@@ -67,6 +68,12 @@ pub struct DayArgs {
 }
 
 impl DayArgs {
+    /// Where the key of pseudonyms is, where it is not in the warehouse.
+    #[must_use]
+    pub fn pseudonym_key(&self) -> Option<KeySource> {
+        self.llm.pseudonym_key.clone()
+    }
+
     /// The options, checked; embedders are resolved and the files of guides read.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod embedder;
 pub mod evaluate;
 pub mod evaluate_labels;
+pub mod export;
 pub mod functions;
 pub mod jobs;
 pub mod labels;
@@ -68,6 +69,8 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Make a training set to start from: labels from rules alone, or from several sources with weights.
     Baseline(baseline::Args),
+    /// Export the benign set, or a training set with it, as Parquet, CSV, `LibSVM` or a Hugging Face data set; a classifier as JSON or ONNX.
+    Export(Box<export::Args>),
     /// Labels: what they would cost, a sample for analysts, their verdicts, all that is known of one line.
     Labels(labels::Args),
     /// List the SQL functions, the features or the behaviours.
@@ -142,6 +145,7 @@ async fn command(command: Command) -> Result<(), JobError> {
         Command::Candidates(args) => candidates::main(args).await,
         Command::Evaluate(args) => evaluate::main(args).await,
         Command::Baseline(args) => baseline::main(&args).await,
+        Command::Export(args) => export::main(*args).await,
         Command::Labels(args) => labels::main(args).await,
         Command::Functions(args) => functions::main(&args),
         Command::Synth(args) => synth::main(&args),

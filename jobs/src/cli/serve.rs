@@ -15,6 +15,7 @@ use super::run::EngineArgs;
 use crate::error::JobError;
 use crate::observe::ObserveArgs;
 use crate::secure::{ClientAuth, Protection, Tokens, check_bind};
+use crate::serve::review::Review;
 use crate::serve::runner::{AfterDay, Retries};
 use crate::serve::schedule::Schedule;
 use crate::serve::{Limits, Server, access};
@@ -73,6 +74,15 @@ pub struct Args {
     /// Queries at a time.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
     query_slots: u16,
+    /// Where analysts go through the audit sample in a browser, as `gleaner labels audit` draws it; another address than loopback wants a certificate and tokens.
+    #[arg(long, value_name = "HOST:PORT")]
+    review: Option<SocketAddr>,
+    /// Lines of that sample.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    review_sample: u64,
+    /// Another seed draws other lines.
+    #[arg(long, default_value_t = 0)]
+    review_seed: u64,
     #[command(flatten)]
     day: DayArgs,
     #[command(flatten)]
@@ -96,7 +106,11 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         tokens: tokens.is_some(),
     };
     check_bind("--listen", args.listen, protection, args.insecure)?;
-    let policy = access::policy(tls.is_some(), tokens.map(Arc::new));
+    if let Some(address) = args.review {
+        check_bind("--review", address, protection, args.insecure)?;
+    }
+    let tokens = tokens.map(Arc::new);
+    let policy = access::policy(tls.is_some(), tokens.clone());
     let scheme = if tls.is_some() { "https" } else { "http" };
     let options = args.day.options().await?;
     let schedule = args.cron.map(|cron| Schedule {
@@ -112,6 +126,26 @@ pub async fn main(args: Args) -> Result<(), JobError> {
                 .to_owned(),
         ));
     }
+    let taken = |flag: &str, address: SocketAddr, e: std::io::Error| {
+        JobError::Usage(format!(
+            "--{flag} {address}: {e}; is another gleaner serve running?"
+        ))
+    };
+    let review = match args.review {
+        Some(address) => {
+            let bound = TcpListener::bind(address).await;
+            Some(Review {
+                listener: bound.map_err(|e| taken("review", address, e))?,
+                sample: args.review_sample,
+                seed: args.review_seed,
+                tls: tls.clone(),
+                tokens,
+                pseudonym_key: args.day.pseudonym_key(),
+            })
+        }
+        None => None,
+    };
+    let reviewed = review.as_ref().map(Review::address).transpose()?;
     let after_day = args.after_day.iter().map(|text| after_day(text));
     let mib = usize::try_from(args.query_memory_mib).unwrap_or(usize::MAX);
     let server = Server {
@@ -133,17 +167,18 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         },
         tls,
         policy,
+        review,
         metrics: args.observe.metrics,
     };
-    let taken = |e: std::io::Error| {
-        JobError::Usage(format!(
-            "--listen {}: {e}; is another gleaner serve running?",
-            args.listen
-        ))
-    };
-    let listener = TcpListener::bind(args.listen).await.map_err(taken)?;
-    let address = listener.local_addr().map_err(taken)?;
+    let of_port = |e| taken("listen", args.listen, e);
+    let listener = TcpListener::bind(args.listen).await.map_err(of_port)?;
+    let address = listener.local_addr().map_err(of_port)?;
     let ready = || {
+        if let Some(reviewed) = reviewed {
+            output::note(&format!(
+                "gleaner serve: review the audit sample at {scheme}://{reviewed}/"
+            ));
+        }
         output::note(&format!(
             "gleaner serve: listening on {scheme}://{address}; Ctrl-C ends it"
         ));

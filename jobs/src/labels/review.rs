@@ -38,17 +38,25 @@ pub const COLUMNS: [&str; 12] = [
 
 /// A labelled line drawn for review.
 #[derive(Debug, Clone, Deserialize)]
-struct Drawn {
-    day: String,
-    hash: String,
-    stratum: String,
-    stratum_rows: u64,
-    labeller: String,
+pub struct Drawn {
+    /// The latest day that labelled it.
+    pub day: String,
+    /// Of its content.
+    pub hash: String,
+    /// What it was labelled: the part of the sample that it stands for.
+    pub stratum: String,
+    /// Lines of that part.
+    pub stratum_rows: u64,
+    /// Who labelled it.
+    pub labeller: String,
+    /// Why.
     #[serde(default)]
-    reason: String,
+    pub reason: String,
+    /// The part of it that shows why.
     #[serde(default)]
-    evidence: String,
-    command_line: String,
+    pub evidence: String,
+    /// The line, as it ran.
+    pub command_line: String,
     place: u64,
 }
 
@@ -62,6 +70,36 @@ pub async fn sample(
     seed: u64,
     day: Option<NaiveDate>,
 ) -> Result<Vec<Vec<String>>, JobError> {
+    let drawn = draw(warehouse, n, seed, day).await?;
+    let row = |line: &Drawn| {
+        vec![
+            line.day.clone(),
+            line.hash.clone(),
+            line.stratum.clone(),
+            line.stratum_rows.to_string(),
+            line.stratum.clone(),
+            line.labeller.clone(),
+            rows::inert(&line.reason),
+            rows::inert(&line.evidence),
+            rows::inert(&line.command_line),
+            String::new(),
+            String::new(),
+            String::new(),
+        ]
+    };
+    Ok(drawn.iter().map(row).collect())
+}
+
+/// Draws `n` lines, as they ran, by stratum and the order of the draw.
+///
+/// # Errors
+/// When the labels cannot be read.
+pub async fn draw(
+    warehouse: &Warehouse,
+    n: u64,
+    seed: u64,
+    day: Option<NaiveDate>,
+) -> Result<Vec<Drawn>, JobError> {
     let sql = fill(
         "WITH latest AS (
              SELECT *, row_number() OVER (PARTITION BY hash ORDER BY day DESC) AS latest FROM labels WHERE {every} OR day = {day}
@@ -79,31 +117,18 @@ pub async fn sample(
             ("n", Value::Int(n)),
         ],
     );
-    let drawn: Vec<Drawn> = query(warehouse, &[("labels", LABELS)], sql).await?;
+    let mut drawn: Vec<Drawn> = query(warehouse, &[("labels", LABELS)], sql).await?;
     let mut sizes: BTreeMap<&str, u64> = BTreeMap::new();
     for line in &drawn {
         *sizes.entry(&line.stratum).or_default() += 1;
     }
     let wanted = allotted(n, &sizes);
-    let take =
-        |line: &&Drawn| line.place <= wanted.get(line.stratum.as_str()).copied().unwrap_or(0);
-    let row = |line: &Drawn| {
-        vec![
-            line.day.clone(),
-            line.hash.clone(),
-            line.stratum.clone(),
-            line.stratum_rows.to_string(),
-            line.stratum.clone(),
-            line.labeller.clone(),
-            rows::inert(&line.reason),
-            rows::inert(&line.evidence),
-            rows::inert(&line.command_line),
-            String::new(),
-            String::new(),
-            String::new(),
-        ]
-    };
-    Ok(drawn.iter().filter(take).map(row).collect())
+    let wanted: BTreeMap<String, u64> = wanted
+        .into_iter()
+        .map(|(name, n)| (name.to_owned(), n))
+        .collect();
+    drawn.retain(|line| line.place <= wanted.get(&line.stratum).copied().unwrap_or(0));
+    Ok(drawn)
 }
 
 /// How many of each stratum: three quarters from benign, the rest alike from the others; what one cannot fill goes to those that can.
@@ -205,22 +230,72 @@ impl Precision {
     }
 }
 
+/// A verdict as it comes in; nothing is checked yet.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// Hash of the line.
+    pub hash: Option<String>,
+    /// One of [`VERDICTS`], in any case; none: the row is left out.
+    pub verdict: Option<String>,
+    /// Who says so.
+    pub analyst: Option<String>,
+    /// Why.
+    pub comment: Option<String>,
+    /// The part of a sample that the line was drawn from; none: it was picked by hand.
+    pub stratum: Option<String>,
+}
+
+/// What was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// Its version; verdicts of higher versions hold.
+    pub version: u64,
+    /// Verdicts taken.
+    pub imported: u64,
+    /// Rows without a verdict, left out.
+    pub skipped: u64,
+    /// Days of which a line's label is overridden: run them again to emit anew.
+    pub days: Vec<String>,
+}
+
 /// Takes verdicts from a CSV or Parquet file with the columns `hash`, `verdict`, `analyst`, and perhaps `comment` and `stratum`. All of it or nothing.
 ///
 /// # Errors
 /// When the file is malformed, a verdict is unknown, or a hash names no labelled line: the message names the row, never its text.
 pub async fn import(warehouse: &Warehouse, path: &str) -> Result<Imported, JobError> {
-    let given = rows::read(
+    let rows = rows::read(
         path,
         &["hash", "verdict", "analyst"],
         &["comment", "stratum"],
     )
     .await?;
-    let sql = "SELECT CAST(day AS VARCHAR) AS day, hash, verdict, labeller, model, prompt FROM labels ORDER BY day".to_owned();
-    let labelled: Vec<Labelled> = query(warehouse, &[("labels", LABELS)], sql).await?;
-    // The latest day's, where a line was labelled on several.
-    let labelled: BTreeMap<String, Labelled> =
-        labelled.into_iter().map(|l| (l.hash.clone(), l)).collect();
+    let given = rows.into_iter().map(|row| {
+        let mut cells = row.into_iter();
+        let mut cell = || cells.next().flatten();
+        Given {
+            hash: cell(),
+            verdict: cell(),
+            analyst: cell(),
+            comment: cell(),
+            stratum: cell(),
+        }
+    });
+    let taken = take(warehouse, path, given.collect()).await?;
+    Ok(Imported {
+        version: taken.version,
+        imported: taken.imported,
+        skipped: taken.skipped,
+        days: taken.days,
+        precision: precision(warehouse).await?,
+    })
+}
+
+/// Takes verdicts, from a file or a page (`from` names it in errors). All of them or none.
+///
+/// # Errors
+/// When a verdict is unknown, nobody answers for it, or a hash names no labelled line: the message names the row, never its text.
+pub async fn take(warehouse: &Warehouse, from: &str, given: Vec<Given>) -> Result<Taken, JobError> {
+    let labelled = labelled(warehouse, &given).await?;
     let version = latest_version(warehouse).await? + 1;
     let imported_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     let mut days: BTreeMap<NaiveDate, BTreeMap<String, Review>> = BTreeMap::new();
@@ -228,18 +303,15 @@ pub async fn import(warehouse: &Warehouse, path: &str) -> Result<Imported, JobEr
     for (n, row) in given.iter().enumerate() {
         let bad = |why: &str| {
             Err(JobError::Usage(format!(
-                "{path}: row {}: {why}; nothing was imported",
+                "{from}: row {}: {why}; nothing was imported",
                 n + 1
             )))
         };
-        let cell = |n: usize| {
-            row[n]
-                .as_deref()
-                .map(str::trim)
-                .filter(|t| !t.is_empty())
-                .map(str::to_owned)
+        let cell = |text: &Option<String>| {
+            let text = text.as_deref().map(str::trim);
+            text.filter(|t| !t.is_empty()).map(str::to_owned)
         };
-        let Some(verdict) = cell(1).map(|v| v.to_lowercase()) else {
+        let Some(verdict) = cell(&row.verdict).map(|v| v.to_lowercase()) else {
             skipped += 1;
             continue;
         };
@@ -249,10 +321,10 @@ pub async fn import(warehouse: &Warehouse, path: &str) -> Result<Imported, JobEr
                 VERDICTS.join(", ")
             ));
         }
-        let Some(analyst) = cell(2) else {
+        let Some(analyst) = cell(&row.analyst) else {
             return bad("column analyst: somebody must answer for the verdict");
         };
-        let Some(line) = cell(0).and_then(|hash| labelled.get(&hash)) else {
+        let Some(line) = cell(&row.hash).and_then(|hash| labelled.get(&hash)) else {
             return bad("column hash: no line of the labels table has this hash");
         };
         let Ok(day) = line.day.parse::<NaiveDate>() else {
@@ -264,8 +336,8 @@ pub async fn import(warehouse: &Warehouse, path: &str) -> Result<Imported, JobEr
             version,
             verdict,
             analyst,
-            comment: cell(3),
-            stratum: cell(4),
+            comment: cell(&row.comment),
+            stratum: cell(&row.stratum),
             label: line.verdict.clone(),
             labeller: line.labeller.clone(),
             model: line.model.clone(),
@@ -286,13 +358,33 @@ pub async fn import(warehouse: &Warehouse, path: &str) -> Result<Imported, JobEr
         let reviews: Vec<&Review> = reviews.values().collect();
         append(warehouse, &REVIEWS, *day, &reviews).await?;
     }
-    Ok(Imported {
+    Ok(Taken {
         version,
         imported,
         skipped,
         days: days.keys().map(ToString::to_string).collect(),
-        precision: precision(warehouse).await?,
     })
+}
+
+/// The labels that verdicts are about, by hash: of the latest day, where a line was labelled on several.
+async fn labelled(
+    warehouse: &Warehouse,
+    given: &[Given],
+) -> Result<BTreeMap<String, Labelled>, JobError> {
+    const COLUMNS: &str =
+        "SELECT CAST(day AS VARCHAR) AS day, hash, verdict, labeller, model, prompt FROM labels";
+    let hashes = given.iter().filter_map(|row| row.hash.as_deref());
+    let hashes: Vec<Value> = hashes.map(|h| Value::Text(h.trim().to_owned())).collect();
+    // A page's verdicts come one by one: the others of a large table are not held for each.
+    let sql = match &hashes[..] {
+        [one] => fill(
+            &format!("{COLUMNS} WHERE hash = {{hash}} ORDER BY day"),
+            &[("hash", one.clone())],
+        ),
+        _ => format!("{COLUMNS} ORDER BY day"),
+    };
+    let labelled: Vec<Labelled> = query(warehouse, &[("labels", LABELS)], sql).await?;
+    Ok(labelled.into_iter().map(|l| (l.hash.clone(), l)).collect())
 }
 
 async fn latest_version(warehouse: &Warehouse) -> Result<u64, JobError> {

@@ -12,6 +12,7 @@
 //! access     which path takes which role
 //! control    the gRPC service of `proto/gleaner/v1/control.proto`
 //! query      Arrow Flight SQL over the warehouse's tables, limited
+//! review     the page on which analysts give their verdicts
 //! worker     the process that one query runs in
 //! metrics    what is told of queue and schedule
 //! client     the other side of both
@@ -33,6 +34,7 @@ pub mod lease;
 pub mod ledger;
 pub mod metrics;
 pub mod query;
+pub mod review;
 pub mod runner;
 pub mod schedule;
 pub mod server;

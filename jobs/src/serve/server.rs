@@ -16,6 +16,7 @@ use super::jobs::Jobs;
 use super::lease::Lease;
 use super::metrics;
 use super::query::Queries;
+use super::review::Review;
 use super::runner::{AfterDay, Retries, Runner};
 use super::schedule::Schedule;
 use crate::engine::Engine;
@@ -60,6 +61,8 @@ pub struct Server {
     pub tls: Option<ServerTls>,
     /// Who may call what.
     pub policy: Policy,
+    /// The page on which analysts go through the audit sample; `None`: there is none.
+    pub review: Option<Review>,
     /// Where metrics and health are told; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
 }
@@ -103,12 +106,19 @@ impl Server {
         let told = metrics::served(&jobs, &warehouse, self.schedule.as_ref());
         let scheduling = self
             .schedule
-            .map(|schedule| tokio::spawn(schedule.run(jobs, warehouse)));
+            .map(|schedule| tokio::spawn(schedule.run(jobs, warehouse.clone())));
         let mut closed = stopping.subscribe();
         let routes =
             Routes::new(ControlServer::new(service)).add_service(FlightServiceServer::new(queries));
         let answering = secure::serve(listener, self.tls, self.policy, routes, async move {
             let _ = closed.wait_for(|stopping| *stopping).await;
+        });
+        let mut closing = stopping.subscribe();
+        let reviewing = self.review.map(|review| {
+            let shutdown = async move {
+                let _ = closing.wait_for(|stopping| *stopping).await;
+            };
+            tokio::spawn(review.serve(warehouse.clone(), shutdown))
         });
         let told = match self.metrics {
             Some(address) => listener::listen(address, told).await.map(|_| ()),
@@ -138,6 +148,9 @@ impl Server {
         // Watchers of jobs keep their streams open for as long as they like.
         if answers {
             let _ = tokio::time::timeout(Duration::from_secs(2), answering).await;
+        }
+        if let Some(reviewing) = reviewing {
+            let _ = tokio::time::timeout(Duration::from_secs(2), reviewing).await;
         }
         lease.release().await;
         result
