@@ -11,9 +11,10 @@ use crate::support::{
 
 const API: [&str; 2] = ["--kind", "api"];
 
-/// Runs the day of requests in `telemetry`.
+/// Runs the day of requests in `telemetry`, up to what reading alone makes.
 fn run_api(telemetry: &str, warehouse: &str, args: &[&str]) -> String {
-    run(telemetry, warehouse, &[&API, args].concat())
+    let through = ["--through", "requests"];
+    run(telemetry, warehouse, &[&API[..], &through, args].concat())
 }
 
 fn synth(dir: &Dir, name: &str, args: &[&str]) -> String {
@@ -329,6 +330,8 @@ fn recorded_requests_are_read_as_they_are() {
             "run",
             "--kind",
             "api",
+            "--through",
+            "requests",
             "--date",
             day,
             "--telemetry",
