@@ -66,8 +66,8 @@ mod proxy;
 mod readers;
 mod readme;
 mod real;
-mod requests;
 mod report;
+mod requests;
 #[cfg(unix)]
 mod runbook;
 #[cfg(unix)]
