@@ -271,10 +271,12 @@ pub fn outcome(
             Method::FalsePositiveRate(_),
         ) if rows > 0 => choose(Method::FalsePositiveRate(1.0 / rows as f64)),
         // A tail of few rows starts lower.
-        (Err(ThresholdError::ShortTail { .. }), Method::Tail { rate, .. }) => choose(Method::Tail {
-            rate,
-            start: (60.0 / validation.len().max(1) as f64).min(0.5),
-        }),
+        (Err(ThresholdError::ShortTail { .. }), Method::Tail { rate, .. }) => {
+            choose(Method::Tail {
+                rate,
+                start: (60.0 / validation.len().max(1) as f64).min(0.5),
+            })
+        }
         (threshold, _) => threshold,
     };
     let (benign, malicious) = (of(Part::TestBenign), of(Part::TestMalicious));

@@ -50,12 +50,11 @@ pub async fn list(kind: Kind, paths: &[String], day: NaiveDate) -> Result<Vec<In
     let mut inputs = vec![];
     for given in paths {
         let location = given.parse::<Location>()?;
-        match location.local() {
-            Some(path) => local(given, path, kind, day, &mut inputs)?,
-            None => {
-                let bucket = Bucket::open(&location, kind, day)?;
-                bucket.list(&mut inputs).await?;
-            }
+        if let Some(path) = location.local() {
+            local(given, path, kind, day, &mut inputs)?;
+        } else {
+            let bucket = Bucket::open(&location, kind, day)?;
+            bucket.list(&mut inputs).await?;
         }
     }
     if inputs.is_empty() {

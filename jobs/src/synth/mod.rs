@@ -182,11 +182,10 @@ impl SynthParams {
                 self.rows_per_file.to_string(),
             );
         }
-        let of_kind = match (self.kind, self.schema) {
-            (_, Schema::Native | Schema::Ocsf) => true,
-            (Kind::Command, Schema::Ecs | Schema::Sysmon | Schema::Security4688) => true,
-            (Kind::Api, Schema::Access | Schema::CloudTrail) => true,
-            (Kind::Command | Kind::Api, _) => false,
+        let of_kind = match self.schema {
+            Schema::Native | Schema::Ocsf => true,
+            Schema::Ecs | Schema::Sysmon | Schema::Security4688 => self.kind == Kind::Command,
+            Schema::Access | Schema::CloudTrail => self.kind == Kind::Api,
         };
         if !of_kind {
             return bad(

@@ -19,9 +19,11 @@ mod browser;
 mod cancelled;
 mod closed;
 mod closed_serve;
+#[cfg(unix)]
 mod cloud;
 mod cluster;
 mod day;
+#[cfg(unix)]
 mod deploy;
 mod detectors;
 mod directories;
@@ -29,10 +31,12 @@ mod disguises;
 mod drift;
 mod embedders;
 mod embedders_day;
+#[cfg(unix)]
 mod embedders_remote;
 mod experiment;
 mod exports;
 mod exports_models;
+#[cfg(unix)]
 mod faults;
 mod functions;
 mod injections;
@@ -52,11 +56,14 @@ mod llm_server;
 mod matrix;
 mod near_dup;
 mod nodes;
+#[cfg(unix)]
 mod observe;
+#[cfg(unix)]
 mod peers;
 mod pki;
 mod probe;
 mod processes;
+#[cfg(unix)]
 mod proxy;
 mod readers;
 mod readme;
@@ -65,36 +72,29 @@ mod report;
 mod requests;
 mod review;
 mod review_access;
+#[cfg(unix)]
 mod runbook;
+#[cfg(unix)]
 mod s3;
+#[cfg(unix)]
 mod s3_access;
+#[cfg(unix)]
 mod s3_doctor;
+#[cfg(unix)]
 mod s3_faults;
+#[cfg(unix)]
 mod s3_identities;
+#[cfg(target_os = "linux")]
 mod scarce;
+#[cfg(unix)]
 mod seaweed;
 mod serve;
 mod serve_sql;
+#[cfg(unix)]
 mod sigv4;
 mod support;
 mod telemetry;
+#[cfg(unix)]
 mod upstream;
+#[cfg(unix)]
 mod upstream_one_task;
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(target_os = "linux")]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
