@@ -1,6 +1,6 @@
 //! What analysts' verdicts change: alerts judged, detectors fitted again, both measured on rows that nobody judged.
 //!
-//! Half of the test rows (by content) come by as traffic: the alerts among them are judged, the highest first, up to a number. A
+//! Half of the ordinary test rows (by content), and attacks as a twentieth of that, come by as traffic: the alerts among them are judged, the highest first, up to a number. A
 //! false positive is an ordinary row that was not known to be: it joins what detectors are fitted on, and what sets their thresholds.
 //! A true positive is a label: with at least [`MIN_TRUE`] of them a forest of benign and judged rows is fitted beside, and an alert is
 //! what either says.
@@ -63,7 +63,15 @@ pub fn changes(
             .of(Part::TestBenign)
             .chain(prepared.of(Part::TestMalicious))
     };
-    let pool: Vec<usize> = tests().filter(judged_half).collect();
+    // Attacks are rare in what comes by: where a file holds more than a twentieth, the rest is left out.
+    let ordinary: Vec<usize> = prepared.of(Part::TestBenign).filter(judged_half).collect();
+    let mut attacks: Vec<usize> = prepared
+        .of(Part::TestMalicious)
+        .filter(judged_half)
+        .collect();
+    attacks.sort_by_key(|&row| pair_hash(seed ^ 0x7a7e, row as u64));
+    attacks.truncate((ordinary.len() / 20).max(1));
+    let pool: Vec<usize> = ordinary.into_iter().chain(attacks).collect();
     let held: Vec<usize> = tests().filter(|row| !judged_half(row)).collect();
     let is_attack = |row: usize| prepared.parts[row] == Part::TestMalicious;
     let mut changes = vec![];

@@ -1,5 +1,6 @@
 //! `gleaner functions`.
 
+use gleaner_udfs::api::API_CATALOG;
 use gleaner_udfs::text::behaviors;
 use gleaner_udfs::text::catalog::CATALOG;
 use serde_json::json;
@@ -18,6 +19,9 @@ pub struct Args {
     /// The tags of `cmd_behaviors` instead.
     #[arg(long)]
     behaviors: bool,
+    /// The features of requests to APIs instead.
+    #[arg(long, conflicts_with_all = ["features", "behaviors"])]
+    api_features: bool,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -52,6 +56,14 @@ pub fn main(args: &Args) -> Result<(), JobError> {
                 "{:<36} {family:<11} {technique:<10} {} [{}]",
                 f.name, f.formula, f.unit
             );
+            show(f.name, object, text)?;
+        }
+    } else if args.api_features {
+        for f in API_CATALOG {
+            let family = format!("{:?}", f.family).to_lowercase();
+            let object =
+                json!({ "name": f.name, "family": family, "formula": f.formula, "unit": f.unit });
+            let text = format!("{:<36} {family:<11} {} [{}]", f.name, f.formula, f.unit);
             show(f.name, object, text)?;
         }
     } else if args.behaviors {

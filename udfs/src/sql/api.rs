@@ -1,25 +1,20 @@
 //! API requests: endpoints, windows, what is usual, and features.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, BooleanArray, FixedSizeListBuilder, Float32Builder, Int64Array, Int64Builder,
-    StringArray, StringBuilder, StructArray,
+    Array, ArrayRef, FixedSizeListBuilder, Float32Builder, Int64Array, StringArray, StringBuilder,
 };
-use datafusion::arrow::datatypes::{DataType, Field, Fields};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 
 use super::arguments::{Args, int_column, text_column};
-use super::function::Kind::{Bool, Float, Int, Text};
+use super::function::Kind::{Float, Int, Text};
 use super::function::{Aggregate, Argument, Doc, Scalar, State, failed, vector_type};
-use super::windowed::Windowed;
 use crate::api::features::Surroundings;
-use crate::api::request::text_hash;
-use crate::api::window::{Actor, ActorView, Call, Endpoint, EndpointView};
+use crate::api::window::{ActorView, EndpointView};
 use crate::api::{
-    Corpus, CorpusState, Featurizer, N_API_FEATURES, PathSample, Request, Templates, address,
-    agent, corpus,
+    Corpus, CorpusState, Featurizer, N_API_FEATURES, PathSample, Request, Templates, agent, corpus,
 };
 use crate::model_cache;
 
@@ -27,8 +22,6 @@ const PATHS: &str = "api_paths";
 const CORPUS: &str = "api_corpus";
 const FEATURES: &str = "api_features";
 const TEMPLATE: &str = "api_template";
-const ACTOR: &str = "api_actor_windows";
-const ENDPOINT: &str = "api_endpoint_windows";
 
 /// The columns of a request, in the order of the functions' arguments.
 const REQUEST: [Argument; 16] = [
@@ -51,7 +44,7 @@ const REQUEST: [Argument; 16] = [
 ];
 
 /// Window columns as the functions take them, the actor's then the endpoint's.
-const WINDOWS: [Argument; 18] = [
+pub(super) const WINDOWS: [Argument; 18] = [
     ("requests_1min", Int),
     ("requests_5min", Int),
     ("requests_10min", Int),
@@ -71,7 +64,7 @@ const WINDOWS: [Argument; 18] = [
     ("endpoint_requests_1min", Int),
     ("endpoint_requests_5min", Int),
 ];
-const MORE_WINDOWS: [Argument; 2] = [
+pub(super) const MORE_WINDOWS: [Argument; 2] = [
     ("endpoint_failed_5min", Int),
     ("endpoint_actors_10min", Int),
 ];
@@ -212,66 +205,12 @@ pub static SCALARS: &[Scalar] = &[
     },
 ];
 
-/// The window functions of this file.
-pub static WINDOWED: &[Windowed] = &[
-    Windowed {
-        name: ACTOR,
-        forms: &[&[
-            ("actor", Text),
-            ("micros", Int),
-            ("endpoint", Int),
-            ("failed", Bool),
-            ("response_bytes", Int),
-            ("user_agent", Text),
-            ("client_ip", Text),
-        ]],
-        returns: || DataType::Struct(fields(&WINDOWS[..16])),
-        all: actor_windows,
-        doc: Doc {
-            what: "What an actor did in the minutes before each of its requests, that one included, and how often it did the same \
-                   before. Over rows ordered by actor, time and hash; null where an actor or a time is missing.",
-            example: "SELECT w['requests_1min'] FROM (SELECT t, api_actor_windows('a', t, 7, false, 1, NULL, NULL) OVER (ORDER BY t) AS w \
-                      FROM (VALUES (0), (30000000), (70000000)) AS v (t)) ORDER BY t DESC LIMIT 1",
-            result: "2",
-        },
-    },
-    Windowed {
-        name: ENDPOINT,
-        forms: &[&[
-            ("endpoint", Int),
-            ("micros", Int),
-            ("actor", Text),
-            ("failed", Bool),
-        ]],
-        returns: || DataType::Struct(endpoint_fields()),
-        all: endpoint_windows,
-        doc: Doc {
-            what: "What happened at an endpoint in the minutes before each request, that one included. Over rows ordered by \
-                   endpoint, time and hash; null where an endpoint or a time is missing.",
-            example: "SELECT w['endpoint_actors_10min'] FROM (SELECT t, api_endpoint_windows(7, t, a, false) OVER (ORDER BY t) AS w \
-                      FROM (VALUES (0, 'a'), (1, 'b'), (2, 'a')) AS v (t, a)) ORDER BY t DESC LIMIT 1",
-            result: "2",
-        },
-    },
-];
-
-fn fields(columns: &[Argument]) -> Fields {
-    columns
-        .iter()
-        .map(|(name, _)| Field::new(*name, DataType::Int64, true))
-        .collect()
-}
-
-fn endpoint_fields() -> Fields {
-    fields(&[WINDOWS[16], WINDOWS[17], MORE_WINDOWS[0], MORE_WINDOWS[1]])
-}
-
 /// A hash as SQL's integer: the same bits.
-fn signed(hash: u64) -> i64 {
+pub(super) fn signed(hash: u64) -> i64 {
     i64::from_ne_bytes(hash.to_ne_bytes())
 }
 
-fn unsigned(hash: i64) -> u64 {
+pub(super) fn unsigned(hash: i64) -> u64 {
     u64::from_ne_bytes(hash.to_ne_bytes())
 }
 
@@ -456,148 +395,6 @@ fn views(windows: &[&Int64Array], row: usize) -> (Option<ActorView>, Option<Endp
         actors_10min: n(19),
     });
     (actor, endpoint)
-}
-
-/// Builders of a struct of integers.
-struct Ints(Vec<Int64Builder>);
-
-impl Ints {
-    fn new(columns: usize) -> Self {
-        Self((0..columns).map(|_| Int64Builder::new()).collect())
-    }
-
-    fn push(&mut self, values: &[Option<i64>]) {
-        for (builder, value) in self.0.iter_mut().zip(values) {
-            builder.append_option(*value);
-        }
-    }
-
-    fn finish(mut self, fields: Fields) -> ArrayRef {
-        let arrays = self
-            .0
-            .iter_mut()
-            .map(|b| Arc::new(b.finish()) as ArrayRef)
-            .collect();
-        Arc::new(StructArray::new(fields, arrays, None))
-    }
-}
-
-fn bool_column<'a>(function: &str, values: &'a [ArrayRef], i: usize) -> Result<&'a BooleanArray> {
-    let array = values
-        .get(i)
-        .and_then(|a| a.as_any().downcast_ref::<BooleanArray>());
-    array.ok_or_else(|| failed(function, format!("argument {} must be boolean", i + 1)))
-}
-
-fn actor_windows(values: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
-    let (actors, micros) = (
-        text_column(ACTOR, values, 0)?,
-        int_column(ACTOR, values, 1)?,
-    );
-    let (endpoints, failures) = (
-        int_column(ACTOR, values, 2)?,
-        bool_column(ACTOR, values, 3)?,
-    );
-    let bytes = int_column(ACTOR, values, 4)?;
-    let (agents, clients) = (
-        text_column(ACTOR, values, 5)?,
-        text_column(ACTOR, values, 6)?,
-    );
-    let mut out = Ints::new(16);
-    let mut state = Actor::default();
-    let mut of = None;
-    for row in 0..rows {
-        if actors.is_null(row) || micros.is_null(row) || endpoints.is_null(row) {
-            out.push(&[None; 16]);
-            continue;
-        }
-        if of != Some(actors.value(row)) {
-            of = Some(actors.value(row));
-            state = Actor::default();
-        }
-        let view = state.push(&Call {
-            micros: micros.value(row),
-            actor: text_hash(actors.value(row)),
-            endpoint: unsigned(endpoints.value(row)),
-            failed: failures.is_valid(row) && failures.value(row),
-            bytes: if bytes.is_valid(row) {
-                bytes.value(row).max(0)
-            } else {
-                0
-            },
-            agent: text_hash(&agent::agent(agents.is_valid(row).then(|| agents.value(row))).family),
-            network: if clients.is_valid(row) {
-                address::network(clients.value(row))
-            } else {
-                0
-            },
-        });
-        let n = |count: u32| Some(i64::from(count));
-        out.push(&[
-            n(view.count_1min),
-            n(view.count_5min),
-            n(view.count_10min),
-            n(view.failed_5min),
-            n(view.endpoints_10min),
-            Some(view.bytes_10min),
-            view.gap,
-            view.mean_gap,
-            n(view.seen),
-            n(view.endpoint_seen),
-            n(view.agent_seen),
-            n(view.network_seen),
-            view.previous.map(signed),
-            n(view.bigram_seen),
-            (view.sequence != 0).then(|| signed(view.sequence)),
-            n(view.sequence_seen),
-        ]);
-    }
-    Ok(out.finish(fields(&WINDOWS[..16])))
-}
-
-fn endpoint_windows(values: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
-    let (endpoints, micros) = (
-        int_column(ENDPOINT, values, 0)?,
-        int_column(ENDPOINT, values, 1)?,
-    );
-    let (actors, failures) = (
-        text_column(ENDPOINT, values, 2)?,
-        bool_column(ENDPOINT, values, 3)?,
-    );
-    let mut out = Ints::new(4);
-    // Rows come endpoint by endpoint; a map all the same, so that another order gives nothing wrong.
-    let mut states: HashMap<i64, Endpoint> = HashMap::new();
-    let mut last = None;
-    for row in 0..rows {
-        if endpoints.is_null(row) || micros.is_null(row) || actors.is_null(row) {
-            out.push(&[None; 4]);
-            continue;
-        }
-        let endpoint = endpoints.value(row);
-        if last
-            .replace(endpoint)
-            .is_some_and(|before| before != endpoint)
-        {
-            states.clear();
-        }
-        let view = states.entry(endpoint).or_default().push(&Call {
-            micros: micros.value(row),
-            actor: text_hash(actors.value(row)),
-            endpoint: unsigned(endpoint),
-            failed: failures.is_valid(row) && failures.value(row),
-            bytes: 0,
-            agent: 0,
-            network: 0,
-        });
-        let n = |count: u32| Some(i64::from(count));
-        out.push(&[
-            n(view.count_1min),
-            n(view.count_5min),
-            n(view.failed_5min),
-            n(view.actors_10min),
-        ]);
-    }
-    Ok(out.finish(endpoint_fields()))
 }
 
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 //! example with its result, which a test runs.
 
 pub mod api;
+mod api_windows;
 pub mod arguments;
 pub mod corpus;
 pub mod detectors;
@@ -39,7 +40,7 @@ static AGGREGATES: &[&[Aggregate]] = &[
     quota::AGGREGATES,
 ];
 
-static WINDOWED: &[&[Windowed]] = &[api::WINDOWED];
+static WINDOWED: &[&[Windowed]] = &[api_windows::WINDOWED];
 
 /// All window functions.
 #[must_use]
