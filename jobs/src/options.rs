@@ -1,5 +1,6 @@
 //! The user's choices for a run, checked before anything is read or written.
 
+use gleaner_udfs::scale::Scale;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -143,6 +144,30 @@ impl ModelPolicy {
     }
 }
 
+/// What features are scaled by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ScaleBy {
+    /// Mean and standard deviation.
+    #[default]
+    Standard,
+    /// The sample's range.
+    MinMax,
+    /// Median and quartiles.
+    Robust,
+}
+
+impl ScaleBy {
+    /// For a fit.
+    #[must_use]
+    pub const fn scale(self) -> Scale {
+        match self {
+            Self::Standard => Scale::Standard,
+            Self::MinMax => Scale::MinMax,
+            Self::Robust => Scale::Robust,
+        }
+    }
+}
+
 /// How widely a template must have been seen for the rule labeller to call its line benign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PrevalenceOptions {
@@ -188,6 +213,8 @@ pub struct RunOptions {
     pub prevalence: PrevalenceOptions,
     /// Lines the models are fitted on.
     pub fit_rows: u64,
+    /// What features are scaled by before detectors see them.
+    pub scale: ScaleBy,
     /// Which models the day is scored with.
     pub models: ModelPolicy,
     /// The language model that labels; `None`: the rule labeller does.
@@ -214,6 +241,7 @@ impl Default for RunOptions {
             embedder: Resolved::lexical(),
             prevalence: PrevalenceOptions::default(),
             fit_rows: 65_536,
+            scale: ScaleBy::default(),
             models: ModelPolicy::default(),
             llm: None,
             lists: None,
@@ -285,7 +313,7 @@ impl RunOptions {
 
 /// The options that one job may have otherwise than its server, by their names as flags. What costs money, names a place or
 /// holds a secret is the server's alone.
-pub const CHANGEABLE: [&str; 13] = [
+pub const CHANGEABLE: [&str; 14] = [
     "choice-seed",
     "cosine",
     "fit-rows",
@@ -295,6 +323,7 @@ pub const CHANGEABLE: [&str; 13] = [
     "min-users",
     "models",
     "quota",
+    "scale",
     "schema",
     "through",
     "undated",
@@ -350,6 +379,14 @@ fn set(options: &mut RunOptions, name: &str, value: &str) -> Result<(), JobError
                 JobError::Usage(format!("option models={value:?}: {text}"))
             };
             options.models = policy.map_err(bad)?;
+        }
+        "scale" => {
+            let scale = <ScaleBy as clap::ValueEnum>::from_str(value, false);
+            let bad = |_| {
+                let text = "expected standard, min-max or robust";
+                JobError::Usage(format!("option scale={value:?}: {text}"))
+            };
+            options.scale = scale.map_err(bad)?;
         }
         "quota" => options.quotas = value.parse().map_err(JobError::Usage)?,
         "schema" => {

@@ -221,6 +221,7 @@ impl Default for FitParams {
             // of k-means from 0.825 to 0.845. Without it a rare 0/1 feature alone outweighs all others.
             scaler: ScalerParams {
                 tails: Tails::Clip(10.0),
+                ..ScalerParams::default()
             },
             iforest: IsolationForestParams::default(),
             pca: PcaParams::default(),

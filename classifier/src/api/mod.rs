@@ -15,6 +15,7 @@ use gleaner_udfs::api::{
 use gleaner_udfs::detector::{self, FitParams, Kind};
 use gleaner_udfs::learner::LearnerError;
 use gleaner_udfs::metrics::{Confusion, auroc, average_precision};
+use gleaner_udfs::scale::Scale;
 use gleaner_udfs::threshold::{self, Method, Threshold, ThresholdError};
 
 /// What is known of a row.
@@ -235,11 +236,17 @@ impl Outcome {
 ///
 /// # Errors
 /// When there is too little to fit on.
-pub fn evaluate(prepared: &Prepared, method: Method) -> Result<Vec<Outcome>, LearnerError> {
+pub fn evaluate(
+    prepared: &Prepared,
+    method: Method,
+    scale: Scale,
+) -> Result<Vec<Outcome>, LearnerError> {
     let d = N_API_FEATURES;
     let fit = prepared.rows_of(Part::Fit);
     let keys: Vec<u64> = (0..(fit.len() / d) as u64).collect();
-    let detectors = detector::fit_kinds(&Kind::EVERY, &keys, &fit, d, &FitParams::default())?;
+    let mut params = FitParams::default();
+    params.scaler.scale = scale;
+    let detectors = detector::fit_kinds(&Kind::EVERY, &keys, &fit, d, &params)?;
     detectors
         .iter()
         .map(|detector| {

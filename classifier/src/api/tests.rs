@@ -84,7 +84,7 @@ fn rows_that_say_the_same_are_on_one_side_and_attacks_are_never_fitted_on() {
 
 #[test]
 fn every_detector_finds_injections_among_look_ups() {
-    let outcomes = evaluate(&prepared(&traffic()), RATE).unwrap();
+    let outcomes = evaluate(&prepared(&traffic()), RATE, Scale::Standard).unwrap();
     assert_eq!(outcomes.len(), 6);
     // The isolation forest is left out: it cannot split on what never varies among ordinary rows, which is all it is fitted on
     // here, and puts what lies beyond their range with the last of them. In a day's run it is fitted on all traffic.
@@ -106,7 +106,7 @@ fn without_labels_there_is_no_area_but_there_are_scores() {
     }
     let prepared = prepared(&rows);
     assert!(prepared.remark.is_some());
-    let outcomes = evaluate(&prepared, RATE).unwrap();
+    let outcomes = evaluate(&prepared, RATE, Scale::Robust).unwrap();
     assert!(
         outcomes
             .iter()

@@ -93,6 +93,7 @@ fn same_width(expected: usize, got: usize) -> Result<(), ClassifierError> {
 fn scaler(rows: &[f32], d: usize) -> Result<Scaler, ClassifierError> {
     let params = ScalerParams {
         tails: Tails::Clip(CLIP),
+        ..ScalerParams::default()
     };
     Ok(Scaler::fit(rows, d, &params.check()?)?)
 }

@@ -5,7 +5,7 @@ use super::llm::LlmArgs;
 use super::selection::SelectionArgs;
 use crate::error::JobError;
 use crate::labels::pseudonyms::KeySource;
-use crate::options::{ModelPolicy, PrevalenceOptions, Quotas, RunOptions};
+use crate::options::{ModelPolicy, PrevalenceOptions, Quotas, RunOptions, ScaleBy};
 use crate::stages::unit::Unit;
 use crate::telemetry::{Kind, SchemaKind, Undated};
 
@@ -48,6 +48,10 @@ pub struct DayArgs {
     /// Lines that the detectors are fitted on.
     #[arg(long, default_value_t = RunOptions::default().fit_rows)]
     fit_rows: u64,
+    /// What features are scaled by before detectors see them: mean and deviation, the range, or median and quartiles. It is kept with the
+    /// models.
+    #[arg(long, value_enum, default_value_t)]
+    scale: ScaleBy,
     /// Which models score the day: fitted on the day itself (refit), those of the latest earlier day (reuse), or those
     /// unless the day's scores or features have drifted from them (refit-if-drifted).
     #[arg(long, value_enum, default_value_t)]
@@ -106,6 +110,7 @@ impl DayArgs {
                 window_days: self.window_days,
             },
             fit_rows: self.fit_rows,
+            scale: self.scale,
             models: self.models,
             llm: self.llm.options()?,
             lists: self.lists.clone(),

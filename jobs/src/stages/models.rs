@@ -36,7 +36,8 @@ pub(super) const BASELINE: &str = "baseline";
 /// When a task, the fit, or its accounts cannot be kept.
 pub async fn run(day: &DayRun<'_>, units: &Rows<'_>) -> Result<StageRecord, JobError> {
     let started = Instant::now();
-    let params = FitParams::default();
+    let mut params = FitParams::default();
+    params.scaler.scale = day.options.scale.scale();
     let policy = day.options.models;
     let earlier = match policy {
         ModelPolicy::Refit => None,

@@ -24,7 +24,7 @@ mod model;
 mod params;
 
 pub use model::{LIMIT, Scaler};
-pub use params::{ScalerParams, Tails};
+pub use params::{Scale, ScalerParams, Tails};
 
 const KIND: &str = "scale";
 const VERSION: u32 = 1;

@@ -1,13 +1,13 @@
 //! The fitted scaler.
 
-use super::{KIND, ScalerParams, Tails, VERSION};
+use super::{KIND, Scale, ScalerParams, Tails, VERSION};
 use crate::learner::{Checked, LearnerError, open, row_count, same_size, seal};
 use gleaner_proto::learners as wire;
 
 /// The most standard deviations a scaled value can be from the mean, whatever the parameters.
 pub const LIMIT: f32 = 1e9;
 
-/// A fitted scaler: median, mean and deviation of each feature.
+/// A fitted scaler: of each feature the median, which replaces what is missing, what it is measured from, and in what.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scaler {
     rows: u64,
@@ -68,11 +68,19 @@ impl Scaler {
                 / count as f64;
             let first = imputed_values.clone().next();
             let constant = imputed_values.clone().all(|value| Some(value) == first);
+            let standard = (mean, variance.sqrt());
+            let (center, width) = match params.scale {
+                Scale::Standard => standard,
+                Scale::MinMax => {
+                    let least = imputed_values.clone().fold(f64::INFINITY, f64::min);
+                    let most = imputed_values.clone().fold(f64::NEG_INFINITY, f64::max);
+                    (least, most - least)
+                }
+                Scale::Robust => robust(imputed_values.collect()).unwrap_or(standard),
+            };
             scaler.median.push(median);
-            scaler.mean.push(mean);
-            scaler
-                .deviation
-                .push(if constant { 0.0 } else { variance.sqrt() });
+            scaler.mean.push(center);
+            scaler.deviation.push(if constant { 0.0 } else { width });
             scaler.imputed.push(imputed as u64);
         }
         Ok(scaler)
@@ -183,7 +191,11 @@ impl Scaler {
             2 => Tails::SignedLog,
             _ => return Err(damaged("unknown treatment of tails")),
         };
-        ScalerParams { tails }
+        let params = ScalerParams {
+            tails,
+            ..ScalerParams::default()
+        };
+        params
             .check()
             .map_err(|_| damaged("clip outside of its range"))?;
         let d = message.median.len();
@@ -241,4 +253,12 @@ fn scaled(value: f64, mean: f64, deviation: f64) -> f32 {
     } else {
         0.0
     }
+}
+
+/// Median and the distance of the quartiles / 1.349; `None` where the quartiles are equal.
+fn robust(mut values: Vec<f64>) -> Option<(f64, f64)> {
+    values.sort_by(f64::total_cmp);
+    let at = |quarters: usize| values.get(quarters * (values.len() - 1) / 4).copied();
+    let (low, middle, high) = (at(1)?, at(2)?, at(3)?);
+    (high > low).then(|| (middle, (high - low) / 1.349))
 }

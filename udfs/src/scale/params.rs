@@ -15,9 +15,24 @@ pub enum Tails {
     SignedLog,
 }
 
+/// What a feature is measured from, and in what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scale {
+    /// From the mean, in standard deviations (scikit-learn's `StandardScaler`).
+    #[default]
+    Standard,
+    /// From the least value, in the range of the sample: 0 to 1 (`MinMaxScaler`).
+    MinMax,
+    /// From the median, in the distance of the quartiles / 1.349, which is a standard deviation of what is normally distributed; in
+    /// standard deviations where the quartiles are equal, as of most flags.
+    Robust,
+}
+
 /// How rows are scaled.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct ScalerParams {
+    /// What a feature is measured from, and in what.
+    pub scale: Scale,
     /// What is done about heavy tails.
     pub tails: Tails,
 }

@@ -5,7 +5,11 @@ use crate::learner::{LearnerError, seal};
 use gleaner_proto::learners as wire;
 
 fn fit(rows: &[f32], d: usize, tails: Tails) -> Scaler {
-    Scaler::fit(rows, d, &ScalerParams { tails }.check().unwrap()).unwrap()
+    fit_by(rows, d, Scale::Standard, tails)
+}
+
+fn fit_by(rows: &[f32], d: usize, scale: Scale, tails: Tails) -> Scaler {
+    Scaler::fit(rows, d, &ScalerParams { scale, tails }.check().unwrap()).unwrap()
 }
 
 fn transform(scaler: &Scaler, rows: &[f32]) -> Vec<f32> {
@@ -152,6 +156,7 @@ fn bytes_round_trip_and_damaged_ones_are_refused() {
 fn bad_parameters_and_shapes_are_named() {
     let error = ScalerParams {
         tails: Tails::Clip(f32::NAN),
+        ..ScalerParams::default()
     }
     .check()
     .unwrap_err();
@@ -164,4 +169,36 @@ fn bad_parameters_and_shapes_are_named() {
     let scaler = fit(&[1.0, 2.0], 1, Tails::Keep);
     assert!(scaler.transform(&[1.0, 2.0], 2, &mut [0.0; 2]).is_err());
     assert!(scaler.transform(&[1.0, 2.0], 1, &mut [0.0; 1]).is_err());
+}
+
+#[test]
+fn the_range_and_the_quartiles_are_scikit_learn_s() {
+    // MinMaxScaler and RobustScaler(unit_variance=True) of 1, 2, 3, 4, 100; the second column is a flag, with equal quartiles.
+    let rows = [1.0, 0.0, 2.0, 0.0, 3.0, 0.0, 4.0, 1.0, 100.0, 0.0];
+    let range = fit_by(&rows, 2, Scale::MinMax, Tails::Keep);
+    let scaled = transform(&range, &rows);
+    let firsts = |scaled: &[f32]| scaled.iter().step_by(2).copied().collect::<Vec<_>>();
+    assert_eq!(
+        firsts(&scaled),
+        [0.0, 1.0 / 99.0, 2.0 / 99.0, 3.0 / 99.0, 1.0]
+    );
+    assert_eq!(scaled[7], 1.0);
+    let robust = fit_by(&rows, 2, Scale::Robust, Tails::Keep);
+    let expected = [-2.0, -1.0, 0.0, 1.0, 97.0].map(|x: f32| x * 1.349 / 2.0);
+    for (got, expected) in firsts(&transform(&robust, &rows)).iter().zip(expected) {
+        assert!(
+            (got - expected).abs() < 1e-5 * expected.abs().max(1.0),
+            "{got} {expected}"
+        );
+    }
+    let standard = transform(&fit(&rows, 2, Tails::Keep), &rows);
+    assert_eq!(
+        transform(&robust, &rows)[7],
+        standard[7],
+        "quartiles of a flag are equal"
+    );
+    // What was chosen is in the model.
+    for scaler in [range, robust] {
+        assert_eq!(Scaler::from_bytes(&scaler.to_bytes()), Ok(scaler));
+    }
 }

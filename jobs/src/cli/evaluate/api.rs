@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::api_trials;
 use crate::cli::output;
 use crate::error::JobError;
+use crate::options::ScaleBy;
 
 /// Flags of `gleaner evaluate api`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +29,9 @@ pub(super) struct Args {
     /// The share of ordinary requests that may be alerts: it sets the threshold, on rows that neither fit nor test sees.
     #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
     target_fpr: f64,
+    /// What features are scaled by: mean and deviation, the range, or median and quartiles.
+    #[arg(long, value_enum, default_value_t)]
+    scale: ScaleBy,
     /// How the threshold is chosen: by the rate among ordinary rows, by the quantile of all rows, or by the tail of the ordinary
     /// rows' scores, which also tells rates that the rows are too few to show.
     #[arg(long, value_enum, default_value_t = Way::Fpr)]
@@ -125,7 +129,7 @@ pub(super) fn main(args: &Args) -> Result<(), JobError> {
         if let Some(remark) = &prepared.remark {
             output::note(&format!("{kind}: {remark}"));
         }
-        let outcomes = api::evaluate(&prepared, args.method());
+        let outcomes = api::evaluate(&prepared, args.method(), args.scale.scale());
         let outcomes = outcomes
             .map_err(|e| JobError::Usage(format!("{}, {kind}: {e}", args.file.display())))?;
         for outcome in &outcomes {
