@@ -50,6 +50,8 @@ def score(model, matrix):
         column, edge, missing_left, left, right, value = (
             np.array(tree[name]) for name in ("column", "edge", "missing_left", "left", "right", "value")
         )
+        # As 32 bits, which they are: values lie on edges.
+        edge = edge.astype(np.float32)
         at = np.zeros(len(matrix), dtype=np.int64)
         while True:
             inner = column[at] >= 0
