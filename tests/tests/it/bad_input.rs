@@ -136,7 +136,7 @@ fn a_warehouse_made_by_a_newer_version() {
     ] {
         let said = fails(args);
         assert!(
-            said.contains("has format 99, this gleaner knows up to 1"),
+            said.contains("has format 99, this gleaner knows up to 2"),
             "{said}"
         );
     }
