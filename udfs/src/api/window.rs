@@ -356,6 +356,12 @@ impl Actor {
         }
     }
 
+    /// Calls of its last ten minutes, which are held.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.trail.entries.len()
+    }
+
     /// Whether nothing of it lies in a window that ends at `now` or later.
     #[must_use]
     pub fn is_stale(&self, now: i64) -> bool {
@@ -397,6 +403,12 @@ impl Endpoint {
             failed_5min: seen.failed_5min,
             actors_10min: seen.distinct_10min,
         }
+    }
+
+    /// Calls of its last ten minutes, which are held.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.trail.entries.len()
     }
 
     /// Whether nothing of it lies in a window that ends at `now` or later.
