@@ -66,7 +66,10 @@ pub fn clean(request: &OwnedRequest) -> Result<OwnedRequest, String> {
     let mut record = Vec::with_capacity(16);
     for (name, text) in NAMES.into_iter().zip(&request.texts) {
         if let Some(text) = text {
-            record.push((Cow::Borrowed(name), Node::Text(Cow::Borrowed(text.as_str()))));
+            record.push((
+                Cow::Borrowed(name),
+                Node::Text(Cow::Borrowed(text.as_str())),
+            ));
         }
     }
     let numbers = [
@@ -104,7 +107,10 @@ fn owned(micros: Option<i64>, request: &api::Request<'_>) -> Result<OwnedRequest
         return Err("holds U+0000".to_owned());
     }
     let own = |text: &Option<Cow<'_, str>>| text.as_ref().map(|t| t.clone().into_owned());
-    #[expect(clippy::cast_possible_truncation, reason = "as the batch's CAST to FLOAT")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "as the batch's CAST to FLOAT"
+    )]
     let latency_ms = request.latency_ms.map(|ms| ms as f32);
     Ok(OwnedRequest {
         micros,
@@ -206,7 +212,13 @@ mod tests {
         let of = request.as_request();
         assert_eq!(
             (of.method, of.host, of.path, of.query, of.status),
-            (Some("GET"), Some("shop"), Some("/a"), Some("b=1"), Some(200))
+            (
+                Some("GET"),
+                Some("shop"),
+                Some("/a"),
+                Some("b=1"),
+                Some(200)
+            )
         );
         // What is clean stays as it is.
         assert_eq!(clean(&request).unwrap(), request);
@@ -228,7 +240,8 @@ mod tests {
 
     #[test]
     fn a_command_line_is_read_as_telemetry_is() {
-        let line = r#"{"command_line":"whoami /all","image":"C:\\x.exe","signed":"true","user":"-"}"#;
+        let line =
+            r#"{"command_line":"whoami /all","image":"C:\\x.exe","signed":"true","user":"-"}"#;
         let command = command_of_json(line).unwrap();
         assert_eq!(command.command_line, "whoami /all");
         assert_eq!(command.texts[0].as_deref(), Some("C:\\x.exe"));

@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::features::Surroundings;
 use super::request::Request;
 use super::stream::call;
-use super::window::{Actor, ActorView, Call, Endpoint, EndpointView, HORIZON, SESSION_GAP};
+use super::window::{Actor, ActorView, Call, Endpoint, EndpointView, SESSION_GAP};
 
 /// Locks of each kind.
 const SHARDS: usize = 64;
@@ -386,7 +386,10 @@ mod tests {
             assert!(same(&shared.push(request, path), &expected), "request {i}");
         }
         let holds = shared.holds();
-        assert!(holds.actors == USERS.len() && holds.evicted == 0, "{holds:?}");
+        assert!(
+            holds.actors == USERS.len() && holds.evicted == 0,
+            "{holds:?}"
+        );
     }
 
     #[test]
@@ -476,6 +479,9 @@ mod tests {
             };
             shared.push(&request, "/a");
         }
-        assert!(held[2].calls < 2 * 30_000 && held[2].evicted == 0, "{held:?}");
+        assert!(
+            held[2].calls < 2 * 30_000 && held[2].evicted == 0,
+            "{held:?}"
+        );
     }
 }
