@@ -32,13 +32,18 @@ fn telemetry(dir: &Dir, requests: usize) -> String {
         // Every third shares its instant with the one before.
         micros += if i % 3 == 0 { 0 } else { draw(40_000_000) };
         let (user, item) = (draw(6), draw(300));
+        let path = match draw(3) {
+            0 => format!("/items/{item}"),
+            1 => "/cart".to_owned(),
+            _ => "/login".to_owned(),
+        };
         let mut one = json!({
             "event_time": micros,
             "user": format!("user{user}"),
             "client_ip": format!("10.0.{user}.{}", draw(3)),
             "method": if draw(4) == 0 { "POST" } else { "GET" },
             "host": "shop",
-            "path": [format!("/items/{item}"), "/cart".to_owned(), "/login".to_owned()][usize::try_from(draw(3)).unwrap()],
+            "path": path,
             "status": if draw(12) == 0 { 500 } else { 200 },
             "response_bytes": 100 + draw(4000),
             "latency_ms": f64::from(u32::try_from(draw(1000)).unwrap()) / 7.0,
