@@ -17,13 +17,16 @@ use super::{output, score};
 use crate::error::JobError;
 use crate::secure::TlsArgs;
 
+/// Microseconds of a day.
+const DAY: i64 = 86_400_000_000;
 /// Messages without an answer; beyond them what is due is not sent, and counted.
 const OPEN: usize = 20_000;
 
 /// Flags of `gleaner score-load`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A file of requests, NDJSON in any schema; they are sent again and again, as of now.
+    /// A file of requests, NDJSON in any schema; they are sent again and again, each time as of a day
+    /// later: windows and alerts are then those of the telemetry, however fast it is sent.
     file: PathBuf,
     #[command(flatten)]
     server: ServerArgs,
@@ -92,10 +95,12 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         let (open, said) = (Arc::clone(&open), said.clone());
         let requests = Arc::clone(&requests);
         tokio::spawn(async move {
-            let now = chrono::Utc::now().timestamp_micros();
-            let of = |i: usize| proto::ApiRequest {
-                event_time_micros: Some(now),
-                ..requests[(place * batch + i) % requests.len()].clone()
+            let of = |i: usize| {
+                let n = place * batch + i;
+                let mut request = requests[n % requests.len()].clone();
+                let days = i64::try_from(n / requests.len()).unwrap_or_default();
+                request.event_time_micros = request.event_time_micros.map(|m| m + days * DAY);
+                request
             };
             let message = proto::ApiRequests {
                 requests: (0..batch).map(of).collect(),

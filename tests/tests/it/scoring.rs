@@ -13,7 +13,7 @@ use crate::serve::Server;
 use crate::support::{Dir, program, query, run, succeeds};
 
 /// The columns of a request, as the scoring client reads them.
-const COLUMNS: &str = "CAST(event_time AS BIGINT) AS event_time, \"user\", session, client_ip, method, host, path, query, status, error_code, \
+const COLUMNS: &str = "CAST(event_time AS BIGINT) AS ts, \"user\", session, client_ip, method, host, path, query, status, error_code, \
                        request_bytes, response_bytes, latency_ms, user_agent, referer, body, headers";
 
 /// Two days of requests, from the first one's last hour on: users with habits, a scanner, failures, instants shared by several requests.
@@ -228,7 +228,7 @@ fn a_day_s_requests_get_their_batch_s_scores_bit_for_bit_and_later_models_come_w
 
     // The half hour before, then the day, in the batch's order.
     let sql = format!(
-        "SELECT {COLUMNS} FROM requests WHERE event_time >= TIMESTAMP '2025-01-01T23:30:00' ORDER BY requests.event_time, hash"
+        "SELECT {COLUMNS} FROM requests WHERE event_time >= TIMESTAMP '2025-01-01T23:30:00' ORDER BY event_time, hash"
     );
     let sent: Vec<String> = query(&warehouse, &sql)
         .iter()
