@@ -67,20 +67,8 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     let batch = usize::from(args.batch);
     let messages = (u64::from(args.rate) * u64::from(args.secs)).div_ceil(batch as u64);
     let apart = Duration::from_secs(u64::from(args.batch)) / args.rate;
-    let (due, mut dues) = mpsc::unbounded_channel();
     let begun = Instant::now() + Duration::from_millis(50);
-    // A thread of its own: tokio's clock counts whole milliseconds.
-    std::thread::spawn(move || {
-        for n in 0..messages {
-            let at = begun + apart * u32::try_from(n).unwrap_or(u32::MAX);
-            if let Some(wait) = at.checked_duration_since(Instant::now()) {
-                std::thread::sleep(wait);
-            }
-            if due.send((n, at)).is_err() {
-                return;
-            }
-        }
-    });
+    let mut dues = pace(messages, begun, apart);
     let open = Arc::new(AtomicUsize::new(0));
     let (said, mut answers) = mpsc::unbounded_channel();
     let mut unsent = 0_u64;
@@ -162,6 +150,24 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         "invalid": invalid,
     });
     output::line(&object.to_string())
+}
+
+/// Tells when messages are due, by number, from `begun` on and so far `apart`.
+fn pace(messages: u64, begun: Instant, apart: Duration) -> mpsc::UnboundedReceiver<(u64, Instant)> {
+    let (due, dues) = mpsc::unbounded_channel();
+    // A thread of its own: tokio's clock counts whole milliseconds.
+    std::thread::spawn(move || {
+        for n in 0..messages {
+            let at = begun + apart * u32::try_from(n).unwrap_or(u32::MAX);
+            if let Some(wait) = at.checked_duration_since(Instant::now()) {
+                std::thread::sleep(wait);
+            }
+            if due.send((n, at)).is_err() {
+                return;
+            }
+        }
+    });
+    dues
 }
 
 fn read(path: &std::path::Path) -> Result<Vec<proto::ApiRequest>, JobError> {

@@ -291,6 +291,21 @@ fn a_day_s_requests_get_their_batch_s_scores_bit_for_bit_and_later_models_come_w
     let last = Scoring::start(&server, &[]).all(&sent[sent.len() - 1..]);
     assert_eq!(last[0]["scores"], answers[sent.len() - 1]["scores"]);
 
+    // The load generator says what became of each request that was due.
+    let file = dir.write("sent.ndjson", sent.join("\n"));
+    let load = ["--rate", "300", "--secs", "1", "--connections", "2"];
+    let told = server.says(&["score-load", &file], &load);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (&told["messages"], &told["failed"], &told["invalid"]),
+        (&json!(300), &json!(0), &json!(0)),
+        "{told}"
+    );
+    assert!(
+        told["p99_ms"].as_f64().unwrap() >= told["p50_ms"].as_f64().unwrap(),
+        "{told}"
+    );
+
     // The table names what the windows were computed with.
     let kinds = "SELECT count(*) FROM models WHERE kind = 'templates'";
     assert_eq!(crate::support::number(&warehouse, kinds), 2);

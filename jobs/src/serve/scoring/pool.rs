@@ -133,7 +133,6 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_one_caller_s_and_who_has_gone_is_not_served() {
         let pool = Pool::new(1, 2).unwrap();
-        #[expect(clippy::panic, reason = "the test's")]
         let failed = pool
             .run(pool.now(1).unwrap(), || -> u8 { panic!("as planned") })
             .await;
