@@ -2,9 +2,13 @@
 
 use std::error::Error;
 
+const FILES: [&str; 2] = ["gleaner/v1/control.proto", "gleaner/v1/scoring.proto"];
+
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed=proto/gleaner/v1/control.proto");
-    let files = protox::compile(["gleaner/v1/control.proto"], ["proto"])?;
+    for file in FILES {
+        println!("cargo::rerun-if-changed=proto/{file}");
+    }
+    let files = protox::compile(FILES, ["proto"])?;
     tonic_prost_build::configure().compile_fds(files)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The job service, generated from `proto/gleaner/v1/control.proto`, where every field is documented.
+//! The services, generated from `proto/gleaner/v1/control.proto` and `scoring.proto`, where every field is documented.
 
 #![expect(
     missing_docs,

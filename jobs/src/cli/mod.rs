@@ -18,6 +18,8 @@ pub mod output;
 pub mod progress;
 pub mod report;
 pub mod run;
+pub mod score;
+pub mod score_load;
 pub mod selection;
 pub mod serve;
 pub mod sql;
@@ -59,6 +61,8 @@ enum Command {
     Submit(submit::Args),
     /// The jobs of a running `gleaner serve`: list, watch, cancel.
     Jobs(jobs::Args),
+    /// Score requests or command lines as they come on standard input, with the models of a running `gleaner serve`.
+    Score(score::Args),
     /// What each day of a warehouse took in and gave out.
     Status(status::Args),
     /// What came in and what came out, and was it worth it: one HTML page, with plots.
@@ -84,6 +88,9 @@ enum Command {
     /// Answer one query of `gleaner serve`, which starts this itself.
     #[command(name = worker::NAME, hide = true)]
     QueryWorker,
+    /// Load a scoring server at a given rate, and say how long answers took.
+    #[command(hide = true)]
+    ScoreLoad(score_load::Args),
     /// Make tokens, with which people use `gleaner serve`.
     Token(token::Args),
     /// Make three days of telemetry, run them, and show what was found.
@@ -140,6 +147,8 @@ async fn command(command: Command) -> Result<(), JobError> {
         Command::Serve(args) => serve::main(*args).await,
         Command::Submit(args) => submit::main(args).await,
         Command::Jobs(args) => jobs::main(args).await,
+        Command::Score(args) => score::main(args).await,
+        Command::ScoreLoad(args) => score_load::main(args).await,
         Command::Status(args) => status::main(args).await,
         Command::Report(args) => report::main(args).await,
         Command::Candidates(args) => candidates::main(args).await,

@@ -18,6 +18,7 @@ use crate::secure::{ClientAuth, Protection, Tokens, check_bind};
 use crate::serve::review::Review;
 use crate::serve::runner::{AfterDay, Retries};
 use crate::serve::schedule::Schedule;
+use crate::serve::scoring::ScoringOptions;
 use crate::serve::{Limits, Server, access};
 use crate::telemetry::Undated;
 use crate::warehouse::user_tables::check_name;
@@ -83,6 +84,21 @@ pub struct Args {
     /// Another seed draws other lines.
     #[arg(long, default_value_t = 0)]
     review_seed: u64,
+    /// The day whose models score what is sent to be scored; default: the latest that is published, and later ones as they come.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    models_day: Option<NaiveDate>,
+    /// Seconds between two looks for later models to score with.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    models_check: u64,
+    /// Requests or command lines that wait or are scored at a time; those beyond are refused at once.
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1000..=1_000_000))]
+    score_waiting: u32,
+    /// Threads that score; 0: one a core.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=256))]
+    score_threads: u16,
+    /// Actors, and as many endpoints, whose windows are held: beyond them the longest silent go.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    score_states: u32,
     #[command(flatten)]
     day: DayArgs,
     #[command(flatten)]
@@ -164,6 +180,13 @@ pub async fn main(args: Args) -> Result<(), JobError> {
             memory_bytes: mib.saturating_mul(1 << 20),
             rows: args.query_rows,
             slots: usize::from(args.query_slots),
+        },
+        scoring: ScoringOptions {
+            models_day: args.models_day,
+            every: Duration::from_secs(args.models_check),
+            waiting: usize::try_from(args.score_waiting).unwrap_or(usize::MAX),
+            threads: usize::from(args.score_threads),
+            states: usize::try_from(args.score_states).unwrap_or(usize::MAX),
         },
         tls,
         policy,

@@ -25,6 +25,8 @@ pub enum Role {
     Driver,
     /// A program that reads and queries, as a viewer does.
     Client,
+    /// A program that sends what happens to be scored, and sees nothing else.
+    Sensor,
     /// A person who reads and queries.
     Viewer,
     /// A person who submits and cancels as well.
@@ -33,10 +35,15 @@ pub enum Role {
 
 impl Role {
     /// Those of certificates.
-    pub const OF_CERTIFICATES: [Self; 4] =
-        [Self::Scheduler, Self::Executor, Self::Driver, Self::Client];
+    pub const OF_CERTIFICATES: [Self; 5] = [
+        Self::Scheduler,
+        Self::Executor,
+        Self::Driver,
+        Self::Client,
+        Self::Sensor,
+    ];
     /// Those of tokens.
-    pub const OF_TOKENS: [Self; 2] = [Self::Viewer, Self::Operator];
+    pub const OF_TOKENS: [Self; 3] = [Self::Viewer, Self::Operator, Self::Sensor];
 
     /// As in certificates and files of tokens.
     #[must_use]
@@ -46,6 +53,7 @@ impl Role {
             Self::Executor => "executor",
             Self::Driver => "driver",
             Self::Client => "client",
+            Self::Sensor => "sensor",
             Self::Viewer => "viewer",
             Self::Operator => "operator",
         }
@@ -61,12 +69,12 @@ impl fmt::Display for Role {
 impl FromStr for Role {
     type Err = String;
 
-    /// A role of tokens, which people are given.
+    /// A role of tokens, which people and sensors are given.
     fn from_str(text: &str) -> Result<Self, String> {
         Self::OF_TOKENS
             .into_iter()
             .find(|role| role.name() == text)
-            .ok_or_else(|| format!("unknown role {text:?}: expected viewer or operator"))
+            .ok_or_else(|| format!("unknown role {text:?}: expected viewer, operator or sensor"))
     }
 }
 

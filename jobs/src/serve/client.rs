@@ -9,6 +9,8 @@ use datafusion::arrow::ipc::reader::StreamReader;
 use futures::TryStreamExt as _;
 use gleaner_proto::control as proto;
 use gleaner_proto::control::control_client::ControlClient;
+use gleaner_proto::scoring;
+use gleaner_proto::scoring::scoring_client::ScoringClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -94,6 +96,75 @@ impl Client {
 
     fn control(&self) -> ControlClient<Speaking> {
         ControlClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES)
+    }
+
+    fn scoring(&self) -> ScoringClient<Speaking> {
+        ScoringClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES)
+    }
+
+    /// The models that score.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn models(&self) -> Result<scoring::ModelsInUse, JobError> {
+        let answer = self.scoring().models(scoring::ModelsRequest {}).await;
+        Ok(answer.map_err(|e| self.said(&e))?.into_inner())
+    }
+
+    /// Scores messages of requests, each answered before the next one is taken.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn score_stream(
+        &self,
+        messages: impl futures::Stream<Item = scoring::ApiRequests> + Send + 'static,
+    ) -> Result<Streaming<scoring::Scores>, JobError> {
+        let answer = self.scoring().score_stream(messages).await;
+        Ok(answer.map_err(|e| self.said(&e))?.into_inner())
+    }
+
+    /// The next answer of a stream of scores.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn next_scores(
+        &self,
+        scores: &mut Streaming<scoring::Scores>,
+    ) -> Result<Option<scoring::Scores>, JobError> {
+        scores.message().await.map_err(|e| self.said(&e))
+    }
+
+    /// Scores a message of requests, once.
+    ///
+    /// # Errors
+    /// The server's status, as it is: who measures tells refusals from failures.
+    pub async fn score_requests(
+        &self,
+        message: scoring::ApiRequests,
+    ) -> Result<Vec<scoring::Score>, Box<Status>> {
+        let answer = self.scoring().score_requests(message).await;
+        Ok(answer.map_err(Box::new)?.into_inner().scores)
+    }
+
+    /// Scores a message of command lines; where the server has no room, again after a moment.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn score_commands(
+        &self,
+        message: &scoring::CommandLines,
+    ) -> Result<Vec<scoring::Score>, JobError> {
+        const TRIES: u32 = 10;
+        for n in 0.. {
+            match self.scoring().score_commands(message.clone()).await {
+                Ok(answer) => return Ok(answer.into_inner().scores),
+                Err(e) if e.code() == Code::ResourceExhausted && n < TRIES => {
+                    tokio::time::sleep(Duration::from_millis(20 << n)).await;
+                }
+                Err(e) => return Err(self.said(&e)),
+            }
+        }
+        Ok(vec![])
     }
 
     /// # Errors

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::job::{Job, State};
 use super::jobs::Jobs;
 use super::schedule::{Schedule, latest};
+use super::scoring::{self, metrics::scoring as counted};
 use crate::observe::listener::Served;
 use crate::observe::metrics::{driver, registry};
 use crate::warehouse::Warehouse;
@@ -31,9 +32,16 @@ struct Days {
 
 /// What the listener of a server serves. It is ready from the start: it begins once the server has its warehouse.
 #[must_use]
-pub fn served(jobs: &Arc<Jobs>, warehouse: &Warehouse, schedule: Option<&Schedule>) -> Served {
+pub fn served(
+    jobs: &Arc<Jobs>,
+    warehouse: &Warehouse,
+    schedule: Option<&Schedule>,
+    scores: &scoring::Service,
+) -> Served {
     let mut registry = registry();
     driver().register(&mut registry);
+    counted().register(&mut registry);
+    let scores = scores.clone();
     let (jobs, warehouse, schedule) = (Arc::clone(jobs), warehouse.clone(), schedule.cloned());
     let days = Arc::new(Mutex::new(Days::default()));
     Served {
@@ -41,6 +49,7 @@ pub fn served(jobs: &Arc<Jobs>, warehouse: &Warehouse, schedule: Option<&Schedul
             let (jobs, warehouse, schedule) =
                 (Arc::clone(&jobs), warehouse.clone(), schedule.clone());
             let days = Arc::clone(&days);
+            scores.measure();
             Box::pin(async move {
                 let published = published(&days, &warehouse).await;
                 if let Some(last) = published.last() {

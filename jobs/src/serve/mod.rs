@@ -1,5 +1,5 @@
 //! `gleaner serve`: the driver as a service. It takes jobs (days, and SQL of the user's), runs the schedule, and answers read-only
-//! queries.
+//! queries, and scores what happens.
 //!
 //! ```text
 //! job        a job: what is to be done, and what became of it
@@ -10,6 +10,7 @@
 //! schedule   a cron expression, and the days that it missed
 //! sql_job    statements, parameters bound as values, a table of the user's
 //! access     which path takes which role
+//! scoring    scores of requests and command lines as they happen: the gRPC service of `proto/gleaner/v1/scoring.proto`
 //! control    the gRPC service of `proto/gleaner/v1/control.proto`
 //! query      Arrow Flight SQL over the warehouse's tables, limited
 //! review     the page on which analysts give their verdicts
@@ -37,6 +38,7 @@ pub mod query;
 pub mod review;
 pub mod runner;
 pub mod schedule;
+pub mod scoring;
 pub mod server;
 pub mod sql_job;
 pub mod worker;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chrono::{NaiveDate, Utc};
 use futures::FutureExt as _;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use super::job::{Job, State, Step, Work};
 use super::jobs::{Entry, Jobs};
@@ -66,6 +66,8 @@ pub struct Runner {
     pub sql_slots: usize,
     /// SQL jobs that follow every day that succeeds.
     pub after_day: Vec<AfterDay>,
+    /// Told when a day is published.
+    pub published: Arc<Notify>,
     /// Told when the server ends.
     pub stopping: watch::Sender<bool>,
 }
@@ -314,9 +316,10 @@ impl Runner {
         }
     }
 
-    /// Queues what follows a day. Before the day itself is written off: a server that is killed in between runs the day again, which
+    /// Says that a day is published, and queues what follows it. Before the day itself is written off: a server that is killed in between runs the day again, which
     /// finds nothing to do, and comes here.
     async fn follow(&self, day: NaiveDate) -> Result<(), JobError> {
+        self.published.notify_one();
         for after in &self.after_day {
             let work = Work::Sql {
                 name: after.name.clone(),

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
 use gleaner_proto::control::control_server::ControlServer;
+use gleaner_proto::scoring::scoring_server::ScoringServer;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
 
 use super::control::Service;
@@ -19,6 +20,8 @@ use super::query::Queries;
 use super::review::Review;
 use super::runner::{AfterDay, Retries, Runner};
 use super::schedule::Schedule;
+use super::scoring::watch::{keep_latest, look};
+use super::scoring::{self, Scorer, ScoringOptions};
 use crate::engine::Engine;
 use crate::error::JobError;
 use crate::observe::listener;
@@ -57,6 +60,8 @@ pub struct Server {
     pub after_day: Vec<AfterDay>,
     /// Of the SQL service.
     pub limits: Limits,
+    /// Of the scoring service.
+    pub scoring: ScoringOptions,
     /// Certificates of the port.
     pub tls: Option<ServerTls>,
     /// Who may call what.
@@ -85,6 +90,7 @@ impl Server {
         let jobs = Arc::new(Jobs::load(warehouse.clone()).await?);
         let (place, embedder) = (self.warehouse, self.options.embedder.address.clone());
         let stopping = watch::Sender::new(false);
+        let published = Arc::new(Notify::new());
         let runner = Arc::new(Runner {
             jobs: Arc::clone(&jobs),
             engine: self.engine,
@@ -94,6 +100,7 @@ impl Server {
             retries: self.retries,
             sql_slots: self.sql_slots,
             after_day: self.after_day,
+            published: Arc::clone(&published),
             stopping: stopping.clone(),
         });
         let service = Service {
@@ -102,14 +109,21 @@ impl Server {
             options: Arc::new(self.options),
         };
         let queries = Queries::new(warehouse.clone(), &place, &embedder, self.limits)?;
+        let scorer = Arc::new(Scorer::new(warehouse.kind(), self.scoring.states));
+        let scores = scoring::Service::new(Arc::clone(&scorer), self.scoring)?;
+        // Whoever asks as soon as the port answers is scored, where there is a day.
+        look(&scorer, &warehouse, self.scoring).await;
+        let watching = keep_latest(scorer, warehouse.clone(), self.scoring, published);
+        let watching = tokio::spawn(watching);
         let running = tokio::spawn(Arc::clone(&runner).run());
-        let told = metrics::served(&jobs, &warehouse, self.schedule.as_ref());
+        let told = metrics::served(&jobs, &warehouse, self.schedule.as_ref(), &scores);
         let scheduling = self
             .schedule
             .map(|schedule| tokio::spawn(schedule.run(jobs, warehouse.clone())));
         let mut closed = stopping.subscribe();
-        let routes =
-            Routes::new(ControlServer::new(service)).add_service(FlightServiceServer::new(queries));
+        let routes = Routes::new(ControlServer::new(service))
+            .add_service(ScoringServer::new(scores))
+            .add_service(FlightServiceServer::new(queries));
         let answering = secure::serve(listener, self.tls, self.policy, routes, async move {
             let _ = closed.wait_for(|stopping| *stopping).await;
         });
@@ -141,6 +155,7 @@ impl Server {
         };
         stopping.send_replace(true);
         running.abort();
+        watching.abort();
         if let Some(scheduling) = scheduling {
             scheduling.abort();
         }

@@ -28,7 +28,9 @@ use crate::warehouse::model_path;
 use crate::warehouse::tables::{DRIFT, MODELS};
 
 /// Token frequencies, among the kinds of models.
-pub(super) const FREQUENCIES: &str = "frequencies";
+pub const FREQUENCIES: &str = "frequencies";
+/// What the templates of endpoints are learned from, among the kinds of models of a day of requests.
+pub const TEMPLATES: &str = "templates";
 /// Deciles of scores and features on the day of the fit, among the kinds of models.
 pub(super) const BASELINE: &str = "baseline";
 
@@ -126,6 +128,7 @@ async fn choose(
     };
     let lines = units.count();
     let mut fitted = vec![store(FREQUENCIES, frequencies, lines, String::new()).await?];
+    fitted.extend(templates(day, units, &trained_on).await?);
     let sample = Arc::new(sample(day, units, &day.warehouse.url(&fitted[0].path())).await?);
     let rows = sample.columns().0.len() as u64;
 
@@ -168,6 +171,28 @@ async fn choose(
         scores,
     };
     Ok((models, drift_rows))
+}
+
+/// The templates that the windows were computed with: made by that stage, and here for who reads the warehouse.
+async fn templates(
+    day: &DayRun<'_>,
+    units: &Rows<'_>,
+    trained_on: &serde_json::Value,
+) -> Result<Option<Fitted>, JobError> {
+    let Some(path) = units.windows.and_then(|w| w.notes.get(TEMPLATES)) else {
+        return Ok(None);
+    };
+    let bytes = day.warehouse.get(path).await?.ok_or_else(|| {
+        JobError::Model(format!("{TEMPLATES} of {}, {path}, is missing", day.day))
+    })?;
+    Ok(Some(Fitted {
+        kind: TEMPLATES.to_owned(),
+        sha256: path.rsplit('/').next().unwrap_or_default().to_owned(),
+        rows: units.count(),
+        bytes: bytes.len() as u64,
+        trained_on: trained_on.to_string(),
+        params: String::new(),
+    }))
 }
 
 /// A task a bucket that returns a state.

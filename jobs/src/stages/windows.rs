@@ -13,6 +13,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use gleaner_udfs::api::PathSample;
 use gleaner_udfs::api::window::SESSION_GAP;
 
+use super::models::TEMPLATES;
 use super::sql::{Value, fill};
 use super::telemetry::STAGED_BUCKETS;
 use super::{DayRun, StageRecord, rows_of, tables};
@@ -21,9 +22,6 @@ use crate::error::JobError;
 use crate::warehouse::delta::DataFile;
 use crate::warehouse::model_path;
 use crate::warehouse::tables::{REQUESTS, WINDOWS};
-
-/// The templates, among a day's models.
-pub(super) const TEMPLATES: &str = "templates";
 
 /// # Errors
 /// When a task fails, a request has no row of windows or two, or the accounts cannot be kept.

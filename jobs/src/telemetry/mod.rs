@@ -39,6 +39,7 @@ mod ndjson;
 mod output;
 mod parquet;
 mod reason;
+pub mod single;
 mod time;
 mod unpack;
 mod value;

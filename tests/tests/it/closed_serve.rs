@@ -11,6 +11,12 @@ use crate::support::{Dir, program, succeeds};
 
 const CHANGE: [&str; 2] = ["Submit", "Cancel"];
 const READ: [&str; 4] = ["Get", "List", "Watch", "Result"];
+const SCORE: [&str; 4] = [
+    "ScoreRequest",
+    "ScoreRequests",
+    "ScoreStream",
+    "ScoreCommands",
+];
 const FLIGHT: [&str; 5] = ["GetFlightInfo", "GetSchema", "DoGet", "DoAction", "DoPut"];
 
 /// A server, which ends with the test.
@@ -73,7 +79,8 @@ async fn every_method_of_a_server_answers_to_the_right_token_or_certificate_alon
     let (carl, carls_line) = token("carl", "operator");
     // Carl's was good until some day of the past.
     let (kept, _) = carls_line.rsplit_once(' ').unwrap();
-    let lines = format!("# people\n{annas_line}\n{bens_line}\n{kept} 2020-01-01\n");
+    let (sensor, sensors_line) = token("gateway", "sensor");
+    let lines = format!("# people\n{annas_line}\n{bens_line}\n{sensors_line}\n{kept} 2020-01-01\n");
     let tokens = dir.write("tokens", lines);
     let holder = ca.issue("driver");
     let args = [holder.args(), vec!["--tokens".to_owned(), tokens.clone()]];
@@ -199,6 +206,41 @@ async fn every_method_of_a_server_answers_to_the_right_token_or_certificate_alon
         ] {
             assert_eq!(speaker.get(at, path).await, *otherwise, "{who}: {path}");
         }
+    }
+
+    // A sensor sends what is to be scored, and does nothing else; who reads does not score.
+    let of_sensors = [nobody.with_token(&sensor), over(Some(&ca.issue("sensor")))];
+    let says = async |speaker: &Speaker, path: &str| speaker.call(at, path).await;
+    for (speaker, scores, reads) in [
+        (&of_sensors[0], true, false),
+        (&of_sensors[1], true, false),
+        (&nobody.with_token(&anna), true, true),
+        (&nobody.with_token(&ben), false, true),
+        (&over(Some(&ca.issue("client"))), false, true),
+        (&over(Some(&ca.issue("driver"))), true, true),
+    ] {
+        let expected = |may: bool| {
+            if may {
+                Outcome::Answered
+            } else {
+                Outcome::Forbidden
+            }
+        };
+        for method in SCORE {
+            let path = format!("/gleaner.v1.Scoring/{method}");
+            assert_eq!(says(speaker, &path).await, expected(scores), "{method}");
+        }
+        let models = "/gleaner.v1.Scoring/Models";
+        assert_eq!(says(speaker, models).await, Outcome::Answered);
+        assert_eq!(says(speaker, list).await, expected(reads));
+    }
+    for method in SCORE.iter().chain(&["Models"]) {
+        let path = format!("/gleaner.v1.Scoring/{method}");
+        assert_eq!(says(&nobody, &path).await, Outcome::Unknown, "{method}");
+    }
+    for method in FLIGHT {
+        let path = format!("/arrow.flight.protocol.FlightService/{method}");
+        assert_eq!(says(&of_sensors[0], &path).await, Outcome::Forbidden);
     }
 
     // As people use it.

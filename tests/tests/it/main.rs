@@ -86,6 +86,7 @@ mod s3_faults;
 mod s3_identities;
 #[cfg(target_os = "linux")]
 mod scarce;
+mod scoring;
 #[cfg(unix)]
 mod seaweed;
 mod serve;

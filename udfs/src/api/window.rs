@@ -148,31 +148,58 @@ impl Trail {
         }
     }
 
-    /// A call older than the newest: answered by looking at each entry, and put where it belongs.
+    /// A call older than the newest: answered from what lies in its own windows, and put where it belongs. It costs as much as
+    /// there are calls after it, or before it where those are fewer: little where it is a little late.
     fn late(&mut self, entry: Entry) -> Seen {
         let at = self.entries.partition_point(|e| e.micros <= entry.micros);
         let newest = self.entries.back().map_or(entry.micros, |e| e.micros);
-        let mut seen = Seen {
-            first_10min: entry.micros,
-            ..Seen::default()
+        let since =
+            |window: i64| (self.entries).partition_point(|e| e.micros <= entry.micros - window);
+        let (minute, five) = (since(MINUTE), since(FIVE_MINUTES));
+        // What is held lies in the ten minutes before the newest, so that all before this one lies in those before it.
+        let first = self.entries.front().filter(|_| at > 0);
+        let sum = |from: usize, to: usize| -> (i64, u32) {
+            let mut sums = (0_i64, 0);
+            for e in self.entries.range(from..to) {
+                sums = (sums.0.saturating_add(e.bytes), sums.1 + u32::from(e.failed));
+            }
+            sums
         };
-        let mut keys = std::collections::HashSet::new();
-        for e in self.entries.iter().take(at).chain([&entry]) {
-            let age = entry.micros - e.micros;
-            if age >= HORIZON {
-                continue;
+        let counts = |from: usize, to: usize| {
+            let mut counts: HashMap<u64, u32> = HashMap::new();
+            for e in self.entries.range(from..to) {
+                *counts.entry(e.key).or_default() += 1;
             }
-            seen.first_10min = seen.first_10min.min(e.micros);
-            seen.count_10min += 1;
-            seen.bytes_10min = seen.bytes_10min.saturating_add(e.bytes);
-            keys.insert(e.key);
-            if age < FIVE_MINUTES {
-                seen.count_5min += 1;
-                seen.failed_5min += u32::from(e.failed);
-            }
-            seen.count_1min += u32::from(age < MINUTE);
-        }
-        seen.distinct_10min = to_u32(keys.len());
+            counts
+        };
+        let n = self.entries.len();
+        let (bytes, failed, distinct) = if at < n - at || at < self.before_five {
+            let before = counts(0, at);
+            let new = usize::from(!before.contains_key(&entry.key));
+            (sum(0, at).0, sum(five, at).1, before.len() + new)
+        } else {
+            let (later, failed_later) = sum(at, n);
+            let after = counts(at, n);
+            let gone = after
+                .iter()
+                .filter(|(key, count)| self.keys.get(key) == Some(count));
+            let all = self.keys.get(&entry.key).copied().unwrap_or_default();
+            let own = after.get(&entry.key).copied().unwrap_or_default();
+            (
+                self.bytes - later,
+                self.failed_five + sum(five, self.before_five).1 - failed_later,
+                self.keys.len() - gone.count() + usize::from(all == own),
+            )
+        };
+        let seen = Seen {
+            count_1min: to_u32(at - minute + 1),
+            count_5min: to_u32(at - five + 1),
+            count_10min: to_u32(at + 1),
+            failed_5min: failed + u32::from(entry.failed),
+            distinct_10min: to_u32(distinct),
+            bytes_10min: bytes.saturating_add(entry.bytes),
+            first_10min: first.map_or(entry.micros, |e| e.micros),
+        };
         if entry.micros > newest - HORIZON {
             self.entries.insert(at, entry);
             self.bytes = self.bytes.saturating_add(entry.bytes);
@@ -356,6 +383,12 @@ impl Actor {
         }
     }
 
+    /// Calls of its last ten minutes, which are held.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.trail.entries.len()
+    }
+
     /// Whether nothing of it lies in a window that ends at `now` or later.
     #[must_use]
     pub fn is_stale(&self, now: i64) -> bool {
@@ -397,6 +430,12 @@ impl Endpoint {
             failed_5min: seen.failed_5min,
             actors_10min: seen.distinct_10min,
         }
+    }
+
+    /// Calls of its last ten minutes, which are held.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.trail.entries.len()
     }
 
     /// Whether nothing of it lies in a window that ends at `now` or later.

@@ -11,6 +11,7 @@ use super::function::Kind::{Int, Text, Vector};
 use super::function::{Aggregate, Doc, Scalar, State, failed, texts_type};
 use crate::api::{API_CATALOG, N_API_FEATURES};
 use crate::detector::{Detector, Kind};
+use crate::learner::LearnerError;
 use crate::model_cache;
 use crate::sketch::sample::SampleState;
 use crate::text::catalog::{CATALOG, N_FEATURES};
@@ -217,17 +218,27 @@ fn reasons(args: &Args<'_>, kind: Kind, name: &str) -> Result<ArrayRef> {
             continue;
         };
         features.copy(i, &mut row);
-        for (feature, _) in detector
-            .explain(&row, REASONS)
-            .map_err(|e| failed(name, e))?
-        {
-            builder
-                .values()
-                .append_value(format!("{}: {}", kind.name(), named(feature, &row)));
+        for reason in reasons_of(detector, &row).map_err(|e| failed(name, e))? {
+            builder.values().append_value(reason);
         }
         builder.append(true);
     }
     Ok(Arc::new(builder.finish()))
+}
+
+/// The features that make a row stand out for a detector, the strongest first, as `detector: name = value`.
+///
+/// # Errors
+/// When the row is not as wide as the model.
+pub fn reasons_of(
+    detector: &Detector,
+    row: &[f32],
+) -> std::result::Result<Vec<String>, LearnerError> {
+    let reasons = detector.explain(row, REASONS)?.into_iter();
+    let kind = detector.kind().name();
+    Ok(reasons
+        .map(|(feature, _)| format!("{kind}: {}", named(feature, row)))
+        .collect())
 }
 
 /// `name = value`, of the catalog where the row is as wide.

@@ -81,6 +81,9 @@ impl Sessions {
             });
         };
         match tokens.find(secret.trim()) {
+            Ok((_, role)) if !matches!(role, Role::Viewer | Role::Operator) => {
+                Err("this is no token of a person's: viewers and operators sign in here")
+            }
             Ok((name, role)) => Ok(Session {
                 name,
                 may_judge: role == Role::Operator,
@@ -169,7 +172,9 @@ mod tests {
         let path = dir.path().join("tokens");
         let anna = NewToken::new("anna", Role::Operator, 1).unwrap();
         let ben = NewToken::new("ben", Role::Viewer, 1).unwrap();
-        std::fs::write(&path, format!("{}\n{}\n", anna.line, ben.line)).unwrap();
+        let gateway = NewToken::new("gateway", Role::Sensor, 1).unwrap();
+        let lines = [&anna, &ben, &gateway].map(|t| t.line.clone()).join("\n");
+        std::fs::write(&path, lines).unwrap();
         let sessions = Sessions::new(Some(Arc::new(Tokens::open(&path).unwrap())), true);
         let (session, cookie) = sessions.open(&anna.token).unwrap();
         assert!(session.name == "anna" && session.may_judge);
@@ -183,6 +188,7 @@ mod tests {
             assert!(cookie.contains(attribute), "{cookie}");
         }
         assert!(!cookie.contains(&anna.token));
+        assert!(sessions.open(&gateway.token).is_err());
         let (viewer, theirs) = sessions.open(&ben.token).unwrap();
         assert!(viewer.name == "ben" && !viewer.may_judge);
         assert_eq!(sessions.find([of(&cookie)].into_iter()), Some(session));

@@ -207,6 +207,10 @@ fn a_late_call_is_answered_from_its_own_window_and_counts_afterwards() {
             within(HORIZON).map(|c| c.bytes).sum::<i64>(),
             "call {i}"
         );
+        let keys: std::collections::BTreeSet<u64> = within(HORIZON).map(|c| c.endpoint).collect();
+        assert_eq!(got.distinct_10min, to_u32(keys.len()), "call {i}");
+        let first = within(HORIZON).map(|c| c.micros).min();
+        assert_eq!(Some(got.first_10min), first, "call {i}");
     }
 }
 
