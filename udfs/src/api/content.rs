@@ -114,18 +114,18 @@ pub fn for_each_value(request: &Request<'_>, f: &mut dyn FnMut(&Value<'_>)) {
     }
     if let Some(query) = request.query {
         pairs(query, '&', |name, value| {
-            give(Place::Value, "query", name, value)
+            give(Place::Value, "query", name, value);
         });
     }
     if let Some(body) = request.body.map(str::trim).filter(|b| !b.is_empty()) {
         let body = cut(body);
         if body.starts_with(['{', '[']) {
             strings_of_json(body, &mut |name, value| {
-                give(Place::Value, "body", name, value)
+                give(Place::Value, "body", name, value);
             });
         } else if is_form(body) {
             pairs(body, '&', |name, value| {
-                give(Place::Value, "body", name, value)
+                give(Place::Value, "body", name, value);
             });
         } else {
             give(Place::Value, "body", "", body);

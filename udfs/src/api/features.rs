@@ -9,7 +9,7 @@
 use super::address::{self, Class};
 use super::agent::{Kind, agent};
 use super::catalog::{N_API_FEATURES, Slot};
-use super::content::{MARKS, Place, for_each_value, marks, outline};
+use super::content::{MARKS, Mark, Place, for_each_value, marks, outline};
 use super::corpus::{Corpus, Tag, bits, endpoint_hash, path_hash, quantities};
 use super::grams::Surprise;
 use super::request::{Request, pair_hash, text_hash};
@@ -100,15 +100,7 @@ impl Featurizer {
             surprise.total = surprise.total.max(of.total);
             rounds = rounds.max(v.rounds);
             if v.place == Place::Path {
-                // Dashes and words of a slug are no SQL; a quote or a space in a path is another matter.
-                let mut of_path = [0.0; MARKS];
-                marks(v.text, &mut of_path);
-                if !v.text.contains(['\'', '"', ' ', '(']) {
-                    of_path[super::content::Mark::Sql as usize] = 0.0;
-                }
-                for (sum, n) in found.iter_mut().zip(of_path) {
-                    *sum += n;
-                }
+                marks_of_path(v.text, &mut found);
                 self.all.push_str(v.text);
                 return;
             }
@@ -123,11 +115,7 @@ impl Featurizer {
             let alike = f64::from(corpus.count(Tag::Outline, pair_hash(v.name, outline(v.text))));
             outline_rarity = outline_rarity.max(bits(alike + 0.5, of_name + 1.0));
             if v.place == Place::Header {
-                // Headers hold addresses and slashes by nature; only what has no business there counts.
-                let mut of_header = [0.0; MARKS];
-                marks(v.text, &mut of_header);
-                found[super::content::Mark::Expression as usize] +=
-                    of_header[super::content::Mark::Expression as usize];
+                marks_of_header(v.text, &mut found);
                 return;
             }
             values += 1;
@@ -184,6 +172,25 @@ impl Featurizer {
 
 fn put(row: &mut [f32; N_API_FEATURES], slot: Slot, value: f32) {
     row[slot as usize] = value;
+}
+
+/// Dashes and words of a slug are no SQL; a quote or a space in a path is another matter.
+fn marks_of_path(text: &str, found: &mut [f32; MARKS]) {
+    let mut of_path = [0.0; MARKS];
+    marks(text, &mut of_path);
+    if !text.contains(['\'', '"', ' ', '(']) {
+        of_path[Mark::Sql as usize] = 0.0;
+    }
+    for (sum, n) in found.iter_mut().zip(of_path) {
+        *sum += n;
+    }
+}
+
+/// Headers hold addresses and slashes by nature; only what has no business there counts.
+fn marks_of_header(text: &str, found: &mut [f32; MARKS]) {
+    let mut of_header = [0.0; MARKS];
+    marks(text, &mut of_header);
+    found[Mark::Expression as usize] += of_header[Mark::Expression as usize];
 }
 
 /// The share of characters that are neither letter, digit nor space, and their longest run.

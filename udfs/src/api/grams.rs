@@ -141,7 +141,7 @@ impl GramModel {
             two[cell % (CLASSES * CLASSES)] += u64::from(*count);
             one[cell % CLASSES] += u64::from(*count);
         }
-        let uniform = vec![1.0 / CLASSES as f64; CLASSES];
+        let uniform = vec![1.0 / 64.0; CLASSES];
         let unigram = mixed(&one, &uniform);
         let mut bits = vec![0.0; three.len()];
         for b in 0..CLASSES {

@@ -20,7 +20,7 @@ const ACTOR: &str = "api_actor_windows";
 const ENDPOINT: &str = "api_endpoint_windows";
 
 /// The window functions of this file.
-pub static WINDOWED: &[Windowed] = &[
+pub(super) static WINDOWED: &[Windowed] = &[
     Windowed {
         name: ACTOR,
         forms: &[&[
