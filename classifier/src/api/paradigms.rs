@@ -108,68 +108,82 @@ pub fn compare(
         }
     }
     for attack in &novel {
-        let split = Split::of(prepared, attack, seed);
-        for (paradigm, model) in [
-            ("supervised", "random_forest"),
-            ("supervised", "svm"),
-            ("semi_supervised", "encoder"),
-        ] {
-            let few_only = paradigm == "semi_supervised";
-            let (rows, positive) = split.labelled(prepared, few_only.then_some(few));
-            let labels = Labels {
-                rows: &rows,
-                d,
-                positive: &positive,
-            };
-            let started = Instant::now();
-            let (dense, explained_by) = match model {
-                "random_forest" => {
-                    let params = ForestParams {
-                        balanced: true,
-                        seed,
-                        ..ForestParams::default()
-                    };
-                    (
-                        Dense::Forest(RandomForest::fit(&labels, &params)?),
-                        "features with shares",
-                    )
-                }
-                "svm" => {
-                    let params = SvmParams {
-                        balanced: true,
-                        ..SvmParams::default()
-                    };
-                    (
-                        Dense::Svm(Svm::fit(&labels, &params)?),
-                        "nothing but the score",
-                    )
-                }
-                _ => {
-                    // All traffic of the past without its labels: attacks of known types are in it.
-                    let traffic = split.traffic(prepared);
-                    let params = TunedParams {
-                        balanced: true,
-                        ..TunedParams::default()
-                    };
-                    (
-                        Dense::Tuned(Tuned::fit(&traffic, &labels, &params)?),
-                        "nothing but the score",
-                    )
-                }
-            };
-            let secs = started.elapsed().as_secs_f64();
-            let (scores, micros) = timed(prepared, |rows, out| dense.score(rows, d, out))?;
-            let mut trial = judged(prepared, &scores, method, attack, &|row| {
-                split.known_test.contains(&row)
-            });
-            trial.paradigm = paradigm;
-            trial.model = model;
-            trial.labels = positive.len();
-            trial.fit_secs = secs;
-            trial.micros_a_row = micros;
-            trial.explained_by = explained_by;
-            trials.push(trial);
-        }
+        trials.extend(labelled(prepared, attack, method, few, seed)?);
+    }
+    Ok(trials)
+}
+
+/// The trials of models that learn from labels, with one attack type held out.
+fn labelled(
+    prepared: &Prepared,
+    attack: &str,
+    method: Method,
+    few: usize,
+    seed: u64,
+) -> Result<Vec<Trial>, ClassifierError> {
+    let d = N_API_FEATURES;
+    let mut trials = vec![];
+    let split = Split::of(prepared, attack, seed);
+    for (paradigm, model) in [
+        ("supervised", "random_forest"),
+        ("supervised", "svm"),
+        ("semi_supervised", "encoder"),
+    ] {
+        let few_only = paradigm == "semi_supervised";
+        let (rows, positive) = split.labelled(prepared, few_only.then_some(few));
+        let labels = Labels {
+            rows: &rows,
+            d,
+            positive: &positive,
+        };
+        let started = Instant::now();
+        let (dense, explained_by) = match model {
+            "random_forest" => {
+                let params = ForestParams {
+                    balanced: true,
+                    seed,
+                    ..ForestParams::default()
+                };
+                (
+                    Dense::Forest(RandomForest::fit(&labels, &params)?),
+                    "features with shares",
+                )
+            }
+            "svm" => {
+                let params = SvmParams {
+                    balanced: true,
+                    ..SvmParams::default()
+                };
+                (
+                    Dense::Svm(Svm::fit(&labels, &params)?),
+                    "nothing but the score",
+                )
+            }
+            _ => {
+                // All traffic of the past without its labels: attacks of known types are in it.
+                let traffic = split.traffic(prepared);
+                let params = TunedParams {
+                    balanced: true,
+                    ..TunedParams::default()
+                };
+                (
+                    Dense::Tuned(Tuned::fit(&traffic, &labels, &params)?),
+                    "nothing but the score",
+                )
+            }
+        };
+        let secs = started.elapsed().as_secs_f64();
+        let (scores, micros) = timed(prepared, |rows, out| dense.score(rows, d, out))?;
+        let mut trial = judged(prepared, &scores, method, attack, &|row| {
+            split.known_test.contains(&row)
+        });
+        trial.paradigm = paradigm;
+        trial.model = model;
+        trial.labels = positive.len();
+        trial.fit_secs = secs;
+        trial.micros_a_row = micros;
+        trial.explained_by = explained_by;
+        trials.push(trial);
     }
     Ok(trials)
 }
