@@ -138,9 +138,9 @@ mod tests {
             .await;
         assert_eq!(failed.unwrap_err().code(), tonic::Code::Internal);
         let (release, holding) = std::sync::mpsc::channel::<()>();
-        let busy = pool.run(pool.now(1).unwrap(), move || holding.recv().is_err());
+        let busy = pool.run(pool.wait(1).await.unwrap(), move || holding.recv().is_err());
         let (told, served) = std::sync::mpsc::channel();
-        let gone = pool.run(pool.now(1).unwrap(), move || told.send(()));
+        let gone = pool.run(pool.wait(1).await.unwrap(), move || told.send(()));
         {
             let (mut busy, mut gone) = (Box::pin(busy), Box::pin(gone));
             tokio::select! { biased;
