@@ -38,6 +38,7 @@ pub const SECTIONS: &[&str] = &[
     "run",
     "serve",
     "sql",
+    "score",
     "submit",
     "jobs",
     "status",

@@ -110,19 +110,19 @@ impl Server {
         };
         let queries = Queries::new(warehouse.clone(), &place, &embedder, self.limits)?;
         let scorer = Arc::new(Scorer::new(warehouse.kind(), self.scoring.states));
-        let scores = scoring::Service::new(Arc::clone(&scorer), self.scoring)?;
+        let live = scoring::Service::new(Arc::clone(&scorer), self.scoring)?;
         // Whoever asks as soon as the port answers is scored, where there is a day.
         look(&scorer, &warehouse, self.scoring).await;
         let watching = keep_latest(scorer, warehouse.clone(), self.scoring, published);
         let watching = tokio::spawn(watching);
         let running = tokio::spawn(Arc::clone(&runner).run());
-        let told = metrics::served(&jobs, &warehouse, self.schedule.as_ref(), &scores);
+        let told = metrics::served(&jobs, &warehouse, self.schedule.as_ref(), &live);
         let scheduling = self
             .schedule
             .map(|schedule| tokio::spawn(schedule.run(jobs, warehouse.clone())));
         let mut closed = stopping.subscribe();
         let routes = Routes::new(ControlServer::new(service))
-            .add_service(ScoringServer::new(scores))
+            .add_service(ScoringServer::new(live))
             .add_service(FlightServiceServer::new(queries));
         let answering = secure::serve(listener, self.tls, self.policy, routes, async move {
             let _ = closed.wait_for(|stopping| *stopping).await;

@@ -137,10 +137,10 @@ mod tests {
             .run(pool.now(1).unwrap(), || -> u8 { panic!("as planned") })
             .await;
         assert_eq!(failed.unwrap_err().code(), tonic::Code::Internal);
-        let (held, hold) = std::sync::mpsc::channel::<()>();
-        let busy = pool.run(pool.now(1).unwrap(), move || hold.recv().is_err());
-        let (served, asked) = std::sync::mpsc::channel();
-        let gone = pool.run(pool.now(1).unwrap(), move || served.send(()));
+        let (release, holding) = std::sync::mpsc::channel::<()>();
+        let busy = pool.run(pool.wait(1).await.unwrap(), move || holding.recv().is_err());
+        let (told, served) = std::sync::mpsc::channel();
+        let gone = pool.run(pool.wait(1).await.unwrap(), move || told.send(()));
         {
             let (mut busy, mut gone) = (Box::pin(busy), Box::pin(gone));
             tokio::select! { biased;
@@ -149,7 +149,7 @@ mod tests {
                 () = tokio::time::sleep(std::time::Duration::from_millis(20)) => {}
             }
             drop(gone);
-            drop(held);
+            drop(release);
             assert!(busy.await.unwrap());
         }
         assert!(
@@ -157,6 +157,6 @@ mod tests {
                 .await
                 .unwrap()
         );
-        assert!(asked.recv().is_err(), "nobody waited for it any more");
+        assert!(served.recv().is_err(), "nobody waited for it any more");
     }
 }

@@ -79,8 +79,8 @@ impl Service {
     ) -> Result<Vec<proto::Score>, Status> {
         let (arrived, scorer) = (Instant::now(), Arc::clone(&self.scorer));
         let answer = self.pool.run(room, move || job(&scorer)).await?;
-        let scored = (answer.scores.len() as u64).saturating_sub(answer.invalid);
-        scoring().answered(scored, answer.invalid, arrived.elapsed().as_secs_f64());
+        let good = (answer.scores.len() as u64).saturating_sub(answer.invalid);
+        scoring().answered(good, answer.invalid, arrived.elapsed().as_secs_f64());
         Ok(answer.scores)
     }
 
