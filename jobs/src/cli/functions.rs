@@ -9,6 +9,7 @@ use super::output;
 use crate::error::JobError;
 
 /// Flags of `gleaner functions`.
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command")]
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only names that contain this.
