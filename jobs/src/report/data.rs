@@ -1,6 +1,6 @@
 //! What a report is made of: some queries over a warehouse's tables, all of one snapshot.
 //!
-//! **Cost.** Everything but two parts reads small tables, or counts of large ones. Lines new to a day need every hash of every day: beyond [`MOST_HASHES`] lines a share of them by
+//! **Cost.** Everything but two parts reads small tables, or counts of large ones. Lines new to a day need every hash of every day: beyond `MOST_HASHES` lines a share of them by
 //! hash is counted, and said to be. The distribution of scores is not kept by a run, which keeps scores of anomalies alone: so up to [`SCORED`] lines of the latest day are scored again, with
 //! the models that the run scored them with.
 
