@@ -121,7 +121,11 @@ pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
     let (ordinary, remark): (&[Label], _) = if benign >= FEW {
         (&[Label::Benign], None)
     } else if benign + unknown >= FEW {
-        let text = format!("{benign} benign rows: fitted on the {unknown} unlabelled ones too");
+        let text = if benign == 0 {
+            format!("no benign rows: the {unknown} unlabelled ones stand for them, in fit and test")
+        } else {
+            format!("{benign} benign rows: fitted on the {unknown} unlabelled ones too")
+        };
         (&[Label::Benign, Label::Unknown], Some(text))
     } else {
         let text = format!("{benign} benign and {unknown} unlabelled rows: fitted on attacks too");
@@ -137,6 +141,7 @@ pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
             (label, 5..7) if ordinary.contains(&label) => Part::Validation,
             (Label::Benign, _) => Part::TestBenign,
             (Label::Malicious, _) => Part::TestMalicious,
+            (Label::Unknown, _) if benign == 0 => Part::TestBenign,
             (Label::Unknown, _) => Part::History,
         }
     };
@@ -232,29 +237,27 @@ impl Outcome {
     }
 }
 
-/// Fits the detectors on prepared rows, and tests them.
-///
-/// # Errors
-/// When there is too little to fit on.
+/// Fits each detector on prepared rows, and tests it. One that cannot be fitted (there are too few rows) is named with the reason.
 pub fn evaluate(
     prepared: &Prepared,
     method: Method,
     scale: Scale,
-) -> Result<Vec<Outcome>, LearnerError> {
+) -> impl Iterator<Item = (&'static str, Result<Outcome, LearnerError>)> {
     let d = N_API_FEATURES;
     let fit = prepared.rows_of(Part::Fit);
     let keys: Vec<u64> = (0..(fit.len() / d) as u64).collect();
     let mut params = FitParams::default();
     params.scaler.scale = scale;
-    let detectors = detector::fit_kinds(&Kind::EVERY, &keys, &fit, d, &params)?;
-    detectors
-        .iter()
-        .map(|detector| {
+    Kind::EVERY.into_iter().map(move |kind| {
+        let tested = || {
             let mut scores = vec![0.0; prepared.parts.len()];
-            detector.score(&prepared.rows, d, &mut scores)?;
-            Ok(outcome(detector.kind().name(), prepared, scores, method))
-        })
-        .collect()
+            for detector in detector::fit_kinds(&[kind], &keys, &fit, d, &params)? {
+                detector.score(&prepared.rows, d, &mut scores)?;
+            }
+            Ok(outcome(kind.name(), prepared, scores, method))
+        };
+        (kind.name(), tested())
+    })
 }
 
 /// What scores of all rows (in the order of [`Prepared`]) are worth: the threshold from the validation rows, the rest from the test.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::support::{Dir, number, query, succeeds};
+use crate::support::{Dir, fails, number, query, skip, succeeds};
 
 /// Seconds around midnight at which users call, in bursts and pauses, some at the windows' very borders.
 fn requests() -> String {
@@ -121,11 +121,9 @@ fn windows_across_midnight_are_what_a_naive_query_over_all_requests_says() {
     assert!(number(&warehouse, first) > 0);
 }
 
-#[test]
-fn an_incident_says_who_did_what_where_and_why() {
-    let dir = Dir::new();
-    let mut lines = requests();
-    // One of the users looks through orders by number, with injections, within a minute.
+/// What one of the users does within a minute: looks through orders by number, with injections.
+fn attack() -> String {
+    let mut lines = String::new();
     for i in 0..40 {
         write!(
             lines,
@@ -135,6 +133,13 @@ fn an_incident_says_who_did_what_where_and_why() {
         )
         .unwrap();
     }
+    lines
+}
+
+#[test]
+fn an_incident_says_who_did_what_where_and_why() {
+    let dir = Dir::new();
+    let lines = requests() + &attack();
     let telemetry = dir.write("requests.ndjson", lines);
     let warehouse = dir.join("warehouse");
     run_days(&telemetry, &warehouse, &["--quota", "5%"]);
@@ -160,5 +165,124 @@ fn an_incident_says_who_did_what_where_and_why() {
     assert_eq!(
         number(&warehouse, "SELECT sum(requests) FROM incidents"),
         number(&warehouse, "SELECT sum(events) FROM anomalies"),
+    );
+}
+
+#[test]
+fn detectors_are_held_against_labelled_requests() {
+    let dir = Dir::new();
+    let telemetry = dir.write("requests.ndjson", requests() + &attack());
+    let warehouse = dir.join("warehouse");
+    run_days(&telemetry, &warehouse, &["--through", "requests"]);
+    let file = dir.join("labelled.parquet");
+    let labelled = "SELECT 'http' AS kind, CASE WHEN actor = 'mallory' THEN 'malicious' ELSE 'benign' END AS label, 'made' AS source, \
+                    CASE WHEN actor = 'mallory' THEN 'sqli' END AS attack_type, event_time, \"user\" AS user_id, client_ip, method, \
+                    host, path, query, status, response_bytes, user_agent FROM requests";
+    succeeds(&[
+        "sql",
+        "--warehouse",
+        &warehouse,
+        &format!("COPY ({labelled}) TO '{file}'"),
+    ]);
+
+    let out = succeeds(&["evaluate", "api", &file, "--json"]);
+    let rows: Vec<serde_json::Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let detectors: Vec<_> = rows
+        .iter()
+        .map(|r| r["detector"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        detectors,
+        ["iforest", "pca", "kmeans", "dbscan", "ocsvm", "autoencoder"]
+    );
+    for row in &rows {
+        let keys: Vec<_> = row
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                "auroc",
+                "detector",
+                "kind",
+                "precision",
+                "recall",
+                "rows",
+                "threshold"
+            ]
+        );
+        assert_eq!(row["kind"], "http");
+        assert!(row["auroc"].as_f64().unwrap() > 0.95, "{row}");
+        // All attacks are tested, and a third of the ordinary rows or so.
+        assert!((240..700).contains(&row["rows"].as_i64().unwrap()), "{row}");
+    }
+    assert_eq!(
+        out,
+        succeeds(&["evaluate", "api", &file, "--json"]),
+        "the same every time"
+    );
+    let text = succeeds(&[
+        "evaluate",
+        "api",
+        &file,
+        "--show",
+        "1",
+        "--threshold",
+        "quantile",
+        "--scale",
+        "robust",
+    ]);
+    assert!(
+        text.contains("alerts") && text.contains("false alarm"),
+        "{text}"
+    );
+    let changes = succeeds(&["evaluate", "api", &file, "--feedback", "20", "--json"]);
+    assert_eq!(changes.lines().count(), 6, "{changes}");
+
+    let none = dir.join("unlabelled.parquet");
+    succeeds(&[
+        "sql",
+        "--warehouse",
+        &warehouse,
+        &format!("COPY (SELECT path FROM requests) TO '{none}'"),
+    ]);
+    let error = fails(&["evaluate", "api", &none]);
+    assert!(
+        error.contains("no column kind") && error.contains("expected a Parquet file"),
+        "{error}"
+    );
+    let error = fails(&["evaluate", "api", &telemetry]);
+    assert!(error.contains("not a Parquet file"), "{error}");
+}
+
+#[test]
+fn attacks_among_recorded_requests_are_found() {
+    let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let data = std::env::var_os("GLEANER_DATA").map_or(beside, std::path::PathBuf::from);
+    let file = data.join("api_requests.parquet");
+    if !file.exists() {
+        return skip("no recorded requests: set GLEANER_DATA");
+    }
+    let out = succeeds(&["evaluate", "api", &file.to_string_lossy(), "--json"]);
+    let mut kinds = std::collections::BTreeSet::new();
+    for line in out.lines() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        kinds.insert(row["kind"].as_str().unwrap().to_owned());
+        let least = if row["detector"] == "iforest" {
+            0.85
+        } else {
+            0.97
+        };
+        assert!(row["auroc"].as_f64().unwrap() > least, "{row}");
+    }
+    assert_eq!(
+        kinds.into_iter().collect::<Vec<_>>(),
+        ["cloudtrail", "http", "param"]
     );
 }

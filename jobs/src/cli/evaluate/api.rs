@@ -129,13 +129,24 @@ pub(super) fn main(args: &Args) -> Result<(), JobError> {
         if let Some(remark) = &prepared.remark {
             output::note(&format!("{kind}: {remark}"));
         }
-        let outcomes = api::evaluate(&prepared, args.method(), args.scale.scale());
-        let outcomes = outcomes
-            .map_err(|e| JobError::Usage(format!("{}, {kind}: {e}", args.file.display())))?;
-        for outcome in &outcomes {
-            report(args, kind, &prepared, outcome)?;
-            for line in shown(args.show, &rows, &prepared, outcome) {
-                output::line(&output::printable(&line))?;
+        for (detector, outcome) in api::evaluate(&prepared, args.method(), args.scale.scale()) {
+            match outcome {
+                Ok(outcome) => {
+                    report(args, kind, &prepared, &outcome)?;
+                    for line in shown(args.show, &rows, &prepared, &outcome) {
+                        output::line(&output::printable(&line))?;
+                    }
+                }
+                Err(why) => {
+                    output::note(&format!("{kind} {detector}: {why}"));
+                    if args.json {
+                        let object = serde_json::json!({
+                            "detector": detector, "kind": kind, "auroc": null, "precision": null, "recall": null,
+                            "threshold": null, "rows": prepared.tested(),
+                        });
+                        output::line(&object.to_string())?;
+                    }
+                }
             }
         }
     }
