@@ -39,7 +39,7 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            states: super::stream::MAX_STATES,
+            states: 1_000_000,
             calls: 16_000_000,
         }
     }

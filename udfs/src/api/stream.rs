@@ -1,4 +1,5 @@
-//! Requests one after the other, whoever they are of: the windows of all actors and endpoints, kept in memory.
+//! Requests one after the other, whoever they are of: the windows of all actors and endpoints, for a file that is held in memory. A
+//! service, which never ends, has [`super::shared::SharedStream`].
 
 use std::collections::HashMap;
 
@@ -9,20 +10,11 @@ use super::features::Surroundings;
 use super::request::{Request, text_hash};
 use super::window::{Actor, Call, Endpoint};
 
-/// Requests between two looks for states that nothing asks for any more.
-const SWEEP: u64 = 65_536;
-/// Actors and endpoints that are remembered: beyond them the longest silent go, with what they had been seen to do.
-pub const MAX_STATES: usize = 1_000_000;
-
-/// A state, and the time of its latest request.
-type Held<S> = (S, i64);
-
 /// The windows of all actors and endpoints.
 #[derive(Debug, Default)]
 pub struct Stream {
-    actors: HashMap<u64, Held<Actor>>,
-    endpoints: HashMap<u64, Held<Endpoint>>,
-    requests: u64,
+    actors: HashMap<u64, Actor>,
+    endpoints: HashMap<u64, Endpoint>,
 }
 
 /// What windows need of a request: nothing where it has no time or no actor.
@@ -54,36 +46,10 @@ impl Stream {
                 ..Surroundings::default()
             };
         };
-        self.requests += 1;
-        if self.requests.is_multiple_of(SWEEP) {
-            self.sweep();
-        }
-        let actor = self.actors.entry(call.actor).or_default();
-        actor.1 = actor.1.max(call.micros);
-        let endpoint = self.endpoints.entry(call.endpoint).or_default();
-        endpoint.1 = endpoint.1.max(call.micros);
         Surroundings {
             template,
-            actor: Some(actor.0.push(&call)),
-            endpoint: Some(endpoint.0.push(&call)),
+            actor: Some(self.actors.entry(call.actor).or_default().push(&call)),
+            endpoint: Some(self.endpoints.entry(call.endpoint).or_default().push(&call)),
         }
     }
-
-    /// Lets the longest silent go where there are too many.
-    fn sweep(&mut self) {
-        keep_latest(&mut self.actors);
-        keep_latest(&mut self.endpoints);
-    }
-}
-
-fn keep_latest<S>(states: &mut HashMap<u64, Held<S>>) {
-    if states.len() <= MAX_STATES {
-        return;
-    }
-    let mut times: Vec<i64> = states.values().map(|(_, latest)| *latest).collect();
-    // A quarter goes, so that this is not done for every request.
-    let at = states.len() - MAX_STATES * 3 / 4;
-    let (_, border, _) = times.select_nth_unstable(at.min(states.len() - 1));
-    let border = *border;
-    states.retain(|_, (_, latest)| *latest >= border);
 }
