@@ -40,6 +40,40 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// A request of its texts, in the order of the fields; all else is missing.
+    #[must_use]
+    pub fn of_texts(texts: [Option<&'a str>; 12]) -> Self {
+        let [
+            user,
+            session,
+            client_ip,
+            method,
+            host,
+            path,
+            query,
+            error_code,
+            user_agent,
+            referer,
+            body,
+            headers,
+        ] = texts;
+        Self {
+            user,
+            session,
+            client_ip,
+            method,
+            host,
+            path,
+            query,
+            error_code,
+            user_agent,
+            referer,
+            body,
+            headers,
+            ..Self::default()
+        }
+    }
+
     /// Whose habits the request belongs to: its user, else its session, else its client.
     #[must_use]
     pub fn actor(&self) -> Option<&'a str> {
@@ -105,38 +139,13 @@ impl OwnedRequest {
     /// The request.
     #[must_use]
     pub fn as_request(&self) -> Request<'_> {
-        let [
-            user,
-            session,
-            client_ip,
-            method,
-            host,
-            path,
-            query,
-            error_code,
-            user_agent,
-            referer,
-            body,
-            headers,
-        ] = self.texts.each_ref().map(Option::as_deref);
         Request {
             micros: self.micros,
-            user,
-            session,
-            client_ip,
-            method,
-            host,
-            path,
-            query,
             status: self.status,
-            error_code,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             latency_ms: self.latency_ms,
-            user_agent,
-            referer,
-            body,
-            headers,
+            ..Request::of_texts(self.texts.each_ref().map(Option::as_deref))
         }
     }
 }

@@ -276,40 +276,15 @@ impl<'a> Requests<'a> {
     }
 
     fn row(&self, row: usize) -> Request<'a> {
-        let [
-            user,
-            session,
-            client_ip,
-            method,
-            host,
-            path,
-            query,
-            error_code,
-            user_agent,
-            referer,
-            body,
-            headers,
-        ] = self.texts.map(|a| a.is_valid(row).then(|| a.value(row)));
         let [status, request_bytes, response_bytes] =
             self.ints.map(|a| a.is_valid(row).then(|| a.value(row)));
+        let texts = self.texts.map(|a| a.is_valid(row).then(|| a.value(row)));
         Request {
-            micros: None,
-            user,
-            session,
-            client_ip,
-            method,
-            host,
-            path,
-            query,
             status: status.and_then(|s| i32::try_from(s).ok()),
-            error_code,
             request_bytes,
             response_bytes,
             latency_ms: self.latency.is_valid(row).then(|| self.latency.value(row)),
-            user_agent,
-            referer,
-            body,
-            headers,
+            ..Request::of_texts(texts)
         }
     }
 }
