@@ -1,5 +1,10 @@
 //! User agents: family and kind, from the product tokens. No version counts: a browser's update is no anomaly.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
 /// What sort of program sent a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -25,7 +30,7 @@ pub struct Agent {
     /// Its sort.
     pub kind: Kind,
     /// `chrome`, `googlebot`, `curl`; of an unknown program its first product token without version.
-    pub family: String,
+    pub family: Cow<'static, str>,
 }
 
 // In the order of search: a scanner or crawler also says "Mozilla/5.0 … Chrome/…".
@@ -107,26 +112,37 @@ pub fn agent(text: Option<&str>) -> Agent {
     if text.is_empty() || text == "-" {
         return Agent {
             kind: Kind::Missing,
-            family: String::new(),
+            family: Cow::Borrowed(""),
         };
     }
-    let lower = text.to_ascii_lowercase();
-    for (mark, family, kind) in KNOWN {
-        if lower.contains(mark) {
-            return Agent {
-                kind: *kind,
-                family: (*family).to_owned(),
-            };
-        }
+    // The first of the list that occurs anywhere, not the first that occurs in the text.
+    let known = MARKS.as_ref().and_then(|marks| {
+        let all = marks.find_overlapping_iter(text);
+        all.map(|found| found.pattern().as_usize()).min()
+    });
+    if let Some((_, family, kind)) = known.and_then(|place| KNOWN.get(place)) {
+        return Agent {
+            kind: *kind,
+            family: Cow::Borrowed(family),
+        };
     }
-    let end = lower
+    let end = text
         .find(|c: char| !(c.is_ascii_alphabetic() || matches!(c, '-' | '_' | '.')))
-        .unwrap_or(lower.len());
+        .unwrap_or(text.len());
     Agent {
         kind: Kind::Other,
-        family: lower[..end.min(MAX_FAMILY)].to_owned(),
+        family: Cow::Owned(text[..end.min(MAX_FAMILY)].to_ascii_lowercase()),
     }
 }
+
+/// The marks of [`KNOWN`], by their places; some, as they are constants.
+static MARKS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(KNOWN.iter().map(|(mark, ..)| mark))
+        .ok()
+});
 
 #[cfg(test)]
 mod tests {
@@ -154,6 +170,17 @@ mod tests {
         assert_eq!(agent(Some(text)).kind, Kind::Bot);
         let text = "Mozilla/5.0 (Windows NT 10.0) Chrome/41.0 Safari/537.36 Netsparker";
         assert_eq!(agent(Some(text)).kind, Kind::Scanner);
+    }
+
+    #[test]
+    fn every_mark_is_known_in_any_case_by_the_first_of_the_list_that_occurs() {
+        for (mark, ..) in KNOWN {
+            let text = format!("Safari/1 x{} y", mark.to_ascii_uppercase());
+            let lower = text.to_ascii_lowercase();
+            let first = KNOWN.iter().find(|(m, ..)| lower.contains(m)).unwrap();
+            let found = agent(Some(&text));
+            assert_eq!((found.family.as_ref(), found.kind), (first.1, first.2));
+        }
     }
 
     #[test]
