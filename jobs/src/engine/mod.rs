@@ -29,7 +29,7 @@ use datafusion::datasource::listing::{
 use datafusion::logical_expr::{Extension, LogicalPlan};
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, collect};
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SessionContext, ident};
 use futures::{StreamExt, TryStreamExt};
 use gleaner_proto::plan::{ScanSpec, WriteSpec};
 
@@ -53,9 +53,22 @@ pub enum Source {
         urls: Vec<String>,
         /// The schema of all of them.
         schema: SchemaRef,
+        /// Columns that the rows of the one file ascend by, nulls last; none: unknown. What is told is believed: a sort is saved.
+        sorted_by: &'static [&'static str],
     },
     /// Telemetry files.
     Telemetry(ScanSpec),
+}
+
+impl Source {
+    /// The same, known to ascend by `columns`.
+    #[must_use]
+    pub fn ascending(mut self, columns: &'static [&'static str]) -> Self {
+        if let Self::Parquet { sorted_by, .. } = &mut self {
+            *sorted_by = columns;
+        }
+        self
+    }
 }
 
 /// One query with one partition.
@@ -306,13 +319,21 @@ fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, Data
 /// When a URL is bad or the table cannot be made.
 pub fn register(ctx: &SessionContext, name: &str, source: &Source) -> Result<(), DataFusionError> {
     match source {
-        Source::Parquet { urls, schema } => {
+        Source::Parquet {
+            urls,
+            schema,
+            sorted_by,
+        } => {
             let paths = urls
                 .iter()
                 .map(ListingTableUrl::parse)
                 .collect::<Result<Vec<_>, _>>()?;
-            let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
+            let mut options = ListingOptions::new(Arc::new(ParquetFormat::default()))
                 .with_file_extension(".parquet");
+            if !sorted_by.is_empty() && urls.len() == 1 {
+                let order = sorted_by.iter().map(|name| ident(*name).sort(true, false));
+                options = options.with_file_sort_order(vec![order.collect()]);
+            }
             let config = ListingTableConfig::new_with_multi_paths(paths)
                 .with_listing_options(options)
                 .with_schema(Arc::clone(schema));

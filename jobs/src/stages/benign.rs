@@ -84,5 +84,6 @@ async fn no_reviews(day: &DayRun<'_>) -> Result<Source, JobError> {
     Ok(Source::Parquet {
         urls: vec![day.warehouse.url(&path)],
         schema,
+        sorted_by: &[],
     })
 }

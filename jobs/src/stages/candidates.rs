@@ -270,7 +270,11 @@ pub(super) async fn empty(day: &DayRun<'_>, table: &Table) -> Result<Source, Job
     writer.close().map_err(failed)?;
     day.warehouse.put(&path, bytes).await?;
     let urls = vec![day.warehouse.url(&path)];
-    Ok(Source::Parquet { urls, schema })
+    Ok(Source::Parquet {
+        urls,
+        schema,
+        sorted_by: &[],
+    })
 }
 
 #[cfg(test)]

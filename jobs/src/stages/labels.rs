@@ -77,6 +77,7 @@ pub async fn run(
                     .url(&format!("{}/{}", COMMANDS.name, file.path)),
             ],
             schema: COMMANDS.schema(),
+            sorted_by: &[],
         };
         let sources = tables([("commands", bucket), ("candidates", whole.clone())]);
         day.staging_task(
@@ -280,6 +281,7 @@ async fn stage(day: &DayRun<'_>, decisions: &RecordBatch) -> Result<Source, JobE
     Ok(Source::Parquet {
         urls: vec![day.warehouse.url(&path)],
         schema: decisions_schema(),
+        sorted_by: &[],
     })
 }
 

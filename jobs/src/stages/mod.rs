@@ -349,6 +349,7 @@ impl DayRun<'_> {
         Source::Parquet {
             urls: files.into_iter().map(url).collect(),
             schema: table.schema(),
+            sorted_by: &[],
         }
     }
 
@@ -359,6 +360,7 @@ impl DayRun<'_> {
         Source::Parquet {
             urls: written.iter().map(url).collect(),
             schema: table.schema(),
+            sorted_by: &[],
         }
     }
 
@@ -376,6 +378,7 @@ impl DayRun<'_> {
                 .map(|w| format!("{base}{}", w.path))
                 .collect(),
             schema,
+            sorted_by: &[],
         }
     }
 }

@@ -160,6 +160,7 @@ pub(super) async fn run(day: &DayRun<'_>, tasks: Vec<Task>) -> Result<Source, Jo
     Ok(Source::Parquet {
         urls: vec![day.warehouse.url(&path)],
         schema: schema(),
+        sorted_by: &[],
     })
 }
 

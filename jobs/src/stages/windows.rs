@@ -23,6 +23,9 @@ use crate::warehouse::delta::DataFile;
 use crate::warehouse::model_path;
 use crate::warehouse::tables::{REQUESTS, WINDOWS};
 
+/// How the files of `requests` are ordered.
+const ORDER: &[&str] = &["actor", "event_time", "hash"];
+
 /// # Errors
 /// When a task fails, a request has no row of windows or two, or the accounts cannot be kept.
 pub async fn run(day: &DayRun<'_>, requests: &StageRecord) -> Result<StageRecord, JobError> {
@@ -202,15 +205,7 @@ async fn actors(
 ) -> Result<Vec<Written>, JobError> {
     let buckets = day.buckets(&REQUESTS, requests);
     let parts = buckets.len();
-    // Not a value but a relation: what of the day before belongs to the bucket, or nothing.
-    let relation = match carry {
-        None => "(SELECT *, false AS carried FROM requests)",
-        Some(_) => {
-            "(SELECT *, false AS carried FROM requests UNION ALL SELECT * EXCEPT (bucket), true AS carried FROM carry \
-             WHERE bucket >= {low} AND bucket < {high})"
-        }
-    };
-    let sql = include_str!("windows.sql").replace("bucket_requests", relation);
+    let sql = actors_sql(carry.is_some());
     let tasks =
         buckets
             .into_iter()
@@ -223,13 +218,28 @@ async fn actors(
                     ("low", low),
                     ("high", high),
                 ];
-                let mut sources = tables([("requests", bucket), ("endpoints", endpoints.clone())]);
+                let mut sources = tables([
+                    ("requests", bucket.ascending(ORDER)),
+                    ("endpoints", endpoints.clone()),
+                ]);
                 if let Some(carry) = carry {
                     sources.insert("carry".to_owned(), carry.clone());
                 }
                 day.table_task(&WINDOWS, part, fingerprint, fill(&sql, &values), sources)
             });
     day.run_writes("windows", "actors", tasks.collect()).await
+}
+
+/// What an actors' bucket is asked, with what of the day before belongs to it, or without.
+fn actors_sql(carried: bool) -> String {
+    // Not a value but a relation.
+    let relation = if carried {
+        "(SELECT *, false AS carried FROM requests UNION ALL SELECT * EXCEPT (bucket), true AS carried FROM carry \
+         WHERE bucket >= {low} AND bucket < {high})"
+    } else {
+        "(SELECT *, false AS carried FROM requests)"
+    };
+    include_str!("windows.sql").replace("bucket_requests", relation)
 }
 
 /// The ranges of staged buckets, one a bucket of `requests`: a power of two of them.
@@ -270,4 +280,50 @@ fn endpoints_schema() -> SchemaRef {
         ("endpoint_failed_5min", Int64),
         ("endpoint_actors_10min", Int64),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::physical_plan::displayable;
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+    use crate::engine::register;
+
+    /// The plan of an actors' bucket.
+    async fn plan(order: &'static [&'static str]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let source = |name: &str, schema: SchemaRef| {
+            let path = folder.path().join(format!("{name}.parquet"));
+            let file = std::fs::File::create(&path).unwrap();
+            let writer = ArrowWriter::try_new(file, Arc::clone(&schema), None).unwrap();
+            writer.close().unwrap();
+            Source::Parquet {
+                urls: vec![url::Url::from_file_path(path).unwrap().to_string()],
+                schema,
+                sorted_by: &[],
+            }
+        };
+        let ctx = crate::session::embedded(1 << 28).unwrap();
+        let requests = source("requests", REQUESTS.schema()).ascending(order);
+        register(&ctx, "requests", &requests).unwrap();
+        let endpoints = source("endpoints", endpoints_schema());
+        register(&ctx, "endpoints", &endpoints).unwrap();
+        let values = [
+            ("day", Value::Date(chrono::NaiveDate::MIN)),
+            ("templates", Value::Text("file:///none".into())),
+            ("low", Value::Int(0)),
+            ("high", Value::Int(1)),
+        ];
+        let sql = actors_sql(false);
+        let query = ctx.sql(&fill(&sql, &values)).await.unwrap();
+        let plan = query.create_physical_plan().await.unwrap();
+        displayable(plan.as_ref()).indent(false).to_string()
+    }
+
+    #[tokio::test]
+    async fn requests_that_lie_in_order_are_not_sorted_again_and_others_once() {
+        assert_eq!(plan(ORDER).await.matches("SortExec").count(), 0);
+        assert_eq!(plan(&[]).await.matches("SortExec").count(), 1);
+    }
 }

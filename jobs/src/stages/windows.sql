@@ -17,7 +17,9 @@ SELECT {day} AS day, r.hash, r.actor, r.event_time, r.template, r.endpoint,
        w['call_sequence_hash'] AS call_sequence_hash,
        w['sequence_before'] AS sequence_before,
        e.endpoint_requests_1min, e.endpoint_requests_5min, e.endpoint_failed_5min, e.endpoint_actors_10min
-FROM (
+FROM (SELECT * EXCEPT (bucket) FROM endpoints WHERE bucket >= {low} AND bucket < {high}) AS e
+-- What is joined to stays in its order.
+RIGHT JOIN (
     SELECT hash, actor, event_time, template, endpoint, carried,
            api_actor_windows(actor, CAST(event_time AS BIGINT), endpoint,
                              coalesce(status, 0) >= 400 OR coalesce(error_code, '') <> '',
@@ -27,7 +29,6 @@ FROM (
         SELECT *, api_endpoint(method, host, template) AS endpoint
         FROM (SELECT *, api_template(host, path, {templates}) AS template FROM bucket_requests)
     )
-) AS r
-LEFT JOIN (SELECT * EXCEPT (bucket) FROM endpoints WHERE bucket >= {low} AND bucket < {high}) AS e ON e.hash = r.hash
+) AS r ON e.hash = r.hash
 WHERE NOT r.carried
 ORDER BY r.actor, r.event_time, r.hash

@@ -236,7 +236,11 @@ impl Warehouse {
         let url = |f: &DataFile| self.url(&format!("{}/{}", table.name, f.path));
         let urls: Vec<_> = files.into_iter().map(url).collect();
         let schema = table.schema();
-        (!urls.is_empty()).then_some(Source::Parquet { urls, schema })
+        (!urls.is_empty()).then_some(Source::Parquet {
+            urls,
+            schema,
+            sorted_by: &[],
+        })
     }
 }
 

@@ -123,6 +123,7 @@ impl Warehouse {
         let source = (!urls.is_empty()).then(|| Source::Parquet {
             urls,
             schema: Arc::clone(&schema),
+            sorted_by: &[],
         });
         Ok(Some((schema, source)))
     }

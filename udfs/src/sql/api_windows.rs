@@ -121,18 +121,24 @@ fn actor_windows(values: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
     let mut out = Ints::new(16);
     let mut state = Actor::default();
     let mut of = None;
+    let mut last = i64::MIN;
     for row in 0..rows {
         if actors.is_null(row) || micros.is_null(row) || endpoints.is_null(row) {
             out.push(&[None; 16]);
             continue;
         }
-        if of != Some(actors.value(row)) {
-            of = Some(actors.value(row));
+        let actor = actors.value(row);
+        if of.is_some_and(|of| of > actor || of == actor && last > micros.value(row)) {
+            return Err(failed(ACTOR, "the rows must be ordered by actor and time"));
+        }
+        if of != Some(actor) {
+            of = Some(actor);
             state = Actor::default();
         }
+        last = micros.value(row);
         let view = state.push(&Call {
             micros: micros.value(row),
-            actor: text_hash(actors.value(row)),
+            actor: text_hash(actor),
             endpoint: unsigned(endpoints.value(row)),
             failed: failures.is_valid(row) && failures.value(row),
             bytes: if bytes.is_valid(row) {
