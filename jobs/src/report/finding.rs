@@ -397,7 +397,7 @@ fn clusters(report: &Report, page: &mut Page) {
         let _ = write!(
             list,
             "<li>{}<small><b>covers {}</b>, on {} · kept on {} · {}</small></li>",
-            report.line(&c.command_line, c.user.as_deref()),
+            report.line(&c.command_line, c.user.as_deref().as_slice()),
             counted(c.covered, "line", "lines"),
             counted(c.days, "day", "days"),
             escape(&c.date),

@@ -281,7 +281,7 @@ pub(super) fn emitted(report: &Report, page: &mut Page) {
         let _ = write!(
             list,
             "<li>{}<small>{} · {} on {} · stood out by {} · {}</small></li>",
-            report.line(&line.command_line, line.user.as_deref()),
+            report.line(&line.command_line, line.user.as_deref().as_slice()),
             escape(&line.date),
             counted(line.events, "event", "events"),
             counted(line.hosts, "host", "hosts"),

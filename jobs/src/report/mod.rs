@@ -148,8 +148,8 @@ impl Report {
         days.filter(|day| !finished(day)).collect()
     }
 
-    /// A command line as markup.
-    fn line(&self, line: &str, user: Option<&str>) -> String {
+    /// A command line or a part of a request as markup; `names` are people that it may name.
+    fn line(&self, line: &str, names: &[&str]) -> String {
         let shown = match self.lines {
             Lines::Whole => line.to_owned(),
             Lines::None => return "<small>left out (--lines none)</small>".to_owned(),
@@ -158,8 +158,7 @@ impl Report {
                 if decoded.undecoded {
                     return "<small>left out: a part of it is encoded and could not be read, so that a secret may hide there (--lines whole shows it)</small>".to_owned();
                 }
-                let names: Vec<&str> = user.into_iter().collect();
-                match redact(line, &decoded.texts, &names, &self.key) {
+                match redact(line, &decoded.texts, names, &self.key) {
                     Ok(redacted) => redacted.text,
                     Err(why) => {
                         let why = html::escape(&why.to_string());

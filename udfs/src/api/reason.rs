@@ -68,7 +68,7 @@ pub fn reason(feature: &str, value: f32) -> Option<Reason> {
         "method_rarity" => (1, "a rare method"),
         "method_rarity_endpoint" => (2, "a method that is unusual there"),
         "status_rarity_endpoint" => (1, "a status that is unusual there"),
-        "failed" => (2, "failures where few happen"),
+        "failed" => (1, "failures where few happen"),
         "server_error" => (2, "server errors"),
         "path_depth" => (1, "a path of unusual depth"),
         "path_log_len" => (1, "a path of unusual length"),

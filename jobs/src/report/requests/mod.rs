@@ -4,10 +4,12 @@
 //! data       queries over requests, windows, anomalies, incidents
 //! incidents  in order of severity, each unfolds
 //! traffic    by hour, by endpoint, by actor
+//! names      of people that a request tells
 //! ```
 
 pub mod data;
 pub(super) mod incidents;
+mod names;
 pub(super) mod traffic;
 
 use std::collections::BTreeSet;
@@ -92,7 +94,6 @@ fn words(reasons: &[String]) -> String {
 
 /// A request as an item of a list.
 fn request(report: &Report, one: &Anomaly, out: &mut String) {
-    let user = one.user.as_deref();
     let mut said = vec![escape(&one.time)];
     if let Some(status) = one.status {
         said.push(format!("status {status}"));
@@ -106,13 +107,17 @@ fn request(report: &Report, one: &Anomaly, out: &mut String) {
     said.push(actor(report, &one.actor()));
     said.push(escape(&words(one.reasons.as_deref().unwrap_or_default())));
     let values: Vec<String> = one.reasons.iter().flatten().map(|r| escape(r)).collect();
-    let _ = write!(out, "<li>{}", report.line(&one.line(), user));
-    if let Some(body) = one
-        .body
-        .as_deref()
-        .filter(|body| !body.is_empty() && report.lines != Lines::None)
-    {
-        let _ = write!(out, "<div class=\"body\">{}</div>", report.line(body, user));
+    let (line, body) = (one.line(), one.body.as_deref().unwrap_or_default());
+    let mut names = names::announced(&line);
+    names.extend(names::announced(body));
+    names.extend(one.user.as_deref());
+    let _ = write!(out, "<li>{}", report.line(&line, &names));
+    if !body.is_empty() && report.lines != Lines::None {
+        let _ = write!(
+            out,
+            "<div class=\"body\">{}</div>",
+            report.line(body, &names)
+        );
     }
     let _ = write!(
         out,
