@@ -83,6 +83,16 @@ pub enum JobError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A file of the warehouse that is not as it was written.
+    #[error("{path} in the warehouse is missing or damaged ({why}); {remedy}")]
+    Damaged {
+        /// Within the warehouse.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+        /// What to do.
+        remedy: String,
+    },
     /// A sum that should balance does not: nothing was committed.
     #[error("the books of stage {stage} do not balance: {what}; nothing was committed")]
     Unbalanced {
@@ -159,6 +169,7 @@ impl JobError {
             Self::NotAWarehouse { .. } => "not a warehouse",
             Self::Usage(_) => "usage",
             Self::Task { .. } => "task",
+            Self::Damaged { .. } => "damaged",
             Self::Unbalanced { .. } => "unbalanced",
             Self::Contended { .. } => "contended",
             Self::Query(_) => "query",

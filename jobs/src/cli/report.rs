@@ -10,8 +10,10 @@ use super::run::EngineArgs;
 use crate::catalog::tables;
 use crate::driver::install_model_loader;
 use crate::error::JobError;
-use crate::labels::{precision, pseudonyms, review};
+use crate::labels::precision::{self, SetPrecision};
+use crate::labels::{pseudonyms, review};
 use crate::report::data::Reader;
+use crate::report::subject::Subject;
 use crate::report::{Lines, Report, evaluation};
 use crate::telemetry::Kind;
 use crate::warehouse::Warehouse;
@@ -37,10 +39,10 @@ pub struct Args {
     /// Write each plot to this directory too, as SVG and as PNG.
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
-    /// How command lines are shown.
+    /// How command lines and requests are shown.
     #[arg(long, value_enum, default_value_t = Lines::Redacted)]
     lines: Lines,
-    /// How many emitted lines are shown.
+    /// How many emitted lines, or anomalous requests, are shown as a sample.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(..=500))]
     sample: u32,
     #[command(flatten)]
@@ -62,9 +64,10 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     // Before minutes of work: a file that is not what it should be.
     let evaluation = evaluation::read(&args.evaluation)?;
     let warehouse = Warehouse::open(&args.warehouse).await?;
-    if warehouse.kind() != Kind::Command {
+    let kind = warehouse.kind();
+    if kind != Kind::Command && !args.evaluation.is_empty() {
         return Err(JobError::Usage(format!(
-            "{}: a warehouse of API requests, and reports are of command lines; its incidents: gleaner sql --warehouse … \"SELECT summary FROM incidents\"",
+            "--evaluation: {} is a warehouse of API requests, which no classifier of command lines is trained on; leave it out",
             args.warehouse
         )));
     }
@@ -72,20 +75,18 @@ pub async fn main(args: Args) -> Result<(), JobError> {
     install_model_loader();
     let ctx = engine.session().clone();
     tables(&ctx, &warehouse).await?;
-    let data = Reader::new(&engine, &ctx, days)
+    let data = Reader::new(&engine, &ctx, days, Subject::of(kind))
         .read(args.sample as usize)
         .await?;
-    let of = |day: Option<&str>| day.is_some_and(|day| data.days.iter().any(|d| d == day));
-    let mut by_day = precision::report(&warehouse, true).await?;
-    by_day.retain(|set| of(set.day.as_deref()));
-    let overall = if by_day.is_empty() {
-        vec![]
+    let (by_day, overall, reviewed) = if kind == Kind::Command {
+        judged(&warehouse, &data.days).await?
     } else {
-        precision::report(&warehouse, false).await?
+        (vec![], vec![], review::Precision::default())
     };
     let report = Report {
+        kind,
         warehouse: args.warehouse.clone(),
-        reviewed: review::precision(&warehouse).await?,
+        reviewed,
         key: key(&warehouse).await?,
         lines: args.lines,
         data,
@@ -116,6 +117,22 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         ));
     }
     Ok(())
+}
+
+/// How right labels are: by day, of all days, and as analysts say.
+async fn judged(
+    warehouse: &Warehouse,
+    days: &[String],
+) -> Result<(Vec<SetPrecision>, Vec<SetPrecision>, review::Precision), JobError> {
+    let of = |day: Option<&str>| day.is_some_and(|day| days.iter().any(|d| d == day));
+    let mut by_day = precision::report(warehouse, true).await?;
+    by_day.retain(|set| of(set.day.as_deref()));
+    let overall = if by_day.is_empty() {
+        vec![]
+    } else {
+        precision::report(warehouse, false).await?
+    };
+    Ok((by_day, overall, review::precision(warehouse).await?))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), JobError> {

@@ -199,7 +199,7 @@ pub struct Imported {
 }
 
 /// The precision of what is labelled benign, as sampled lines show it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Precision {
     /// Sampled lines labelled benign that an analyst has judged.
     pub reviewed_benign: u64,

@@ -10,9 +10,12 @@ use chrono::NaiveDate;
 use datafusion::prelude::SessionContext;
 use serde::Deserialize;
 
+use super::requests::{self, data::Requests};
+use super::subject::{Counts, Subject};
 use crate::engine::Engine;
 use crate::error::JobError;
 use crate::labels::store::typed;
+use crate::telemetry::Kind;
 
 /// Unique lines of all days beyond which a share of them is counted.
 const MOST_HASHES: u64 = 4_000_000;
@@ -21,11 +24,14 @@ pub const SCORED: u64 = 20_000;
 /// Clusters and features that are listed.
 const LISTED: usize = 12;
 
-/// The detectors, in the order of the tables' columns: name, column of the score.
-pub const DETECTORS: [(&str, &str); 3] = [
+/// The detectors, in the order of the tables' columns: name, and the function and column of the score. A warehouse has some of them.
+pub const DETECTORS: [(&str, &str); 6] = [
     ("iforest", "iforest_score"),
     ("pca", "pca_error"),
     ("kmeans", "kmeans_distance"),
+    ("dbscan", "dbscan_distance"),
+    ("ocsvm", "ocsvm_score"),
+    ("autoencoder", "autoencoder_error"),
 ];
 
 /// A stage of a day.
@@ -155,14 +161,12 @@ pub struct Data {
     pub days: Vec<String>,
     /// The accounts of all stages.
     pub runs: Vec<Run>,
-    /// Lines whose hash no earlier day of the report has, and templates likewise; share of the hashes that were counted.
-    pub new_lines: Vec<Daily>,
-    /// As above, of templates.
-    pub new_templates: Vec<Daily>,
-    /// Share of all hashes that these two are counted over.
+    /// The detectors that the table of anomalies has columns of, with those columns.
+    pub detectors: Vec<(&'static str, &'static str)>,
+    /// What no earlier day of the report has, by [`Subject::growth`].
+    pub new: Vec<Vec<Daily>>,
+    /// Share of all hashes that is counted, where [`Subject::growth`] says so.
     pub counted_share: f64,
-    /// Benign lines that no earlier day emitted.
-    pub new_benign: Vec<Daily>,
     /// Rows that could not be read, by reason.
     pub quarantine: Vec<Counted>,
     /// Of the latest day; `None` without anomalies.
@@ -189,6 +193,8 @@ pub struct Data {
     pub drift: Vec<Drift>,
     /// Some benign lines.
     pub emitted: Vec<Emitted>,
+    /// Of requests to APIs.
+    pub requests: Requests,
 }
 
 /// The first and the last day; `None`: the warehouse's own.
@@ -199,22 +205,36 @@ pub struct Reader<'a> {
     engine: &'a Engine,
     ctx: &'a SessionContext,
     days: Option<Between>,
+    subject: &'static Subject,
 }
 
 impl<'a> Reader<'a> {
     /// Of the days from one to another, both among them; `None`: all.
     #[must_use]
-    pub const fn new(engine: &'a Engine, ctx: &'a SessionContext, days: Option<Between>) -> Self {
-        Self { engine, ctx, days }
+    pub const fn new(
+        engine: &'a Engine,
+        ctx: &'a SessionContext,
+        days: Option<Between>,
+        subject: &'static Subject,
+    ) -> Self {
+        Self {
+            engine,
+            ctx,
+            days,
+            subject,
+        }
     }
 
-    async fn rows<T: for<'de> Deserialize<'de>>(&self, sql: &str) -> Result<Vec<T>, JobError> {
+    pub(super) async fn rows<T: for<'de> Deserialize<'de>>(
+        &self,
+        sql: &str,
+    ) -> Result<Vec<T>, JobError> {
         let frame = self.ctx.sql(sql).await?;
         typed(&self.engine.collect(frame).await?)
     }
 
     /// The condition that a row is of the report's days.
-    fn within(&self) -> String {
+    pub(super) fn within(&self) -> String {
         let (from, to) = self.days.unwrap_or_default();
         let from = from.map(|day| format!("day >= DATE '{day}'"));
         let to = to.map(|day| format!("day <= DATE '{day}'"));
@@ -263,27 +283,42 @@ impl<'a> Reader<'a> {
                 "sum(rows)",
             )
             .await?;
-        data.distributions = self.distributions().await?;
-        let by = "array_to_string(array_sort(detectors), '+')";
-        for (table, chosen) in [
-            ("anomalies", &mut data.chosen),
-            ("benign", &mut data.chosen_benign),
-        ] {
-            let from = format!("(SELECT {by} AS chosen FROM {table} WHERE {within})");
-            *chosen = self.counted(&from, "chosen", "count(*)").await?;
-        }
+        let anomalies = self.ctx.table_provider("anomalies").await?.schema();
+        let there = |(_, column): &(&str, &str)| anomalies.field_with_name(column).is_ok();
+        data.detectors = DETECTORS.into_iter().filter(there).collect();
+        data.distributions = self.distributions(&data.detectors).await?;
+        data.chosen = self.chosen("anomalies").await?;
         data.features = self.features().await?;
-        self.near_duplicates(&mut data).await?;
+        let sql = format!(
+            "SELECT CAST(day AS VARCHAR) AS date, CAST(trained_on AS VARCHAR) AS trained_on, kind, name, psi, psi_limit, drifted FROM drift WHERE {within} ORDER BY date, kind, name"
+        );
+        data.drift = self.rows(&sql).await?;
+        match self.subject.kind {
+            Kind::Command => self.labelled(&mut data, sampled).await?,
+            Kind::Api => data.requests = requests::data::read(self, &data, sampled).await?,
+        }
+        Ok(data)
+    }
+
+    /// Of a table of what detectors chose: by those that did.
+    async fn chosen(&self, table: &str) -> Result<Vec<Counted>, JobError> {
+        let by = "array_to_string(array_sort(detectors), '+')";
+        let within = self.within();
+        let from = format!("(SELECT {by} AS chosen FROM {table} WHERE {within})");
+        self.counted(&from, "chosen", "count(*)").await
+    }
+
+    /// What became of anomalous command lines.
+    async fn labelled(&self, data: &mut Data, sampled: usize) -> Result<(), JobError> {
+        let within = self.within();
+        data.chosen_benign = self.chosen("benign").await?;
+        self.near_duplicates(data).await?;
         data.verdicts = self.daily("labels", "verdict", "TRUE").await?;
         let labels = format!("(SELECT labeller, unlabelled, model FROM labels WHERE {within})");
         let who = "CASE WHEN model IS NULL THEN labeller ELSE concat(labeller, ' ', model) END";
         data.labellers = self.counted(&labels, who, "count(*)").await?;
         let unlabelled = format!("{labels} WHERE unlabelled IS NOT NULL AND unlabelled <> ''");
         data.unlabelled = self.counted(&unlabelled, "unlabelled", "count(*)").await?;
-        let sql = format!(
-            "SELECT CAST(day AS VARCHAR) AS date, CAST(trained_on AS VARCHAR) AS trained_on, kind, name, psi, psi_limit, drifted FROM drift WHERE {within} ORDER BY date, kind, name"
-        );
-        data.drift = self.rows(&sql).await?;
         // One a template, by hash: a draw, and the same one every time.
         let sql = format!(
             "SELECT CAST(day AS VARCHAR) AS date, {LINE} AS command_line, user, hosts, events, reasons, reason FROM (
@@ -291,15 +326,15 @@ impl<'a> Reader<'a> {
              ) WHERE place = 1 ORDER BY hash LIMIT {sampled}"
         );
         data.emitted = self.rows(&sql).await?;
-        Ok(data)
+        Ok(())
     }
 
-    /// Lines, templates and benign lines that are new on a day.
+    /// What is new on a day.
     async fn novelty(&self, data: &mut Data) -> Result<(), JobError> {
         let unique: u64 = data
             .runs
             .iter()
-            .filter(|r| r.stage == "commands")
+            .filter(|r| r.stage == self.subject.table)
             .map(|r| r.rows_kept)
             .sum();
         let mut digits = 0;
@@ -309,23 +344,32 @@ impl<'a> Reader<'a> {
         // A hash is hexadecimal: the share of those that begin with n zeros is 1/16ⁿ.
         data.counted_share = 0.0625_f64.powi(digits);
         let border = "0".repeat(usize::try_from(digits).unwrap_or_default()) + "g";
-        let new = |key: &str, table: &str| {
-            format!(
+        for growth in self.subject.growth {
+            let Counts::New { key, table, share } = growth.counts else {
+                data.new.push(vec![]);
+                continue;
+            };
+            let drawn = if share {
+                format!("AND {key} < '{border}'")
+            } else {
+                String::new()
+            };
+            let sql = format!(
                 "SELECT CAST(first AS VARCHAR) AS date, '' AS name, count(*) AS n FROM (
-                     SELECT {key}, min(day) AS first FROM {table} WHERE {} AND {key} < '{border}' GROUP BY {key}
+                     SELECT {key}, min(day) AS first FROM {table} WHERE {} {drawn} GROUP BY {key}
                  ) GROUP BY first ORDER BY date",
                 self.within()
-            )
-        };
-        data.new_lines = self.rows(&new("hash", "commands")).await?;
-        data.new_templates = self.rows(&new("template", "commands")).await?;
-        let sql = new("hash", "benign").replace(&format!(" AND hash < '{border}'"), "");
-        data.new_benign = self.rows(&sql).await?;
+            );
+            data.new.push(self.rows(&sql).await?);
+        }
         Ok(())
     }
 
     /// Scores of the latest day that has anomalies, of lines drawn by hash.
-    async fn distributions(&self) -> Result<Option<Distributions>, JobError> {
+    async fn distributions(
+        &self,
+        detectors: &[(&'static str, &'static str)],
+    ) -> Result<Option<Distributions>, JobError> {
         #[derive(Deserialize)]
         struct Day {
             date: Option<String>,
@@ -340,16 +384,11 @@ impl<'a> Reader<'a> {
             n: u64,
         }
         #[derive(Deserialize)]
-        struct Scored {
-            iforest: f64,
-            pca: f64,
-            kmeans: f64,
-        }
-        #[derive(Deserialize)]
         struct Border {
             border: Option<f64>,
             n: u64,
         }
+        let table = self.subject.table;
         let sql = format!(
             "SELECT CAST(max(day) AS VARCHAR) AS date FROM anomalies WHERE {}",
             self.within()
@@ -369,54 +408,58 @@ impl<'a> Reader<'a> {
                 .get(kind)
                 .map(|uri| format!("'{}'", uri.replace('\'', "''")))
         };
-        let (Some(frequencies), Some(iforest), Some(pca), Some(kmeans)) = (
-            uri("frequencies"),
-            uri("iforest"),
-            uri("pca"),
-            uri("kmeans"),
-        ) else {
+        let Some(frequencies) = uri("frequencies") else {
             return Ok(None);
         };
+        // Those that have a model, and chose something.
+        let mut found = vec![];
+        for (detector, column) in detectors {
+            let sql = format!(
+                "SELECT CAST(min({column}) AS DOUBLE) AS border, count(*) AS n FROM anomalies WHERE {of_day} AND array_has(detectors, '{detector}')"
+            );
+            let border: Vec<Border> = self.rows(&sql).await?;
+            let border = border.first().and_then(|b| Some((b.border?, b.n)));
+            if let (Some(model), Some((border, quota))) = (uri(detector), border) {
+                found.push((
+                    *detector,
+                    format!("{column}(features, {model}) AS {detector}"),
+                    border,
+                    quota,
+                ));
+            }
+        }
+        if found.is_empty() {
+            return Ok(None);
+        }
         let lines: Vec<Lines> = self
-            .rows(&format!(
-                "SELECT count(*) AS n FROM commands WHERE {of_day}"
-            ))
+            .rows(&format!("SELECT count(*) AS n FROM {table} WHERE {of_day}"))
             .await?;
         let lines = lines.first().map_or(0, |l| l.n);
         // The share of all hashes below it is that of the lines that are wanted.
         let border = (u128::from(SCORED) << 64) / u128::from(lines.max(SCORED)).max(1);
         let border = u64::try_from(border).map_or_else(|_| "g".to_owned(), |b| format!("{b:016x}"));
-        let sql = format!(
-            "SELECT iforest_score(features, {iforest}) AS iforest, pca_error(features, {pca}) AS pca, kmeans_distance(features, {kmeans}) AS kmeans FROM (
-                 SELECT cmd_features(command_line, image, parent_image, original_file_name, user_sid, integrity_level, signed, signer_trusted, {frequencies}) AS features
-                 FROM commands WHERE {of_day} AND hash < '{border}')"
-        );
-        let sample: Vec<Scored> = self.rows(&sql).await?;
-        let mut scores = vec![];
-        for (detector, column) in DETECTORS {
-            let sql = format!(
-                "SELECT CAST(min({column}) AS DOUBLE) AS border, count(*) AS n FROM anomalies WHERE {of_day} AND array_has(detectors, '{detector}')"
-            );
-            let border: Vec<Border> = self.rows(&sql).await?;
-            let Some((border, quota)) = border.first().and_then(|b| Some((b.border?, b.n))) else {
-                continue;
-            };
-            let of = |s: &Scored| match detector {
-                "iforest" => s.iforest,
-                "pca" => s.pca,
-                _ => s.kmeans,
-            };
-            scores.push(Scores {
+        let features = (self.subject.features)()
+            .replace("{frequencies}", &frequencies)
+            .replace("{date}", &date)
+            .replace("{border}", &border);
+        let calls: Vec<&str> = found.iter().map(|(_, call, ..)| call.as_str()).collect();
+        let sql = format!("SELECT {} FROM ({features})", calls.join(", "));
+        let sample: Vec<BTreeMap<String, f64>> = self.rows(&sql).await?;
+        let scores = found
+            .into_iter()
+            .map(|(detector, _, border, quota)| Scores {
                 detector,
-                sample: sample.iter().map(of).collect(),
+                sample: sample
+                    .iter()
+                    .filter_map(|s| s.get(detector).copied())
+                    .collect(),
                 border,
                 quota,
             });
-        }
         Ok(Some(Distributions {
+            scores: scores.collect(),
             date,
             lines,
-            scores,
         }))
     }
 
@@ -432,6 +475,7 @@ impl<'a> Reader<'a> {
         Ok(found)
     }
 
+    /// Of candidates: what became of them, and what covers most.
     async fn near_duplicates(&self, data: &mut Data) -> Result<(), JobError> {
         #[derive(Deserialize)]
         struct Size {

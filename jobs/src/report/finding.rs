@@ -7,7 +7,7 @@ use super::chart::rows::{Row, bars};
 use super::chart::scale::{full, percent, rows};
 use super::chart::sets::{Intersection, upset};
 use super::chart::{Figure, Paint};
-use super::data::{DETECTORS, Distributions, SCORED};
+use super::data::{Distributions, SCORED};
 use super::html::{escape, table};
 use super::page::{Page, THIRD};
 use super::{Report, counted};
@@ -20,57 +20,57 @@ fn called(detector: &str) -> &'static str {
     match detector {
         "iforest" => "Isolation forest",
         "pca" => "PCA",
-        _ => "k-means",
+        "kmeans" => "k-means",
+        "dbscan" => "DBSCAN",
+        "ocsvm" => "One-class SVM",
+        _ => "Autoencoder",
     }
 }
 
 /// What a detector's score says.
 fn meaning(detector: &str) -> &'static str {
     match detector {
-        "iforest" => "isolation forest: few random cuts set the line apart",
+        "iforest" => "isolation forest: few random cuts set it apart",
         "pca" => "PCA: reconstruction error",
-        _ => "k-means: distance to the nearest large cluster",
+        "kmeans" => "k-means: distance to the nearest large cluster",
+        "dbscan" => "DBSCAN: distance to the nearest core row",
+        "ocsvm" => "one-class SVM: how far outside of what is usual",
+        _ => "autoencoder: reconstruction error",
     }
 }
 
-pub(super) fn write(report: &Report, page: &mut Page) {
-    if report.data.days.is_empty() {
-        return;
-    }
-    scores(report, page);
-    detectors(report, page);
-    near_duplicates(report, page);
-}
-
-fn scores(report: &Report, page: &mut Page) {
+pub(super) fn scores(report: &Report, page: &mut Page) {
     let Some(found) = &report.data.distributions else {
         page.section("scores", "Scores and the quota", "");
         page.missing(
             "No day of this report has anomalies and the models that scored them. A day that runs through the stage <code>anomalies</code> has both.",
-            "gleaner run --date YYYY-MM-DD --through anomalies --telemetry PATH --warehouse PATH",
+            &report.command("--through anomalies "),
         );
         return;
     };
+    let [_, units] = report.subject().unit;
     let scored = found.scores.first().map_or(0, |s| s.sample.len() as u64);
     let drawn = if scored < found.lines {
         format!(
-            "{} of its {} unique lines, drawn by hash,",
+            "{} of its {} unique {units}, drawn by hash,",
             full(scored),
             full(found.lines)
         )
     } else {
-        format!("all of its {} unique lines", full(found.lines))
+        format!("all of its {} unique {units}", full(found.lines))
     };
     page.section(
         "scores",
         "Scores and the quota",
         &format!(
-            "How unusual the lines of {} are to each detector, and where its quota cuts. A run keeps scores of anomalies alone, so {drawn} were scored again for this page, with the day's own models \
+            "How unusual the {units} of {} are to each detector, and where its quota cuts. A run keeps scores of anomalies alone, so {drawn} were scored again for this page, with the day's own models \
              (at most {}). Counts are on a logarithmic axis: the tail is what matters here.",
             escape(&found.date),
             full(SCORED)
         ),
     );
+    let unit = format!("{units}, logarithmic");
+    let unit = unit.as_str();
     let drawn: Vec<Box<dyn Fn(f64) -> Figure + '_>> = found
         .scores
         .iter()
@@ -80,7 +80,7 @@ fn scores(report: &Report, page: &mut Page) {
             let border = format!("quota: {}", full(one.quota));
             let draw = move |width: f64| {
                 let description = format!(
-                    "{}. The quota takes {} lines, from a score of {:.4} on.",
+                    "{}. The quota takes {} {units}, from a score of {:.4} on.",
                     meaning(one.detector),
                     full(one.quota),
                     one.border
@@ -90,7 +90,7 @@ fn scores(report: &Report, page: &mut Page) {
                     name: &name,
                     title: &title,
                     description: &description,
-                    unit: "lines, logarithmic",
+                    unit,
                 };
                 histogram(&about, &of, Some((&border, one.border)), width)
             };
@@ -99,11 +99,12 @@ fn scores(report: &Report, page: &mut Page) {
         .collect();
     let drawn: Vec<&dyn Fn(f64) -> Figure> = drawn.iter().map(AsRef::as_ref).collect();
     page.row(&drawn, THIRD);
-    quantiles(found, page);
+    quantiles(found, units, page);
 }
 
 /// The table behind the distributions.
-fn quantiles(found: &Distributions, page: &mut Page) {
+fn quantiles(found: &Distributions, units: &str, page: &mut Page) {
+    let within = format!("{units} within");
     let body: Vec<Vec<String>> = found
         .scores
         .iter()
@@ -139,12 +140,12 @@ fn quantiles(found: &Distributions, page: &mut Page) {
         "90%",
         "99%",
         "border",
-        "lines within",
+        &within,
     ];
     page.details(
         "Scores in numbers",
         &table(
-            "Quantiles of the lines' scores, and the quota's border",
+            "Quantiles of scores, and the quota's border",
             &heads,
             &body,
             2,
@@ -152,18 +153,22 @@ fn quantiles(found: &Distributions, page: &mut Page) {
     );
 }
 
-fn detectors(report: &Report, page: &mut Page) {
+pub(super) fn detectors(report: &Report, page: &mut Page) {
     page.section(
         "detectors",
         "What each detector finds",
-        "A line counts once, under all the detectors that chose it. Columns of one dot are what a detector finds alone.",
+        &format!(
+            "A {} counts once, under all the detectors that chose it. Columns of one dot are what a detector finds alone.",
+            report.subject().unit[0]
+        ),
     );
     if report.data.chosen.is_empty() {
         page.missing("There are no anomalies yet.", "");
         return;
     }
     let held = |chosen: &str, detector: &str| chosen.split('+').any(|d| d == detector);
-    let sets: Vec<(&str, u64)> = DETECTORS
+    let detectors = &report.data.detectors;
+    let sets: Vec<(&str, u64)> = detectors
         .iter()
         .map(|(detector, _)| {
             let of = report
@@ -179,7 +184,7 @@ fn detectors(report: &Report, page: &mut Page) {
         .chosen
         .iter()
         .map(|c| Intersection {
-            of: DETECTORS.iter().map(|(d, _)| held(&c.name, d)).collect(),
+            of: detectors.iter().map(|(d, _)| held(&c.name, d)).collect(),
             rows: c.n,
         })
         .collect();
@@ -214,29 +219,34 @@ fn outcomes(report: &Report, all: u64, page: &mut Page) {
         let found = report.data.chosen_benign.iter().find(|c| c.name == name);
         found.map_or(0, |c| c.n)
     };
+    let product = report.subject().product;
     let body: Vec<Vec<String>> = report
         .data
         .chosen
         .iter()
         .map(|c| {
-            vec![
+            let mut cells = vec![
                 escape(&c.name.replace('+', " and ")),
                 full(c.n),
                 percent(rows(c.n) / rows(all.max(1))),
-                full(benign(&c.name)),
-                percent(rows(benign(&c.name)) / rows(c.n.max(1))),
-            ]
+            ];
+            if product.is_some() {
+                cells.push(full(benign(&c.name)));
+                cells.push(percent(rows(benign(&c.name)) / rows(c.n.max(1))));
+            }
+            cells
         })
         .collect();
-    let heads = [
-        "chosen by",
-        "anomalies",
-        "share",
-        "emitted as benign",
-        "of these anomalies",
-    ];
+    let mut heads = vec!["chosen by", "anomalies", "share"];
+    if let Some(product) = product {
+        heads.extend([product, "of these anomalies"]);
+    }
     page.raw(&table(
-        "Exclusive intersections, and what came of them",
+        if product.is_some() {
+            "Exclusive intersections, and what came of them"
+        } else {
+            "Exclusive intersections"
+        },
         &heads,
         &body,
         1,
@@ -248,12 +258,11 @@ fn reasons(report: &Report, all: u64, page: &mut Page) {
     if report.data.features.is_empty() {
         return;
     }
-    let described = |name: &str| {
-        gleaner_udfs::text::catalog::CATALOG
-            .iter()
-            .find(|f| f.name == name)
-            .map(|f| format!("{:?}", f.family).to_lowercase())
-    };
+    let described = |name: &str| (report.subject().family)(name);
+    let title = format!(
+        "What made {} stand out: features among an anomaly's reasons",
+        report.subject().unit[1]
+    );
     let rows_of: Vec<Row> = report
         .data
         .features
@@ -268,14 +277,14 @@ fn reasons(report: &Report, all: u64, page: &mut Page) {
         .collect();
     let about = About {
         name: "reasons",
-        title: "What made lines stand out: features among an anomaly's reasons",
+        title: &title,
         description: "A bar a feature: anomalies that name it among their reasons.",
         unit: "",
     };
     page.figure(|width| bars(&about, &rows_of, width));
 }
 
-fn near_duplicates(report: &Report, page: &mut Page) {
+pub(super) fn near_duplicates(report: &Report, page: &mut Page) {
     page.section(
         "near-duplicates",
         "Near-duplicates",
@@ -284,7 +293,7 @@ fn near_duplicates(report: &Report, page: &mut Page) {
     if report.data.dedup.is_empty() {
         page.missing(
             "No day of this report went through near-dedup.",
-            "gleaner run --date YYYY-MM-DD --through candidates --telemetry PATH --warehouse PATH",
+            &report.command("--through candidates "),
         );
         return;
     }
@@ -388,7 +397,7 @@ fn clusters(report: &Report, page: &mut Page) {
         let _ = write!(
             list,
             "<li>{}<small><b>covers {}</b>, on {} · kept on {} · {}</small></li>",
-            report.line(&c.command_line, c.user.as_deref()),
+            report.line(&c.command_line, c.user.as_deref().as_slice()),
             counted(c.covered, "line", "lines"),
             counted(c.days, "day", "days"),
             escape(&c.date),

@@ -19,25 +19,14 @@ const VERDICTS: [(&str, u8); 4] = [
     ("malicious", 1),
 ];
 
-pub(super) fn write(report: &Report, page: &mut Page) {
-    if report.data.days.is_empty() {
-        return;
-    }
-    labels(report, page);
-    emitted(report, page);
-}
-
-fn labels(report: &Report, page: &mut Page) {
+pub(super) fn labels(report: &Report, page: &mut Page) {
     page.section(
         "labels",
         "Labels",
         "What became of the lines that near-dedup kept. Benign must be earned; what is uncertain is not emitted.",
     );
     if report.data.verdicts.is_empty() {
-        page.missing(
-            "No line of these days is labelled.",
-            "gleaner run --date YYYY-MM-DD --telemetry PATH --warehouse PATH",
-        );
+        page.missing("No line of these days is labelled.", &report.command(""));
         return;
     }
     let days = report.shown_days();
@@ -261,7 +250,7 @@ fn cost(report: &Report, page: &mut Page) {
     }
 }
 
-fn emitted(report: &Report, page: &mut Page) {
+pub(super) fn emitted(report: &Report, page: &mut Page) {
     page.section("emitted", "Some of what was emitted", "");
     if report.data.emitted.is_empty() {
         page.prose("No benign line was emitted in these days.");
@@ -292,7 +281,7 @@ fn emitted(report: &Report, page: &mut Page) {
         let _ = write!(
             list,
             "<li>{}<small>{} · {} on {} · stood out by {} · {}</small></li>",
-            report.line(&line.command_line, line.user.as_deref()),
+            report.line(&line.command_line, line.user.as_deref().as_slice()),
             escape(&line.date),
             counted(line.events, "event", "events"),
             counted(line.hosts, "host", "hosts"),

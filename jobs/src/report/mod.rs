@@ -3,8 +3,10 @@
 //! ```text
 //! data        queries over the warehouse's tables, of one snapshot
 //! evaluation  what `gleaner evaluate lift --json` printed
+//! subject     what differs between command lines and requests to APIs: names, orders, counts
 //! summary     the headline, what wants attention, the funnel, curves by day
 //! finding     scores, detectors, near-duplicates
+//! requests    of API telemetry: incidents, traffic by hour, endpoint and actor
 //! judging     labels, their precision and cost, the lines themselves
 //! worth       AUC and ROC curves with and without the set, drift
 //! chart       plots: SVG within the page and of its own, PNG
@@ -23,6 +25,8 @@ mod finding;
 pub mod html;
 mod judging;
 mod page;
+pub mod requests;
+pub mod subject;
 mod summary;
 mod worth;
 
@@ -32,10 +36,12 @@ use gleaner_udfs::text::redact::{PseudonymKey, redact};
 
 use crate::labels::precision::SetPrecision;
 use crate::labels::review;
+use crate::telemetry::Kind;
 use chart::Figure;
 use data::Data;
 use evaluation::Measured;
 use page::Page;
+use subject::Subject;
 
 /// How command lines are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -51,6 +57,8 @@ pub enum Lines {
 /// What a report says, and how.
 #[derive(Debug)]
 pub struct Report {
+    /// What the warehouse holds.
+    pub kind: Kind,
     /// The warehouse, as it was named.
     pub warehouse: String,
     /// What its tables say.
@@ -75,9 +83,15 @@ impl Report {
     pub fn render(&self) -> (String, Vec<Figure>) {
         let mut page = Page::default();
         summary::write(self, &mut page);
-        finding::write(self, &mut page);
-        judging::write(self, &mut page);
-        worth::write(self, &mut page);
+        let subject = self.subject();
+        let sections = if self.data.days.is_empty() {
+            subject.sections_without_days
+        } else {
+            subject.sections
+        };
+        for section in sections {
+            section(self, &mut page);
+        }
         let days = &self.data.days;
         let of = match (days.first(), days.last()) {
             (Some(first), Some(last)) if first == last => first.clone(),
@@ -95,16 +109,47 @@ impl Report {
             env!("CARGO_PKG_VERSION"),
             match self.lines {
                 Lines::Redacted =>
-                    "Command lines are redacted: secrets are cut, users and internal hosts are pseudonyms.",
-                Lines::Whole => "Command lines are shown as recorded and may hold secrets.",
-                Lines::None => "Command lines are left out.",
+                    "What was recorded is redacted: secrets are cut, users, sessions and internal hosts are pseudonyms.",
+                Lines::Whole => "What was recorded is shown as it is and may hold secrets.",
+                Lines::None => "Command lines and requests are left out.",
             }
         );
-        page.finish("What was gleaned", &head, &foot)
+        page.finish(self.subject().title, &head, &foot)
     }
 
-    /// A command line as markup.
-    fn line(&self, line: &str, user: Option<&str>) -> String {
+    /// What differs by what the warehouse holds.
+    fn subject(&self) -> &'static Subject {
+        Subject::of(self.kind)
+    }
+
+    /// The command that runs a day, as a reader would type it; `more` are flags before the others.
+    fn command(&self, more: &str) -> String {
+        let flags = self.subject().flags;
+        format!("gleaner run {flags}{more}--date YYYY-MM-DD --telemetry PATH --warehouse PATH")
+    }
+
+    /// That days were counted by themselves, where there are several.
+    fn each_day(&self) -> &'static str {
+        if self.data.days.len() > 1 {
+            ", each day counted by itself"
+        } else {
+            ""
+        }
+    }
+
+    /// The days that did not get to the last stage.
+    fn unfinished(&self) -> Vec<&str> {
+        let last = self.subject().last_stage();
+        let finished = |day: &str| {
+            let mut runs = self.data.runs.iter();
+            runs.any(|r| r.date == day && r.stage == last)
+        };
+        let days = self.data.days.iter().map(String::as_str);
+        days.filter(|day| !finished(day)).collect()
+    }
+
+    /// A command line or a part of a request as markup; `names` are people that it may name.
+    fn line(&self, line: &str, names: &[&str]) -> String {
         let shown = match self.lines {
             Lines::Whole => line.to_owned(),
             Lines::None => return "<small>left out (--lines none)</small>".to_owned(),
@@ -113,8 +158,7 @@ impl Report {
                 if decoded.undecoded {
                     return "<small>left out: a part of it is encoded and could not be read, so that a secret may hide there (--lines whole shows it)</small>".to_owned();
                 }
-                let names: Vec<&str> = user.into_iter().collect();
-                match redact(line, &decoded.texts, &names, &self.key) {
+                match redact(line, &decoded.texts, names, &self.key) {
                     Ok(redacted) => redacted.text,
                     Err(why) => {
                         let why = html::escape(&why.to_string());

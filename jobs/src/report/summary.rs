@@ -8,85 +8,33 @@ use super::chart::sets::{Step, funnel};
 use super::chart::{Figure, Paint};
 use super::html::{escape, table};
 use super::page::{HALF, Page};
+use super::subject::{Account, Counts, Growth};
 use super::{Report, counted, running};
 
-/// The steps of the funnel: stage, name.
-const STEPS: [(&str, &str); 6] = [
-    ("telemetry", "events"),
-    ("commands", "unique lines"),
-    ("anomalies", "anomalies"),
-    ("candidates", "kept after near-dedup"),
-    ("labels", "labelled"),
-    ("benign", "benign, emitted"),
-];
-
 pub(super) fn write(report: &Report, page: &mut Page) {
-    summary(report, page);
-    if report.data.days.is_empty() {
-        return;
-    }
-    by_step(report, page);
-    by_day(report, page);
-}
-
-fn summary(report: &Report, page: &mut Page) {
     page.section("summary", "Summary", "");
     if report.data.days.is_empty() {
         page.missing(
             "This warehouse holds no finished day (of those asked for), so there is nothing to report yet.",
-            "gleaner run --date YYYY-MM-DD --telemetry PATH --warehouse PATH",
+            &report.command(""),
         );
         return;
     }
-    let of = |stage: &str| report.total(stage, |r| r.rows_kept);
-    let (events, unique, benign) = (of("telemetry"), of("commands"), of("benign"));
-    let worth = if benign > 0 {
-        let one_in = full(events / benign.max(1));
-        format!(
-            "<b>{}</b> were emitted as benign training data, one for every {one_in} events.",
-            counted(benign, "line", "lines")
-        )
-    } else {
-        "<b>none</b> was emitted as benign training data yet.".to_owned()
-    };
-    page.raw(&format!(
-        "<p class=\"lead\">In {}, {} held {}{}. The detectors chose {} of them, near-dedup kept {}, and {worth}</p>",
-        counted(report.data.days.len() as u64, "day", "days"),
-        counted(events, "event", "events"),
-        counted(unique, "unique command line", "unique command lines"),
-        if report.data.days.len() > 1 { ", each day counted by itself" } else { "" },
-        full(of("anomalies")),
-        full(of("candidates")),
-    ));
+    let lead = (report.subject().lead)(report);
+    page.raw(&format!("<p class=\"lead\">{lead}</p>"));
     cards(report, page);
     attention(report, page);
 }
 
 fn cards(report: &Report, page: &mut Page) {
-    let of = |stage: &str| report.total(stage, |r| r.rows_kept);
-    let mut cards = vec![
-        (
-            String::new(),
-            full(of("telemetry")),
-            "events read".to_owned(),
-        ),
-        (
-            String::new(),
-            full(of("commands")),
-            "unique lines".to_owned(),
-        ),
-        (String::new(), full(of("anomalies")), "anomalies".to_owned()),
-        (
-            String::new(),
-            full(of("candidates")),
-            "kept after near-dedup".to_owned(),
-        ),
-        (
-            " class=\"key\"".to_owned(),
-            full(of("benign")),
-            "benign lines emitted".to_owned(),
-        ),
-    ];
+    let last = report.subject().last_stage();
+    let step = |(stage, name): &(&str, &str)| {
+        let class = if *stage == last { " class=\"key\"" } else { "" };
+        let n = full(report.total(stage, |r| r.rows_kept));
+        (class.to_owned(), n, (*name).to_owned())
+    };
+    let mut cards: Vec<(String, String, String)> =
+        report.subject().cards.iter().map(step).collect();
     if report.reviewed.reviewed_benign > 0 {
         let r = &report.reviewed;
         let value = r.precision.map_or_else(|| "–".to_owned(), percent);
@@ -176,19 +124,14 @@ fn attention(report: &Report, page: &mut Page) {
             escape(&unbalanced.join(", "))
         ));
     }
-    let unfinished = report.data.days.iter().filter(|day| {
-        !report
-            .data
-            .runs
-            .iter()
-            .any(|r| r.date == **day && r.stage == "benign")
-    });
-    let unfinished: Vec<&str> = unfinished.map(String::as_str).collect();
+    let unfinished = report.unfinished();
     if !unfinished.is_empty() {
         notes.push(format!(
-            "{} went not all the way to the benign set: {}. <code>gleaner run --date …</code> carries on where they ended.",
+            "{} went not all the way to <code>{}</code>: {}. <code>gleaner run {}--date …</code> carries on where they ended.",
             counted(unfinished.len() as u64, "day", "days"),
-            escape(&unfinished.join(", "))
+            report.subject().last_stage(),
+            escape(&unfinished.join(", ")),
+            report.subject().flags
         ));
     }
     let quarantined = report.total("telemetry", |r| r.rows_quarantined);
@@ -221,10 +164,7 @@ fn attention(report: &Report, page: &mut Page) {
             ));
         }
     }
-    if report.total("benign", |r| r.rows_kept) == 0 && unfinished.is_empty() {
-        notes.push("Nothing was emitted. The rule labeller is careful: it calls benign only what is ordinary and widespread. Analysts' verdicts (<code>gleaner labels audit</code>), a language \
-                    model (<code>--labeller llm</code>) or lists (<code>--lists</code>) emit more.".to_owned());
-    }
+    notes.extend((report.subject().remarks)(report));
     if notes.is_empty() {
         let stages = report.data.runs.len() as u64;
         page.prose(&format!(
@@ -251,13 +191,18 @@ fn missing_days(days: &[String]) -> Vec<String> {
         .collect()
 }
 
-fn by_step(report: &Report, page: &mut Page) {
+pub(super) fn by_step(report: &Report, page: &mut Page) {
+    let subject = report.subject();
     page.section(
         "funnel",
         "The funnel",
-        "Every step throws most of its input away. The axis is logarithmic, as the steps differ by orders of magnitude; unique lines and what follows are counted by day and summed up.",
+        &format!(
+            "Every step throws most of its input away. The axis is logarithmic, as the steps differ by orders of magnitude; {} and what follows are counted by day and summed up.",
+            subject.steps.get(1).map_or("units", |(_, name)| *name)
+        ),
     );
-    let steps: Vec<Step> = STEPS
+    let steps: Vec<Step> = subject
+        .steps
         .iter()
         .map(|(stage, name)| Step {
             name: (*name).to_owned(),
@@ -271,7 +216,7 @@ fn by_step(report: &Report, page: &mut Page) {
         .join("; ");
     let about = About {
         name: "funnel",
-        title: "From events to benign training lines, all days",
+        title: subject.funnel,
         description: &description,
         unit: "",
     };
@@ -279,7 +224,8 @@ fn by_step(report: &Report, page: &mut Page) {
     let days = report.shown_days();
     if days.len() > 1 {
         let paints = [4, 0, 5, 1, 3, 2];
-        let series: Vec<Series> = STEPS
+        let mut series: Vec<Series> = subject
+            .steps
             .iter()
             .zip(paints)
             .map(|((stage, name), paint)| Series {
@@ -288,17 +234,14 @@ fn by_step(report: &Report, page: &mut Page) {
                 values: report.by_day(stage, |r| r.rows_kept),
             })
             .collect();
-        // Everything that is kept is labelled, unless a budget or lists say otherwise: one line under another says nothing.
-        let labelled = series[4].values == series[3].values;
-        let series: Vec<Series> = series
-            .into_iter()
-            .filter(|s| !(labelled && s.name == "labelled"))
-            .collect();
+        // Everything that is kept is labelled, unless a budget or lists say otherwise, and no two requests may be alike: one line under another says nothing.
+        series.dedup_by(|later, earlier| later.values == earlier.values);
+        let unit = format!("{} (events), logarithmic", subject.unit[1]);
         let about = About {
             name: "funnel-by-day",
             title: "The same, day by day",
             description: "A line a step over the days, on a logarithmic axis; the table below has the numbers.",
-            unit: "lines (events), logarithmic",
+            unit: &unit,
         };
         page.figure(|width| lines(&about, &days, &series, None, true, width));
     }
@@ -307,58 +250,34 @@ fn by_step(report: &Report, page: &mut Page) {
 
 /// The table of the funnel by day, whose sums balance.
 fn accounts(report: &Report, page: &mut Page) {
-    let heads = [
-        "day",
-        "events",
-        "quarantined",
-        "unique lines",
-        "anomalies",
-        "near-duplicates",
-        "kept",
-        "labelled",
-        "benign",
-        "cost",
-        "seconds",
-    ];
-    let cell = |value: Option<u64>| value.map_or_else(|| "–".to_owned(), full);
+    let subject = report.subject();
+    let columns = subject.accounts.iter();
+    let heads: Vec<&str> = std::iter::once("day")
+        .chain(columns.map(|(head, _)| *head))
+        .collect();
+    let shown = |value: Option<u64>| value.map_or_else(|| "–".to_owned(), full);
     let mut body = vec![];
     for day in &report.data.days {
-        let of = |stage: &str| {
-            report
-                .data
-                .runs
-                .iter()
-                .find(|r| r.date == *day && r.stage == stage)
+        let of_day = || report.data.runs.iter().filter(|r| r.date == *day);
+        let of = |stage: &str| of_day().find(|r| r.stage == stage);
+        let cell = |account: &Account| match account {
+            Account::Kept(stage) => shown(of(stage).map(|r| r.rows_kept)),
+            Account::Quarantined(stage) => shown(of(stage).map(|r| r.rows_quarantined)),
+            Account::Dropped(stage) => shown(of(stage).map(|r| r.rows_dropped)),
+            Account::Cost => {
+                let cost: f64 = of_day().filter_map(|r| r.cost_usd).sum();
+                if cost > 0.0 {
+                    format!("${cost:.4}")
+                } else {
+                    "–".to_owned()
+                }
+            }
+            Account::Secs => format!("{:.1}", of_day().map(|r| r.secs).sum::<f64>()),
         };
-        let kept = |stage: &str| of(stage).map(|r| r.rows_kept);
-        let runs = report.data.runs.iter().filter(|r| r.date == *day);
-        let (cost, secs) = runs.fold((0.0, 0.0), |(cost, secs), r| {
-            (cost + r.cost_usd.unwrap_or(0.0), secs + r.secs)
-        });
-        body.push(vec![
-            escape(day),
-            cell(kept("telemetry")),
-            cell(of("telemetry").map(|r| r.rows_quarantined)),
-            cell(kept("commands")),
-            cell(kept("anomalies")),
-            cell(of("candidates").map(|r| r.rows_dropped)),
-            cell(kept("candidates")),
-            cell(kept("labels")),
-            cell(kept("benign")),
-            if cost > 0.0 {
-                format!("${cost:.4}")
-            } else {
-                "–".to_owned()
-            },
-            format!("{secs:.1}"),
-        ]);
+        let cells = subject.accounts.iter().map(|(_, account)| cell(account));
+        body.push(std::iter::once(escape(day)).chain(cells).collect());
     }
-    let markup = table(
-        "By day; anomalies = near-duplicates (and what a label budget left out) + kept",
-        &heads,
-        &body,
-        1,
-    );
+    let markup = table(subject.accounts_caption, &heads, &body, 1);
     if report.data.days.len() > 7 {
         page.details("All days in numbers", &markup);
     } else {
@@ -378,50 +297,63 @@ fn accounts(report: &Report, page: &mut Page) {
     }
 }
 
-fn by_day(report: &Report, page: &mut Page) {
+pub(super) fn by_day(report: &Report, page: &mut Page) {
     let days = report.shown_days();
-    let estimated = if report.data.counted_share < 1.0 {
+    let growth = report.subject().growth;
+    let shared = |g: &Growth| matches!(g.counts, Counts::New { share: true, .. });
+    let names = growth.iter().filter(|g| shared(g)).map(|g| g.column);
+    let names: Vec<&str> = names.collect();
+    let estimated = if report.data.counted_share < 1.0 && !names.is_empty() {
         format!(
-            " Unique lines and templates are estimated from {} of them, drawn by hash.",
-            percent(report.data.counted_share)
+            " Estimated from {} of all, drawn by hash: {}.",
+            percent(report.data.counted_share),
+            names.join(", ")
         )
     } else {
         String::new()
     };
+    let lead = report.subject().growth_lead;
     page.section(
         "growth",
         "What each day adds",
-        &format!("Does another day still bring something new? Lines and templates count on the first day of this report that has them; near-dedup holds candidates against all days before.{estimated}"),
+        &format!("{lead}{estimated}"),
     );
-    let scaled = |of: &[super::data::Daily]| -> Vec<f64> {
-        let values = report.values(of, "");
-        values
-            .iter()
-            .map(|v| v / report.data.counted_share)
-            .collect()
-    };
-    let (fresh, templates) = (
-        scaled(&report.data.new_lines),
-        scaled(&report.data.new_templates),
-    );
-    let kept: Vec<f64> = report
-        .by_day("candidates", |r| r.rows_kept)
-        .into_iter()
-        .map(Option::unwrap_or_default)
+    let added: Vec<Vec<f64>> = growth
+        .iter()
+        .enumerate()
+        .map(|(place, g)| match g.counts {
+            Counts::Kept(stage) => {
+                let kept = report.by_day(stage, |r| r.rows_kept).into_iter();
+                kept.map(Option::unwrap_or_default).collect()
+            }
+            Counts::New { share, .. } => {
+                let counted = if share {
+                    report.data.counted_share
+                } else {
+                    1.0
+                };
+                let new = report.data.new.get(place).map_or(&[][..], Vec::as_slice);
+                let values = report.values(new, "");
+                values.iter().map(|v| v / counted).collect()
+            }
+        })
         .collect();
-    let benign = report.values(&report.data.new_benign, "");
     if days.len() > 1 {
-        cumulative(&days, [&fresh, &templates, &kept, &benign], page);
+        cumulative(&days, growth, &added, page);
+        let (place, name, title) = report.subject().growth_by_day;
+        let of = growth[place].column.trim_start_matches("new ");
+        let description = format!("A bar a day: {of} that no earlier day of the report has.");
         let about = About {
-            name: "new-templates",
-            title: "New templates a day: returns diminish where this falls",
-            description: "A bar a day: templates that no earlier day of the report has.",
-            unit: "templates",
+            name,
+            title,
+            description: &description,
+            unit: of,
         };
+        let paint = Paint::Series(growth[place].paint);
         let series = [Series::new(
-            "new templates",
-            Paint::Series(5),
-            templates.clone(),
+            growth[place].column,
+            paint,
+            added[place].clone(),
         )];
         page.figure(|width| stacked(&about, &days, &series, width));
     } else {
@@ -433,51 +365,34 @@ fn by_day(report: &Report, page: &mut Page) {
         .iter()
         .enumerate()
         .map(|(at, day)| {
-            let cell = |values: &[f64]| full_of(values.get(at));
-            vec![
-                escape(day),
-                cell(&fresh),
-                cell(&templates),
-                cell(&kept),
-                cell(&benign),
-            ]
+            let cells = added.iter().map(|values| full_of(values.get(at)));
+            std::iter::once(escape(day)).chain(cells).collect()
         })
         .collect();
-    let heads = [
-        "day",
-        "new lines",
-        "new templates",
-        "candidates kept",
-        "new benign lines",
-    ];
+    let columns = growth.iter().map(|g| g.column);
+    let heads: Vec<&str> = std::iter::once("day").chain(columns).collect();
     page.details(
         "What each day added, in numbers",
         &table("First seen on the day", &heads, &body, 1),
     );
 }
 
-/// Curves of lines, templates, candidates and benign lines that are new on a day, summed up.
-fn cumulative(days: &[String], new: [&[f64]; 4], page: &mut Page) {
-    let plots = [
-        ("cumulative-lines", "Unique lines, cumulative", 0),
-        ("cumulative-templates", "Templates, cumulative", 5),
-        ("cumulative-candidates", "Candidates kept, cumulative", 1),
-        ("cumulative-benign", "Benign lines, cumulative", 2),
-    ];
-    let drawn: Vec<Box<dyn Fn(f64) -> Figure + '_>> = plots
-        .into_iter()
-        .zip(new)
-        .map(|((name, title, paint), new)| {
-            let values = running(new);
+/// Curves of what is new on a day, summed up.
+fn cumulative(days: &[String], growth: &[Growth], added: &[Vec<f64>], page: &mut Page) {
+    let drawn: Vec<Box<dyn Fn(f64) -> Figure + '_>> = growth
+        .iter()
+        .zip(added)
+        .map(|(g, added)| {
+            let values = running(added);
             let draw = move |width: f64| {
                 let description = format!("{} after the last day.", full_of(values.last()));
                 let about = About {
-                    name,
-                    title,
+                    name: g.plot,
+                    title: g.title,
                     description: &description,
-                    unit: "lines",
+                    unit: g.column.trim_start_matches("new "),
                 };
-                let series = [Series::new(title, Paint::Series(paint), values.clone())];
+                let series = [Series::new(g.title, Paint::Series(g.paint), values.clone())];
                 lines(&about, days, &series, None, false, width)
             };
             Box::new(draw) as Box<dyn Fn(f64) -> Figure>

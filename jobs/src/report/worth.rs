@@ -19,14 +19,7 @@ const LISTED: usize = 12;
 /// An AUC below which a classifier has hardly learned what a test asks.
 const LITTLE: f64 = 0.65;
 
-pub(super) fn write(report: &Report, page: &mut Page) {
-    lift(report, page);
-    if !report.data.days.is_empty() {
-        drift(report, page);
-    }
-}
-
-fn lift(report: &Report, page: &mut Page) {
+pub(super) fn lift(report: &Report, page: &mut Page) {
     page.section(
         "worth",
         "Was it worth it?",
@@ -275,7 +268,7 @@ fn stem(name: &str) -> String {
     name.chars().take(40).map(part).collect()
 }
 
-fn drift(report: &Report, page: &mut Page) {
+pub(super) fn drift(report: &Report, page: &mut Page) {
     page.section(
         "drift",
         "Drift",
@@ -284,7 +277,7 @@ fn drift(report: &Report, page: &mut Page) {
     if report.data.drift.is_empty() {
         page.missing(
             "Not measured: by default every day is scored with models fitted on the day itself, which nothing has to be held against.",
-            "gleaner run --models refit-if-drifted --date YYYY-MM-DD --telemetry PATH --warehouse PATH",
+            &report.command("--models refit-if-drifted "),
         );
         return;
     }
@@ -302,12 +295,13 @@ fn drift(report: &Report, page: &mut Page) {
     };
     let series: Vec<Series> = DETECTORS
         .iter()
-        .zip([0, 1, 5])
+        .zip([0, 1, 5, 2, 3, 4])
         .map(|((name, _), paint)| Series {
             name: (*name).to_owned(),
             paint: Paint::Series(paint),
             values: of(name),
         })
+        .filter(|s| s.values.iter().any(Option::is_some))
         .collect();
     let limits = report
         .data

@@ -1,5 +1,6 @@
--- Stage 6, incidents: the day's anomalous requests, those of one actor no more than half an hour apart together.
--- A reason's name says what stood out; its count, in how many of an incident's requests.
+-- Stage 6, incidents: the day's anomalous requests, those of one actor no more than half an hour apart together; and where three actors or
+-- more each did little, at one endpoint alone, and stood out by the same, theirs together: an endpoint that fails for all, an attack that
+-- comes from a new session each time.
 WITH linked AS (
     SELECT *,
            CASE WHEN event_time - lag(event_time) OVER (PARTITION BY who ORDER BY event_time, hash) <= INTERVAL '30 minutes'
@@ -10,47 +11,119 @@ numbered AS (
     SELECT *, sum(opens) OVER (PARTITION BY who ORDER BY event_time, hash ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS n
     FROM linked
 ),
-reasons AS (
-    SELECT who, n, name, count(*) AS times,
-           row_number() OVER (PARTITION BY who, n ORDER BY count(*) DESC, name) AS place
-    FROM (SELECT who, n, split_part(split_part(unnest(reasons), ': ', 2), ' ', 1) AS name FROM numbered)
-    GROUP BY who, n, name
-),
-why AS (
-    SELECT who, n, array_agg(name ORDER BY place) AS why FROM reasons WHERE place <= 5 GROUP BY who, n
-),
-places AS (
-    SELECT who, n, place_name, times, row_number() OVER (PARTITION BY who, n ORDER BY times DESC, place_name) AS place
+-- What stood out of each request, in words; however many detectors say so, once.
+said AS (
+    SELECT who, n, hash, words, max(weight) AS weight
     FROM (
-        SELECT who, n, concat_ws(' ', method, concat(coalesce(host, ''), template)) AS place_name, count(*) AS times
-        FROM numbered GROUP BY who, n, concat_ws(' ', method, concat(coalesce(host, ''), template))
+        SELECT who, n, hash, api_reason(reason) AS words, api_reason_weight(reason) AS weight
+        FROM (SELECT who, n, hash, unnest(reasons) AS reason FROM numbered)
+    )
+    WHERE words IS NOT NULL GROUP BY who, n, hash, words
+),
+-- What says most of an actor's few requests. Failures are told in several ways: they are one lead.
+leads AS (
+    SELECT who, n, lead
+    FROM (SELECT who, n, lead, row_number() OVER (PARTITION BY who, n ORDER BY sum(weight) DESC, lead) AS place
+          FROM (SELECT who, n, weight, CASE WHEN words LIKE '%fail%' OR words = 'server errors' THEN 'failures' ELSE words END AS lead
+                FROM said)
+          GROUP BY who, n, lead)
+    WHERE place = 1
+),
+small AS (
+    SELECT s.*, coalesce(l.lead, '') AS lead
+    FROM (
+        SELECT who, n, min(endpoint) AS endpoint, min(event_time) AS first_seen, max(event_time) AS last_seen
+        FROM numbered GROUP BY who, n HAVING count(DISTINCT endpoint) = 1 AND count(*) <= 5
+    ) AS s
+    LEFT JOIN leads AS l ON l.who = s.who AND l.n = s.n
+),
+chained AS (
+    SELECT *, sum(opens) OVER (PARTITION BY endpoint, lead ORDER BY first_seen, who, n
+                               ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS chain
+    FROM (
+        SELECT *,
+               CASE WHEN first_seen - max(last_seen) OVER (PARTITION BY endpoint, lead ORDER BY first_seen, who, n
+                                                           ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+                         <= INTERVAL '30 minutes'
+                    THEN 0 ELSE 1 END AS opens
+        FROM small
+    )
+),
+alike AS (
+    SELECT endpoint, lead, chain FROM chained GROUP BY endpoint, lead, chain HAVING count(DISTINCT who) >= 3
+),
+keyed AS (
+    SELECT r.*,
+           CASE WHEN a.chain IS NULL THEN concat('actor/', r.who, '/', r.n)
+                ELSE concat('endpoint/', a.endpoint, '/', a.lead, '/', a.chain) END AS key
+    FROM numbered AS r
+    LEFT JOIN chained AS c ON c.who = r.who AND c.n = r.n
+    LEFT JOIN alike AS a ON a.endpoint = c.endpoint AND a.lead = c.lead AND a.chain = c.chain
+),
+-- By the requests that it stood out of, and by how much it says.
+why AS (
+    SELECT key, array_agg(words ORDER BY place) AS why
+    FROM (
+        SELECT k.key, s.words,
+               row_number() OVER (PARTITION BY k.key ORDER BY sum(s.weight) DESC, s.words) AS place
+        FROM said AS s JOIN keyed AS k ON k.hash = s.hash GROUP BY k.key, s.words
+    )
+    WHERE place <= 5 GROUP BY key
+),
+-- An endpoint of which an incident has one path is named by the path: a template may have folded what tells most.
+places AS (
+    SELECT key, place_name, row_number() OVER (PARTITION BY key ORDER BY times DESC, place_name) AS place
+    FROM (
+        SELECT key, concat_ws(' ', method, concat(coalesce(host, ''),
+                                                  CASE WHEN min(path) = max(path) THEN min(path) ELSE template END)) AS place_name,
+               sum(events) AS times
+        FROM keyed GROUP BY key, method, host, template
     )
 ),
 top AS (
-    SELECT who, n, array_agg(place_name ORDER BY place) AS top_endpoints FROM places WHERE place <= 5 GROUP BY who, n
+    SELECT key, array_agg(CASE WHEN character_length(place_name) > 160 THEN concat(substr(place_name, 1, 159), '…') ELSE place_name END
+                          ORDER BY place) AS top_endpoints
+    FROM places WHERE place <= 5 GROUP BY key
+),
+people AS (
+    SELECT key, array_agg(who ORDER BY place) AS top_actors
+    FROM (SELECT key, who, row_number() OVER (PARTITION BY key ORDER BY sum(events) DESC, who) AS place
+          FROM keyed GROUP BY key, who)
+    WHERE place <= 5 GROUP BY key
 ),
 grouped AS (
-    SELECT who, n, min(hash) AS first_hash, min(event_time) AS first_seen, max(event_time) AS last_seen,
+    SELECT key, min(hash) AS first_hash, min(event_time) AS first_seen, max(event_time) AS last_seen,
+           count(DISTINCT who) AS actors,
            sum(events) AS requests,
            sum(CASE WHEN coalesce(status, 0) >= 400 OR coalesce(error_code, '') <> '' THEN events ELSE 0 END) AS failed,
            count(DISTINCT endpoint) AS endpoints,
            array_slice(array_agg(DISTINCT client_ip ORDER BY client_ip) FILTER (WHERE client_ip IS NOT NULL), 1, 5) AS clients,
-           array_slice(array_agg(DISTINCT api_agent(user_agent) ORDER BY api_agent(user_agent)), 1, 5) AS agents,
+           array_slice(array_agg(DISTINCT api_agent(user_agent) ORDER BY api_agent(user_agent))
+                           FILTER (WHERE api_agent(user_agent) <> ''), 1, 5) AS agents,
            array_sort(array_distinct(flatten(array_agg(detectors)))) AS detectors,
-           sum(1.0 / least(coalesce(iforest_rank, 1000000000), coalesce(pca_rank, 1000000000), coalesce(kmeans_rank, 1000000000)))
-               AS severity
-    FROM numbered GROUP BY who, n
+           array_agg(hash ORDER BY event_time, hash) AS hashes,
+           -- Each detector's first request counts 1, its second a half, its third a third: what several detectors rank high is worse.
+           sum(coalesce(1.0 / iforest_rank, 0) + coalesce(1.0 / pca_rank, 0) + coalesce(1.0 / kmeans_rank, 0)) AS severity
+    FROM keyed GROUP BY key
 )
-SELECT {day} AS day, cmd_hash(concat(g.who, '/', g.first_hash)) AS incident, g.who AS actor, g.first_seen, g.last_seen,
+SELECT {day} AS day, cmd_hash(concat(g.key, '/', g.first_hash)) AS incident,
+       CASE WHEN g.actors = 1 THEN p.top_actors[1] END AS actor, g.first_seen, g.last_seen,
        CAST(g.requests AS BIGINT) AS requests, CAST(g.failed AS BIGINT) AS failed, CAST(g.endpoints AS BIGINT) AS endpoints,
-       t.top_endpoints, g.clients, g.agents, g.detectors, y.why, CAST(g.severity AS DOUBLE) AS severity,
-       concat(g.who, ': ', g.requests, CASE WHEN g.requests = 1 THEN ' anomalous request to ' ELSE ' anomalous requests to ' END,
+       t.top_endpoints, g.clients, g.agents, g.detectors,
+       coalesce(y.why, make_array('an unusual combination of ordinary values')) AS why,
+       CAST(g.severity AS DOUBLE) AS severity,
+       concat(CASE WHEN g.actors = 1 THEN p.top_actors[1] ELSE concat(g.actors, ' actors') END, ': ', g.requests,
+              CASE WHEN g.requests = 1 THEN ' anomalous request to ' ELSE ' anomalous requests to ' END,
               CASE WHEN g.endpoints = 1 THEN '' ELSE concat(g.endpoints, ' endpoints, most to ') END, t.top_endpoints[1],
               ', ', to_char(g.first_seen, '%H:%M:%S'),
               CASE WHEN g.first_seen = g.last_seen THEN '' ELSE concat(' to ', to_char(g.last_seen, '%H:%M:%S')) END, ' UTC',
-              CASE WHEN g.failed = 0 THEN '' ELSE concat(', ', CAST(round(100.0 * g.failed / g.requests) AS BIGINT), '% failed') END,
-              '; ', array_to_string(array_slice(y.why, 1, 3), ', ')) AS summary
+              CASE WHEN g.failed = 0 THEN '' WHEN g.failed = g.requests AND g.requests = 1 THEN ', failed'
+                   WHEN g.failed = g.requests THEN ', all failed'
+                   ELSE concat(', ', greatest(CAST(round(100.0 * g.failed / g.requests) AS BIGINT), 1), '% failed') END,
+              '; ', coalesce(array_to_string(array_slice(y.why, 1, 3), ', '), 'an unusual combination of ordinary values')) AS summary,
+       CAST(g.actors AS BIGINT) AS actors, p.top_actors, g.hashes
 FROM grouped AS g
-LEFT JOIN why AS y ON y.who = g.who AND y.n = g.n
-LEFT JOIN top AS t ON t.who = g.who AND t.n = g.n
+LEFT JOIN why AS y ON y.key = g.key
+LEFT JOIN top AS t ON t.key = g.key
+LEFT JOIN people AS p ON p.key = g.key
 ORDER BY severity DESC, incident

@@ -8,6 +8,7 @@
 pub mod anomalies;
 pub mod benign;
 pub mod candidates;
+mod carried;
 pub mod drift;
 pub mod embeddings;
 pub mod incidents;
@@ -39,7 +40,7 @@ use crate::warehouse::tables::Table;
 use gleaner_udfs::model_cache::sha256;
 
 /// Raised whenever a stage would answer differently on the same input.
-pub const REVISION: u32 = 8;
+pub const REVISION: u32 = 9;
 
 /// The stages of every kind of telemetry, by name and in order; those of one are [`unit::Unit::stages`].
 pub const STAGES: &[&str] = &[

@@ -16,7 +16,7 @@ use gleaner_udfs::api::window::SESSION_GAP;
 use super::models::TEMPLATES;
 use super::sql::{Value, fill};
 use super::telemetry::STAGED_BUCKETS;
-use super::{DayRun, StageRecord, rows_of, tables};
+use super::{DayRun, StageRecord, carried, rows_of, tables};
 use crate::engine::{Source, Task, Written, binary_value};
 use crate::error::JobError;
 use crate::warehouse::delta::DataFile;
@@ -116,6 +116,7 @@ async fn carry(day: &DayRun<'_>, before: &[DataFile]) -> Result<Option<Source>, 
     if before.is_empty() {
         return Ok(None);
     }
+    carried::check(day, before).await?;
     let midnight = day
         .day
         .and_time(chrono::NaiveTime::MIN)
@@ -132,7 +133,8 @@ async fn carry(day: &DayRun<'_>, before: &[DataFile]) -> Result<Option<Source>, 
     });
     let written = day
         .run_writes("windows", "day before", tasks.collect())
-        .await?;
+        .await
+        .map_err(|error| carried::failed(day.day, before, error))?;
     let mut fields = vec![Field::new("bucket", DataType::Int64, true)];
     fields.extend(
         REQUESTS

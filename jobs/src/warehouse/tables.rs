@@ -198,10 +198,11 @@ pub const REQUEST_ANOMALIES: Table = Table {
     columns: || with(with(request(), windows()), ranked()),
 };
 
-/// Anomalous requests of one actor, close in time.
+/// Anomalous requests of one actor, or of several who did alike, close in time.
 pub const INCIDENTS: Table = Table {
     name: "incidents",
-    doc: "anomalous requests of one actor no more than half an hour apart: who, where, when, why, in words and in numbers",
+    doc: "anomalous requests of one actor, or of several alike at one endpoint, no more than half an hour apart: who (actor, or top_actors \
+          of actors), where, when, why, in words and in numbers; hashes are those of its requests",
     columns: || {
         vec![
             ("day", Date32),
@@ -219,6 +220,9 @@ pub const INCIDENTS: Table = Table {
             ("why", texts()),
             ("severity", Float64),
             ("summary", Utf8),
+            ("actors", Int64),
+            ("top_actors", texts()),
+            ("hashes", texts()),
         ]
     },
 };

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::support::{Dir, fails, number, query, skip, succeeds};
 
 /// Seconds around midnight at which users call, in bursts and pauses, some at the windows' very borders.
-fn requests() -> String {
+pub fn requests() -> String {
     let mut lines = vec![];
     let mut state = 7_u64;
     let mut next = |n: u64| {

@@ -21,7 +21,7 @@ fn seeds() -> usize {
     given.and_then(|n| n.parse().ok()).unwrap_or(1)
 }
 
-fn fault(dir: &Dir, fault: &str, times: usize) -> Vec<(String, String)> {
+pub fn fault(dir: &Dir, fault: &str, times: usize) -> Vec<(String, String)> {
     let text = |s: &str| s.to_owned();
     vec![
         (text("GLEANER_FAULT"), text(fault)),
@@ -30,7 +30,7 @@ fn fault(dir: &Dir, fault: &str, times: usize) -> Vec<(String, String)> {
     ]
 }
 
-fn fired(dir: &Dir) -> Vec<PathBuf> {
+pub fn fired(dir: &Dir) -> Vec<PathBuf> {
     let names = tree(dir.path()).into_iter();
     names
         .filter(|p| p.to_string_lossy().starts_with("fired."))

@@ -14,6 +14,8 @@
 )]
 
 mod api_day;
+#[cfg(unix)]
+mod api_faults;
 mod bad_input;
 mod browser;
 mod cancelled;
@@ -69,6 +71,7 @@ mod readers;
 mod readme;
 mod real;
 mod report;
+mod report_api;
 mod requests;
 mod review;
 mod review_access;
@@ -87,6 +90,7 @@ mod s3_identities;
 #[cfg(target_os = "linux")]
 mod scarce;
 mod scoring;
+mod scoring_limits;
 #[cfg(unix)]
 mod seaweed;
 mod serve;

@@ -11,7 +11,7 @@ use crate::llm_server::{Script, Server};
 use crate::support::{Dir, fails, number, run, succeeds, tree};
 
 /// Set by a line that got to run.
-const RAN: &str = "return [window.ran === undefined, document.querySelectorAll('main script, main img, main iframe, main object').length]";
+pub const RAN: &str = "return [window.ran === undefined, document.querySelectorAll('main script, main img, main iframe, main object').length]";
 const SECRET: &str = "Kf83hTz0qLmW92xB";
 
 /// Lines that a page must not run, be turned round or be filled by; each in twenty variants of one template, so that the largest clusters are theirs.
@@ -37,7 +37,7 @@ fn hostile() -> String {
 }
 
 /// Where screenshots go: to look at, `GLEANER_SCREENSHOTS` names a directory that stays.
-fn screenshots(dir: &Dir) -> std::path::PathBuf {
+pub fn screenshots(dir: &Dir) -> std::path::PathBuf {
     let kept = std::env::var_os("GLEANER_SCREENSHOTS");
     let path = kept.map_or_else(|| dir.path().join("screenshots"), Into::into);
     std::fs::create_dir_all(&path).unwrap();
@@ -45,7 +45,7 @@ fn screenshots(dir: &Dir) -> std::path::PathBuf {
 }
 
 /// The report of a warehouse: the file, and what it holds.
-fn report(dir: &Dir, warehouse: &str, name: &str, more: &[&str]) -> (String, String) {
+pub fn report(dir: &Dir, warehouse: &str, name: &str, more: &[&str]) -> (String, String) {
     let file = dir.join(name);
     let before = tree(Path::new(warehouse));
     succeeds(&[&["report", "--warehouse", warehouse, "-o", &file], more].concat());
@@ -59,7 +59,7 @@ fn report(dir: &Dir, warehouse: &str, name: &str, more: &[&str]) -> (String, Str
 }
 
 /// With commas: 1,234.
-fn shown(n: i64) -> String {
+pub fn shown(n: i64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -8,6 +8,7 @@
 //! content    the values it carries, decoded          │
 //! window     what its user and endpoint did before   │
 //! corpus     what is usual: a state that merges      ┘
+//! reason     what a detector named, in words
 //! ```
 //!
 //! **Causal.** What a row says of the time before it depends on earlier requests alone, in the order of (time, hash):
@@ -22,6 +23,7 @@ pub mod corpus;
 pub mod counts;
 pub mod features;
 pub mod grams;
+pub mod reason;
 pub mod request;
 pub mod shared;
 pub mod stream;

@@ -9,6 +9,7 @@ use datafusion::common::Result;
 use super::arguments::Args;
 use super::function::Kind::{Int, Text};
 use super::function::{Argument, Doc, Scalar};
+use crate::api::reason;
 
 /// The columns of a request that its name is made of, in their order.
 const COLUMNS: &[Argument] = &[
@@ -32,19 +33,54 @@ const COLUMNS: &[Argument] = &[
 ];
 
 /// The functions of this file.
-pub static SCALARS: &[Scalar] = &[Scalar {
-    name: "api_hash",
-    forms: &[COLUMNS],
-    returns: || DataType::Utf8,
-    call: hash,
-    doc: Doc {
-        what: "The first 128 bits of the BLAKE3 hash of a request's columns, as 32 hex digits: its name in every table. Columns are \
+pub static SCALARS: &[Scalar] = &[
+    Scalar {
+        name: "api_hash",
+        forms: &[COLUMNS],
+        returns: || DataType::Utf8,
+        call: hash,
+        doc: Doc {
+            what: "The first 128 bits of the BLAKE3 hash of a request's columns, as 32 hex digits: its name in every table. Columns are \
                kept apart, and NULL from an empty text.",
-        example: "SELECT api_hash(0, 'ada', NULL, NULL, 'GET', NULL, '/a', NULL, 200, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+            example: "SELECT api_hash(0, 'ada', NULL, NULL, 'GET', NULL, '/a', NULL, 200, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
                   NULL) = api_hash(0, 'ad', 'a', NULL, 'GET', NULL, '/a', NULL, 200, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
-        result: "false",
+            result: "false",
+        },
     },
-}];
+    Scalar {
+        name: "api_reason",
+        forms: &[&[("reason", Text)]],
+        returns: || DataType::Utf8,
+        call: |args| {
+            let said = |text: &str| reason::read(text).map(|r| r.words);
+            let reasons = args.text(0)?;
+            let all = reasons.iter().map(|text| text.and_then(said));
+            Ok(Arc::new(all.collect::<StringArray>()))
+        },
+        doc: Doc {
+            what: "What a reason of `anomalies` says, in words; NULL where it names what a request lacks, which by itself says nothing.",
+            example: "SELECT api_reason('pca: marks_sql = 2'), api_reason('pca: failed = 0') IS NULL",
+            result: "marks of SQL injection,true",
+        },
+    },
+    Scalar {
+        name: "api_reason_weight",
+        forms: &[&[("reason", Text)]],
+        returns: || DataType::Int64,
+        call: |args| {
+            let weight = |text: &str| reason::read(text).map(|r| r.weight);
+            let reasons = args.text(0)?;
+            let all = reasons.iter().map(|text| text.and_then(weight));
+            Ok(Arc::new(all.collect::<Int64Array>()))
+        },
+        doc: Doc {
+            what: "How much a reason of `anomalies` says: 4 for marks of an attack, 2 for failures and what is rare, new or much, 1 for sizes, \
+                   characters and pace; NULL as of `api_reason`.",
+            example: "SELECT api_reason_weight('pca: marks_sql = 2'), api_reason_weight('iforest: special_run = 9')",
+            result: "4,1",
+        },
+    },
+];
 
 /// The name of a record of several fields: the first 128 bits of a BLAKE3 hash, as 32 hex digits.
 ///

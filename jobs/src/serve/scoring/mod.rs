@@ -7,6 +7,7 @@
 //! pool      threads of its own, and a bound on what waits for them
 //! watch     later models take the place of earlier ones
 //! service   the gRPC service of `proto/gleaner/v1/scoring.proto`
+//! deadline  until when a caller wants its answer
 //! metrics   what is counted
 //! ```
 //!
@@ -15,11 +16,12 @@
 //!
 //! **Nothing queues without bound.** What waits is bounded in items. A call beyond is refused at once (`RESOURCE_EXHAUSTED`, with
 //! `grpc-retry-pushback-ms`); a stream is not read on until there is room, which HTTP/2 tells its sender. A call whose deadline passed before its
-//! turn is not scored.
+//! turn is not scored, and answered with `DEADLINE_EXCEEDED`.
 //!
 //! **A swap is the exchange of a pointer.** Calls in flight end with the models that they began with; a day that cannot be loaded leaves
 //! the earlier one in place, and says so. Windows are nobody's models and go on: only where templates changed do a path's windows begin anew.
 
+mod deadline;
 pub mod metrics;
 pub mod models;
 mod pool;

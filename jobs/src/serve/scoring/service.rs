@@ -9,6 +9,7 @@ use gleaner_proto::scoring as proto;
 use gleaner_proto::scoring::scoring_server::Scoring;
 use tonic::{Request, Response, Status};
 
+use super::deadline::Deadline;
 use super::metrics::scoring;
 use super::models::Loaded;
 use super::pool::{Pool, Room};
@@ -110,10 +111,11 @@ impl Scoring for Service {
         &self,
         request: Request<proto::ApiRequest>,
     ) -> Result<Response<proto::Score>, Status> {
+        let deadline = Deadline::of(request.metadata());
         let loaded = self.loaded(Kind::Api)?;
         let room = self.room(1)?;
         let items = vec![request.into_inner()];
-        let mut scores = self.requests(room, loaded, items).await?;
+        let mut scores = deadline.keep(self.requests(room, loaded, items)).await?;
         let score = scores
             .pop()
             .ok_or_else(|| Status::internal("an item without an answer"))?;
@@ -124,10 +126,11 @@ impl Scoring for Service {
         &self,
         request: Request<proto::ApiRequests>,
     ) -> Result<Response<proto::Scores>, Status> {
+        let deadline = Deadline::of(request.metadata());
         let loaded = self.loaded(Kind::Api)?;
         let items = request.into_inner().requests;
         let room = self.room(items.len())?;
-        let scores = self.requests(room, loaded, items).await?;
+        let scores = deadline.keep(self.requests(room, loaded, items)).await?;
         Ok(Response::new(proto::Scores { scores }))
     }
 
@@ -138,18 +141,21 @@ impl Scoring for Service {
         request: Request<tonic::Streaming<proto::ApiRequests>>,
     ) -> Result<Response<Self::ScoreStreamStream>, Status> {
         self.loaded(Kind::Api)?;
+        let deadline = Deadline::of(request.metadata());
         let state = (request.into_inner(), self.clone());
-        let stream = futures::stream::try_unfold(state, |(mut messages, service)| async move {
-            let Some(message) = messages.message().await? else {
-                return Ok(None);
-            };
-            let items = message.requests;
-            few(items.len())?;
-            let room = service.pool.wait(items.len()).await?;
-            // Each message is scored with the models of its moment: a stream may live for weeks.
-            let loaded = service.loaded(Kind::Api)?;
-            let scores = service.requests(room, loaded, items).await?;
-            Ok(Some((proto::Scores { scores }, (messages, service))))
+        let stream = futures::stream::try_unfold(state, move |(mut messages, service)| {
+            deadline.keep(async move {
+                let Some(message) = messages.message().await? else {
+                    return Ok(None);
+                };
+                let items = message.requests;
+                few(items.len())?;
+                let room = service.pool.wait(items.len()).await?;
+                // Each message is scored with the models of its moment: a stream may live for weeks.
+                let loaded = service.loaded(Kind::Api)?;
+                let scores = service.requests(room, loaded, items).await?;
+                Ok(Some((proto::Scores { scores }, (messages, service))))
+            })
         });
         Ok(Response::new(stream.boxed()))
     }
@@ -158,12 +164,12 @@ impl Scoring for Service {
         &self,
         request: Request<proto::CommandLines>,
     ) -> Result<Response<proto::Scores>, Status> {
+        let deadline = Deadline::of(request.metadata());
         let loaded = self.loaded(Kind::Command)?;
         let items = request.into_inner().commands;
         let room = self.room(items.len())?;
-        let scores = self
-            .scored(room, move |scorer| scorer.commands(&loaded, items))
-            .await?;
+        let scored = self.scored(room, move |scorer| scorer.commands(&loaded, items));
+        let scores = deadline.keep(scored).await?;
         Ok(Response::new(proto::Scores { scores }))
     }
 

@@ -23,7 +23,9 @@ impl PseudonymKey {
         Self(bytes)
     }
 
-    fn pseudonym(&self, kind: &str, name: &str) -> String {
+    /// What stands for a name of a kind (`user`, `host`): `<user:3fa91c04>`, equal for names that are equal but for capitals.
+    #[must_use]
+    pub fn pseudonym(&self, kind: &str, name: &str) -> String {
         let hash = blake3::keyed_hash(
             &self.0,
             format!("{kind}\0{}", name.to_lowercase()).as_bytes(),
