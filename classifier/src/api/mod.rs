@@ -16,7 +16,7 @@ use gleaner_udfs::api::N_API_FEATURES;
 use gleaner_udfs::api::request::OwnedRequest;
 use gleaner_udfs::detector::{self, FitParams, Kind};
 use gleaner_udfs::learner::LearnerError;
-use gleaner_udfs::metrics::{Confusion, auroc, average_precision};
+use gleaner_udfs::metrics::{Confusion, auroc, average_precision, clopper_pearson};
 use gleaner_udfs::scale::{Constant, Scale};
 use gleaner_udfs::threshold::{self, Method, Threshold, ThresholdError};
 
@@ -188,7 +188,7 @@ pub fn outcome(
                 rows, tail: false, ..
             }),
             Method::FalsePositiveRate(_),
-        ) if rows > 0 => choose(Method::FalsePositiveRate(1.0 / rows as f64)),
+        ) if rows > 1 => choose(Method::FalsePositiveRate(1.0 / rows as f64)),
         // A tail of few rows starts lower.
         (Err(ThresholdError::ShortTail { .. }), Method::Tail { rate, .. }) => {
             choose(Method::Tail {
@@ -197,7 +197,13 @@ pub fn outcome(
             })
         }
         (threshold, _) => threshold,
-    };
+    }
+    .or_else(|why| match why {
+        ThresholdError::Unresolved { .. } | ThresholdError::ShortTail { .. } => {
+            highest(&validation, method).ok_or(why)
+        }
+        _ => Err(why),
+    });
     let (benign, malicious) = (of(Part::TestBenign), of(Part::TestMalicious));
     let all: Vec<f32> = benign.iter().chain(&malicious).copied().collect();
     let bad: Vec<bool> = benign
@@ -218,7 +224,24 @@ pub fn outcome(
     }
 }
 
+/// The highest score of rows that are too few for what was asked: none of them is an alert, which is the nearest that they can tell, and
+/// the interval of the rate says how near that is. `None` without rows.
+fn highest(validation: &[f32], method: Method) -> Option<Threshold> {
+    let rows = validation.len() as u64;
+    let interval = clopper_pearson(0, rows, 0.95);
+    Some(Threshold {
+        threshold: validation.iter().copied().reduce(f32::max)?,
+        method,
+        rows,
+        above: 0,
+        rate: 0.0,
+        interval: [interval.low, interval.high],
+        extrapolated: false,
+        tail: None,
+    })
+}
+
 #[cfg(test)]
-mod beside;
+mod peers;
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,13 @@ use gleaner_udfs::api::{
 
 use super::{Label, Labelled, Part, Prepared};
 
-/// Fewer ordinary rows than this say too little of what is ordinary.
+/// Unlabelled rows, with the benign ones, that may stand for what is ordinary; fewer say too little of it.
 pub(super) const FEW: usize = 50;
+/// Benign rows that are learned from alone. Measured on random parts of recorded files with 12 benign rows and 400 attacks, detectors of six benign rows rank
+/// attacks with an AUROC of 0.8 to 1; of all rows, attacks among them, with 0.02 to 0.8.
+pub(super) const ENOUGH: usize = 10;
+/// Benign rows that are learned from where nothing else is but attacks.
+const LEAST: usize = 4;
 
 /// Features and parts of the rows of one kind.
 #[must_use]
@@ -19,6 +24,9 @@ pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
     // What is ordinary: what is labelled so; else what is not labelled; else all there is.
     let (ordinary, remark): (&[Label], _) = if benign >= FEW {
         (&[Label::Benign], None)
+    } else if benign >= ENOUGH || (benign >= LEAST && benign + unknown < FEW) {
+        let text = format!("{benign} benign rows: too few to tell a rate of false alarms from");
+        (&[Label::Benign], Some(text))
     } else if benign + unknown >= FEW {
         let text = if benign == 0 {
             format!("no benign rows: the {unknown} unlabelled ones stand for them, in fit and test")
@@ -33,16 +41,14 @@ pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
             Some(text),
         )
     };
-    let part = |row: &Labelled| {
-        let third = pair_hash(seed, content(&row.request)) % 10;
-        match (row.label, third) {
-            (label, 0..5) if ordinary.contains(&label) => Part::Fit,
-            (label, 5..7) if ordinary.contains(&label) => Part::Validation,
-            (Label::Benign, _) => Part::TestBenign,
-            (Label::Malicious, _) => Part::TestMalicious,
-            (Label::Unknown, _) if benign == 0 => Part::TestBenign,
-            (Label::Unknown, _) => Part::History,
-        }
+    let tenths = Tenths::of(rows, ordinary, seed);
+    let part = |row: &Labelled| match (row.label, tenths.tenth(content(&row.request))) {
+        (label, 0..5) if ordinary.contains(&label) => Part::Fit,
+        (label, 5..7) if ordinary.contains(&label) => Part::Validation,
+        (Label::Benign, _) => Part::TestBenign,
+        (Label::Malicious, _) => Part::TestMalicious,
+        (Label::Unknown, _) if benign == 0 => Part::TestBenign,
+        (Label::Unknown, _) => Part::History,
     };
     featured(rows, remark, part)
 }
@@ -113,6 +119,38 @@ pub(super) fn featured(
         parts,
         order,
         remark,
+    }
+}
+
+/// Ten parts of what ordinary rows say, by a hash of it.
+struct Tenths {
+    seed: u64,
+    /// Of a few rows: the hashes in order, which are dealt out one by one, so that no part is empty by chance.
+    few: Option<Vec<u64>>,
+}
+
+impl Tenths {
+    fn of(rows: &[&Labelled], ordinary: &[Label], seed: u64) -> Self {
+        let of_ordinary = rows.iter().filter(|row| ordinary.contains(&row.label));
+        let hashes = of_ordinary.map(|row| pair_hash(seed, content(&row.request)));
+        let mut hashes: Vec<u64> = hashes.collect();
+        let few = hashes.len() < FEW;
+        hashes.sort_unstable();
+        hashes.dedup();
+        Self {
+            seed,
+            few: few.then_some(hashes),
+        }
+    }
+
+    fn tenth(&self, content: u64) -> u64 {
+        let hash = pair_hash(self.seed, content);
+        let place = self.few.as_ref().and_then(|hashes| {
+            let place = hashes.binary_search(&hash).ok()?;
+            // From the middle of a part, so that of three one is in each.
+            Some((20 * place as u64 + 10) / (2 * hashes.len() as u64))
+        });
+        place.unwrap_or(hash % 10)
     }
 }
 

@@ -18,7 +18,7 @@ use gleaner_udfs::rng::mix;
 use gleaner_udfs::scale::Scale;
 use gleaner_udfs::threshold::Method;
 
-use super::prepare::{FEW, content, featured};
+use super::prepare::{ENOUGH, FEW, content, featured};
 use super::{Label, Labelled, Outcome, Part, Prepared, evaluate, outcome};
 use crate::ClassifierError;
 use crate::dense::{Dense, ForestParams, Labels, RandomForest, Svm, SvmParams, Tuned, TunedParams};
@@ -88,7 +88,7 @@ fn hold(
         others.map(|(_, counts)| counts[label as usize]).sum()
     };
     let mut remarks = vec![];
-    let ordinary = if elsewhere(Label::Benign) >= FEW {
+    let ordinary = if elsewhere(Label::Benign) >= ENOUGH {
         Label::Benign
     } else if elsewhere(Label::Unknown) >= FEW {
         remarks.push(format!(
