@@ -179,31 +179,7 @@ pub fn outcome(
 ) -> Outcome {
     let of = |part: Part| -> Vec<f32> { prepared.of(part).map(|row| scores[row]).collect() };
     let validation = of(Part::Validation);
-    let ordinary = vec![false; validation.len()];
-    let choose = |method| threshold::choose(&validation, Some(&ordinary), method);
-    let threshold = match (choose(method), method) {
-        // Too few rows for the rate: the least rate that they tell, which the threshold itself then says.
-        (
-            Err(ThresholdError::Unresolved {
-                rows, tail: false, ..
-            }),
-            Method::FalsePositiveRate(_),
-        ) if rows > 1 => choose(Method::FalsePositiveRate(1.0 / rows as f64)),
-        // A tail of few rows starts lower.
-        (Err(ThresholdError::ShortTail { .. }), Method::Tail { rate, .. }) => {
-            choose(Method::Tail {
-                rate,
-                start: (60.0 / validation.len().max(1) as f64).min(0.5),
-            })
-        }
-        (threshold, _) => threshold,
-    }
-    .or_else(|why| match why {
-        ThresholdError::Unresolved { .. } | ThresholdError::ShortTail { .. } => {
-            highest(&validation, method).ok_or(why)
-        }
-        _ => Err(why),
-    });
+    let threshold = limit(&validation, method);
     let (benign, malicious) = (of(Part::TestBenign), of(Part::TestMalicious));
     let all: Vec<f32> = benign.iter().chain(&malicious).copied().collect();
     let bad: Vec<bool> = benign
@@ -222,6 +198,35 @@ pub fn outcome(
         threshold,
         scores,
     }
+}
+
+/// The threshold from the scores of ordinary rows, or the nearest to it that so few rows can tell.
+fn limit(validation: &[f32], method: Method) -> Result<Threshold, ThresholdError> {
+    let ordinary = vec![false; validation.len()];
+    let choose = |method| threshold::choose(validation, Some(&ordinary), method);
+    match (choose(method), method) {
+        // Too few rows for the rate: the least rate that they tell, which the threshold itself then says.
+        (
+            Err(ThresholdError::Unresolved {
+                rows, tail: false, ..
+            }),
+            Method::FalsePositiveRate(_),
+        ) if rows > 1 => choose(Method::FalsePositiveRate(1.0 / rows as f64)),
+        // A tail of few rows starts lower.
+        (Err(ThresholdError::ShortTail { .. }), Method::Tail { rate, .. }) => {
+            choose(Method::Tail {
+                rate,
+                start: (60.0 / validation.len().max(1) as f64).min(0.5),
+            })
+        }
+        (threshold, _) => threshold,
+    }
+    .or_else(|why| match why {
+        ThresholdError::Unresolved { .. } | ThresholdError::ShortTail { .. } => {
+            highest(validation, method).ok_or(why)
+        }
+        _ => Err(why),
+    })
 }
 
 /// The highest score of rows that are too few for what was asked: none of them is an alert, which is the nearest that they can tell, and

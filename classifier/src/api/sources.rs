@@ -4,7 +4,7 @@
 //! well recordings are told apart as much as attacks. Here everything is learned elsewhere: templates, what is usual, models and thresholds.
 //!
 //! **Protocol.** A source is a repository or recording: what its name says before a colon (behind it come the files of one recording).
-//! Each source in turn is held out. Of the others the rows labelled benign are fitted on (five of seven) and set the threshold
+//! Each source in turn is held out; where all rows are of one recording in ten files or more, a fifth of its files. Of the others the rows labelled benign are fitted on (five of seven) and set the threshold
 //! (two of seven); where none is, the unlabelled ones stand for them. The test is every labelled row of the held-out source. What it
 //! lacks comes from elsewhere, and is said: a source of attacks alone is tested beside benign rows of the others that no model saw,
 //! and of a source without labels only the share of alerts is told. Models that learn from labels get the attacks of the other
@@ -13,13 +13,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gleaner_udfs::api::N_API_FEATURES;
-use gleaner_udfs::api::request::pair_hash;
+use gleaner_udfs::api::request::{pair_hash, text_hash};
 use gleaner_udfs::rng::mix;
 use gleaner_udfs::scale::Scale;
 use gleaner_udfs::threshold::Method;
 
 use super::prepare::{ENOUGH, FEW, content, featured};
-use super::{Label, Labelled, Outcome, Part, Prepared, evaluate, outcome};
+use super::{Label, Labelled, Outcome, Part, Prepared, evaluate, limit, outcome};
 use crate::ClassifierError;
 use crate::dense::{Dense, ForestParams, Labels, RandomForest, Svm, SvmParams, Tuned, TunedParams};
 
@@ -38,6 +38,8 @@ pub struct Held {
     pub known: Vec<usize>,
     /// Whether [`Part::TestBenign`] rows are its unlabelled rows.
     pub unlabelled: bool,
+    /// Whether they are other sources' benign rows, as it has none itself.
+    pub borrowed: bool,
     /// What the reader of the result should know.
     pub remarks: Vec<String>,
 }
@@ -51,6 +53,42 @@ pub struct Trial {
     pub labels: usize,
     /// What it did; an error where it cannot be fitted.
     pub outcome: Result<Outcome, ClassifierError>,
+    /// Recall, were the threshold set by the source's own ordinary rows: what is lost because a threshold does not travel. It is
+    /// counted on the rows that set it. `None` where the source lacks a class.
+    pub recall_at_own_threshold: Option<f64>,
+}
+
+impl Trial {
+    fn of(
+        held: &Held,
+        model: &'static str,
+        labels: usize,
+        method: Method,
+        outcome: Result<Outcome, ClassifierError>,
+    ) -> Self {
+        let own = outcome.as_ref().ok().and_then(|o| own(held, o, method));
+        Self {
+            model,
+            labels,
+            outcome,
+            recall_at_own_threshold: own,
+        }
+    }
+}
+
+/// The recall at the threshold of the source's own ordinary rows.
+fn own(held: &Held, outcome: &Outcome, method: Method) -> Option<f64> {
+    let of = |part: Part| -> Vec<f32> {
+        let rows = held.prepared.of(part);
+        rows.map(|row| outcome.scores[row]).collect()
+    };
+    let (benign, malicious) = (of(Part::TestBenign), of(Part::TestMalicious));
+    if held.borrowed || malicious.is_empty() {
+        return None;
+    }
+    let border = limit(&benign, method).ok()?.threshold;
+    let found = malicious.iter().filter(|score| **score > border).count();
+    Some(found as f64 / malicious.len() as f64)
 }
 
 /// The recording that a source is a part of: what stands before the first colon.
@@ -59,26 +97,54 @@ pub fn recording(source: &str) -> &str {
     source.split_once(':').map_or(source, |(before, _)| before)
 }
 
+/// Parts that the files of one recording are dealt to.
+const PARTS: u64 = 5;
+
+/// The group of each source's name: its recording; of files of a single recording a fifth of them.
+fn groups<'a>(rows: &[&'a Labelled]) -> BTreeMap<&'a str, String> {
+    let names: BTreeSet<&str> = rows.iter().map(|row| row.source.as_str()).collect();
+    let recordings: BTreeSet<&str> = names.iter().map(|name| recording(name)).collect();
+    let parts = recordings.len() == 1 && names.len() as u64 >= 2 * PARTS;
+    let group = |name: &str| {
+        let recording = recording(name);
+        if parts {
+            let part = 1 + mix(text_hash(name)) % PARTS;
+            format!("{recording}, files {part} of {PARTS}")
+        } else {
+            recording.to_owned()
+        }
+    };
+    names.into_iter().map(|name| (name, group(name))).collect()
+}
+
 /// Each source of rows of one kind in turn, in the order of names, with why where it cannot be tested.
 #[must_use]
 pub fn held_out(rows: &[&Labelled], seed: u64) -> Vec<(String, Result<Held, String>)> {
+    let groups = groups(rows);
     let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     for row in rows {
-        counts.entry(recording(&row.source)).or_default()[row.label as usize] += 1;
+        let group = groups.get(row.source.as_str()).map_or("", String::as_str);
+        counts.entry(group).or_default()[row.label as usize] += 1;
     }
     counts
         .keys()
-        .map(|source| ((*source).to_owned(), hold(rows, &counts, source, seed)))
+        .map(|source| {
+            let held = hold(rows, &groups, &counts, source, seed);
+            ((*source).to_owned(), held)
+        })
         .collect()
 }
 
 /// Rows of the others, with one source held out.
 fn hold(
     rows: &[&Labelled],
+    groups: &BTreeMap<&str, String>,
     counts: &BTreeMap<&str, [usize; 3]>,
     source: &str,
     seed: u64,
 ) -> Result<Held, String> {
+    let group = |row: &Labelled| groups.get(row.source.as_str()).map(String::as_str);
+    let is_held = |row: &Labelled| group(row) == Some(source);
     let [benign, malicious, _] = counts.get(source).copied().unwrap_or_default();
     if counts.len() < 2 {
         return Err("all rows are of this one source: nothing is left to learn from".to_owned());
@@ -88,6 +154,12 @@ fn hold(
         others.map(|(_, counts)| counts[label as usize]).sum()
     };
     let mut remarks = vec![];
+    if groups.keys().all(|name| recording(name) != source) {
+        remarks.push(
+            "files of one recording: what is held out is of the same place and time as what is not"
+                .to_owned(),
+        );
+    }
     let ordinary = if elsewhere(Label::Benign) >= ENOUGH {
         Label::Benign
     } else if elsewhere(Label::Unknown) >= FEW {
@@ -117,14 +189,14 @@ fn hold(
     }
     let own: BTreeSet<u64> = rows
         .iter()
-        .filter(|row| recording(&row.source) == source)
+        .filter(|row| is_held(row))
         .map(|row| content(&row.request))
         .collect();
     let lacks_benign = benign == 0 && !unlabelled;
     let part = |row: &Labelled| {
         let said = content(&row.request);
         let tenth = pair_hash(seed, said) % 10;
-        if recording(&row.source) == source {
+        if is_held(row) {
             return match row.label {
                 Label::Benign => Part::TestBenign,
                 Label::Malicious => Part::TestMalicious,
@@ -154,6 +226,7 @@ fn hold(
         source: source.to_owned(),
         known: known.collect(),
         unlabelled,
+        borrowed: lacks_benign,
         remarks,
         prepared,
     })
@@ -163,10 +236,9 @@ fn hold(
 /// an SVM of all labels, an encoder pre-trained without labels and tuned on `few`.
 pub fn trials(held: &Held, method: Method, scale: Scale, few: usize, seed: u64) -> Vec<Trial> {
     let mut trials: Vec<Trial> = evaluate(&held.prepared, method, scale)
-        .map(|(model, outcome)| Trial {
-            model,
-            labels: 0,
-            outcome: outcome.map_err(ClassifierError::from),
+        .map(|(model, outcome)| {
+            let outcome = outcome.map_err(ClassifierError::from);
+            Trial::of(held, model, 0, method, outcome)
         })
         .collect();
     if held.known.len() < MIN_KNOWN {
@@ -201,15 +273,12 @@ pub fn trials(held: &Held, method: Method, scale: Scale, few: usize, seed: u64) 
             d: N_API_FEATURES,
             positive: &positive,
         };
-        trials.push(Trial {
-            model,
-            labels: positive.len(),
-            outcome: fitted(model, &labels, &traffic, seed).and_then(|dense| {
-                let mut scores = vec![0.0; held.prepared.parts.len()];
-                dense.score(&held.prepared.rows, N_API_FEATURES, &mut scores)?;
-                Ok(outcome(model, &held.prepared, scores, method))
-            }),
+        let outcome = fitted(model, &labels, &traffic, seed).and_then(|dense| {
+            let mut scores = vec![0.0; held.prepared.parts.len()];
+            dense.score(&held.prepared.rows, N_API_FEATURES, &mut scores)?;
+            Ok(outcome(model, &held.prepared, scores, method))
         });
+        trials.push(Trial::of(held, model, positive.len(), method, outcome));
     }
     trials
 }

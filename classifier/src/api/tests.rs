@@ -345,3 +345,29 @@ fn where_one_row_sets_the_threshold_it_is_that_row_s_score() {
         assert!(threshold.interval[1] > 0.9 && outcome.confusion.is_some());
     }
 }
+
+#[test]
+fn the_files_of_a_single_recording_are_held_out_in_five_parts() {
+    let mut rows = traffic();
+    for (i, row) in rows.iter_mut().enumerate() {
+        row.source = format!("one:{}", i % 40);
+    }
+    let refs: Vec<&Labelled> = rows.iter().collect();
+    let held = sources::held_out(&refs, 3);
+    assert_eq!(held.len(), 5);
+    let mut tested = 0;
+    for (name, held) in &held {
+        let held = held.as_ref().unwrap();
+        assert!(name.starts_with("one, files ") && held.remarks[0].contains("one recording"));
+        let files = |part: Part| -> std::collections::BTreeSet<&str> {
+            let rows_of = held.prepared.of(part);
+            rows_of
+                .map(|row| rows[held.prepared.order[row]].source.as_str())
+                .collect()
+        };
+        assert!(files(Part::Fit).is_disjoint(&files(Part::TestMalicious)));
+        assert!(files(Part::Validation).is_disjoint(&files(Part::TestBenign)));
+        tested += held.prepared.tested();
+    }
+    assert_eq!(tested, rows.len());
+}

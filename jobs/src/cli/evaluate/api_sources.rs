@@ -23,7 +23,7 @@ pub(super) enum HeldOut {
 pub(super) fn main(args: &Args, kinds: &BTreeMap<&str, Vec<&Labelled>>) -> Result<(), JobError> {
     if !args.json {
         output::line(&format!(
-            "{:<12} {:<14} {:>6} {:>7} {:>7} {:>7} {:>7} {:>9} {:>7} {:>7}  held out",
+            "{:<12} {:<14} {:>6} {:>7} {:>7} {:>7} {:>7} {:>9} {:>7} {:>7} {:>10}  held out",
             "kind",
             "model",
             "labels",
@@ -33,7 +33,8 @@ pub(super) fn main(args: &Args, kinds: &BTreeMap<&str, Vec<&Labelled>>) -> Resul
             "auprc",
             "precision",
             "recall",
-            "fpr"
+            "fpr",
+            "own recall"
         ))?;
     }
     for (kind, rows) in kinds {
@@ -86,13 +87,13 @@ fn tell(
         let object = json!({
             "kind": kind, "held_out": held.source, "detector": trial.model, "labels": trial.labels, "benign": benign,
             "malicious": malicious, "auroc": outcome.auroc, "average_precision": outcome.average_precision,
-            "precision": precision, "recall": recall, "false_positive_rate": rate,
+            "precision": precision, "recall": recall, "false_positive_rate": rate, "recall_at_own_threshold": trial.recall_at_own_threshold,
             "threshold": outcome.threshold.as_ref().ok().map(|t| t.threshold), "remarks": held.remarks,
         });
         return output::line(&object.to_string());
     }
     output::line(&format!(
-        "{kind:<12} {:<14} {:>6} {benign:>7} {malicious:>7} {:>7} {:>7} {:>9} {:>7} {:>7}  {}",
+        "{kind:<12} {:<14} {:>6} {benign:>7} {malicious:>7} {:>7} {:>7} {:>9} {:>7} {:>7} {:>10}  {}",
         trial.model,
         trial.labels,
         share(outcome.auroc),
@@ -100,6 +101,7 @@ fn tell(
         share(precision),
         share(recall),
         share(rate),
+        share(trial.recall_at_own_threshold),
         output::printable(&held.source)
     ))
 }
