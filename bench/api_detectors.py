@@ -7,8 +7,8 @@ OUTLIER_SETS_DIR holds Parquet files with columns f0, f1, … and is_outlier (as
 JSON lines. Needs scikit-learn and pyarrow.
 
 Theirs: IsolationForest (100 trees of 256), KMeans (32 clusters; distance to the nearest of all, ours to the nearest crowd), PCA (95% of the variance), DBSCAN (with our
-eps rule redone here; distance to the nearest core row), OneClassSVM (nu 0.05, 4,096 rows, decision), MLPRegressor as an autoencoder of the same widths (scikit-learn has no other;
-PyTorch's wheel on PyPI is 539 MB without the CUDA libraries that it wants) and, where `bench/candle` was run on WORK_DIR meanwhile, candle's with the same activations and
+eps rule redone here; distance to the nearest core row), OneClassSVM (nu 0.05, 4,096 rows, decision), MLPRegressor as an autoencoder of the same widths (scikit-learn has no other)
+and, where `bench/autoencoder_torch.py` or `bench/candle` was run on WORK_DIR meanwhile, PyTorch's and candle's with the same activations and
 schedule (`cargo run --release --manifest-path bench/candle/Cargo.toml --target-dir target/candle WORK_DIR`, then this script again), RandomForestClassifier, SVC. Rows are standardised and clipped at ten deviations, but for forests. Classifiers are fitted on every
 second row (at most 4,096) and tested on the rest; the semi-supervised one has labels of every twentieth row, at most 200, and its counterpart is LogisticRegression on those.
 """
@@ -130,10 +130,12 @@ def main(sets, work, names):
                                    "theirs": round(float(theirs), 4), "theirs_seconds": round(seconds, 2)})
                 print(line, flush=True)
                 out.write(line + "\n")
-            candle = pathlib.Path(f"{stem}.candle")
-            if candle.exists():
-                mine, theirs = (np.fromfile(path, "<f4") for path in (f"{stem}.ours.autoencoder", candle))
-                line = json.dumps({"set": name, "detector": "autoencoder", "theirs_is": "candle", "ours": round(float(roc_auc_score(outlier, mine)), 4),
+            for library in ("candle", "torch"):
+                scores = pathlib.Path(f"{stem}.{library}")
+                if not scores.exists():
+                    continue
+                mine, theirs = (np.fromfile(path, "<f4") for path in (f"{stem}.ours.autoencoder", scores))
+                line = json.dumps({"set": name, "detector": "autoencoder", "theirs_is": library, "ours": round(float(roc_auc_score(outlier, mine)), 4),
                                    "theirs": round(float(roc_auc_score(outlier, theirs)), 4), "mean_error_ours": round(float(mine.mean()), 4),
                                    "mean_error_theirs": round(float(theirs.mean()), 4)})
                 print(line, flush=True)

@@ -191,6 +191,21 @@ pub struct IsolationForest {
     /// The hyperplane's normal, one a coordinate; empty in a standard forest.
     #[prost(float, repeated, tag = "9")]
     pub normal: Vec<f32>,
+    /// Of each node, features that were drawn and had one value in it; empty where rows are not scored as if inserted.
+    #[prost(uint32, repeated, tag = "10")]
+    pub draws: Vec<u32>,
+    /// Those features, node by node.
+    #[prost(uint32, repeated, tag = "11")]
+    pub draw_feature: Vec<u32>,
+    /// Their values.
+    #[prost(float, repeated, tag = "12")]
+    pub draw_value: Vec<f32>,
+    /// Least value of the cut's feature in the node, an inner node.
+    #[prost(float, repeated, tag = "13")]
+    pub low: Vec<f32>,
+    /// Its greatest.
+    #[prost(float, repeated, tag = "14")]
+    pub high: Vec<f32>,
 }
 
 /// A fitted DBSCAN.

@@ -7,10 +7,11 @@
 
 use gleaner_udfs::api::N_API_FEATURES;
 use gleaner_udfs::api::request::pair_hash;
-use gleaner_udfs::detector::{self, FitParams, Kind};
+use gleaner_udfs::detector::{self, Kind};
+use gleaner_udfs::scale::Scale;
 use gleaner_udfs::threshold::{self, Method};
 
-use super::{Part, Prepared};
+use super::{Part, Prepared, fit_params};
 use crate::ClassifierError;
 use crate::dense::{Dense, ForestParams, Labels, RandomForest};
 
@@ -154,7 +155,7 @@ fn fitted(
 ) -> Result<(Vec<f32>, f32), ClassifierError> {
     let d = N_API_FEATURES;
     let keys: Vec<u64> = (0..(rows.len() / d) as u64).collect();
-    let detectors = detector::fit_kinds(&[kind], &keys, rows, d, &FitParams::default())?;
+    let detectors = detector::fit_kinds(&[kind], &keys, rows, d, &fit_params(Scale::Standard))?;
     let mut scores = vec![0.0; prepared.parts.len()];
     for detector in &detectors {
         detector.score(&prepared.rows, d, &mut scores)?;

@@ -4,18 +4,20 @@
 //! false-positive rate asked for; the rest, and every malicious row, are the test. Rows that say the same (all but time,
 //! session and sizes) are on one side. Windows and sequences see all rows of a kind in the order of time, as they came.
 
+pub mod days;
 pub mod feedback;
 pub mod paradigms;
+mod prepare;
+pub mod sources;
 
-use gleaner_udfs::api::features::Surroundings;
-use gleaner_udfs::api::request::{OwnedRequest, pair_hash, text_hash};
-use gleaner_udfs::api::{
-    Corpus, CorpusState, Featurizer, N_API_FEATURES, PathSample, Stream, Templates,
-};
+pub use prepare::prepare;
+
+use gleaner_udfs::api::N_API_FEATURES;
+use gleaner_udfs::api::request::OwnedRequest;
 use gleaner_udfs::detector::{self, FitParams, Kind};
 use gleaner_udfs::learner::LearnerError;
-use gleaner_udfs::metrics::{Confusion, auroc, average_precision};
-use gleaner_udfs::scale::Scale;
+use gleaner_udfs::metrics::{Confusion, auroc, average_precision, clopper_pearson};
+use gleaner_udfs::scale::{Constant, Scale};
 use gleaner_udfs::threshold::{self, Method, Threshold, ThresholdError};
 
 /// What is known of a row.
@@ -56,6 +58,8 @@ pub struct Prepared {
     pub attacks: Vec<String>,
     /// A hash of what each row says: rows that say the same share it.
     pub contents: Vec<u64>,
+    /// When each was made, in microseconds of Unix time; `None` where that is not known.
+    pub micros: Vec<Option<i64>>,
     /// What the reader of the result should know of how it was made.
     pub remark: Option<String>,
 }
@@ -107,111 +111,6 @@ pub enum Part {
     History,
 }
 
-/// Fewer ordinary rows than this say too little of what is ordinary.
-const FEW: usize = 50;
-
-/// Features and parts of the rows of one kind.
-#[must_use]
-pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    order.sort_by_key(|&i| (rows[i].request.micros, content(&rows[i].request), i));
-    let benign = rows.iter().filter(|r| r.label == Label::Benign).count();
-    let unknown = rows.iter().filter(|r| r.label == Label::Unknown).count();
-    // What is ordinary: what is labelled so; else what is not labelled; else all there is.
-    let (ordinary, remark): (&[Label], _) = if benign >= FEW {
-        (&[Label::Benign], None)
-    } else if benign + unknown >= FEW {
-        let text = if benign == 0 {
-            format!("no benign rows: the {unknown} unlabelled ones stand for them, in fit and test")
-        } else {
-            format!("{benign} benign rows: fitted on the {unknown} unlabelled ones too")
-        };
-        (&[Label::Benign, Label::Unknown], Some(text))
-    } else {
-        let text = format!("{benign} benign and {unknown} unlabelled rows: fitted on attacks too");
-        (
-            &[Label::Benign, Label::Unknown, Label::Malicious],
-            Some(text),
-        )
-    };
-    let part = |row: &Labelled| {
-        let third = pair_hash(seed, content(&row.request)) % 10;
-        match (row.label, third) {
-            (label, 0..5) if ordinary.contains(&label) => Part::Fit,
-            (label, 5..7) if ordinary.contains(&label) => Part::Validation,
-            (Label::Benign, _) => Part::TestBenign,
-            (Label::Malicious, _) => Part::TestMalicious,
-            (Label::Unknown, _) if benign == 0 => Part::TestBenign,
-            (Label::Unknown, _) => Part::History,
-        }
-    };
-    let parts: Vec<Part> = order.iter().map(|&i| part(rows[i])).collect();
-    let mut paths = PathSample::new();
-    for (&i, _) in order.iter().zip(&parts).filter(|(_, p)| **p == Part::Fit) {
-        let request = rows[i].request.as_request();
-        if !request.failed() {
-            paths.add(
-                request.host.unwrap_or_default(),
-                request.path.unwrap_or_default(),
-            );
-        }
-    }
-    let templates = Templates::learn(&paths);
-    let names: Vec<String> = order
-        .iter()
-        .map(|&i| {
-            let request = rows[i].request.as_request();
-            templates.template(
-                request.host.unwrap_or_default(),
-                request.path.unwrap_or_default(),
-            )
-        })
-        .collect();
-    let mut stream = Stream::new();
-    let around: Vec<Surroundings<'_>> = order
-        .iter()
-        .zip(&names)
-        .map(|(&i, name)| stream.push(&rows[i].request.as_request(), name))
-        .collect();
-    let mut corpus = CorpusState::new();
-    for ((&i, around), _) in order
-        .iter()
-        .zip(&around)
-        .zip(&parts)
-        .filter(|(_, p)| **p == Part::Fit)
-    {
-        let previous = around.actor.and_then(|a| a.previous);
-        corpus.add(&rows[i].request.as_request(), around.template, previous);
-    }
-    let corpus = Corpus::from(corpus);
-    let mut featurizer = Featurizer::new();
-    let mut features = Vec::with_capacity(order.len() * N_API_FEATURES);
-    let mut row = [0.0; N_API_FEATURES];
-    for (&i, around) in order.iter().zip(&around) {
-        featurizer.compute(&rows[i].request.as_request(), around, &corpus, &mut row);
-        features.extend_from_slice(&row);
-    }
-    let attacks = order
-        .iter()
-        .map(|&i| rows[i].attack.clone().unwrap_or_else(|| "-".to_owned()));
-    Prepared {
-        rows: features,
-        attacks: attacks.collect(),
-        contents: order.iter().map(|&i| content(&rows[i].request)).collect(),
-        parts,
-        order,
-        remark,
-    }
-}
-
-/// What two requests that say the same share.
-fn content(request: &OwnedRequest) -> u64 {
-    // User, client, method, host, path, query, agent, body: not the session.
-    [0, 2, 3, 4, 5, 6, 8, 10].iter().fold(0, |hash, &i| {
-        pair_hash(hash, request.texts[i].as_deref().map_or(0, text_hash))
-    })
-}
-
 /// How one detector did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
@@ -237,6 +136,17 @@ impl Outcome {
     }
 }
 
+/// What detectors of ordinary requests alone are fitted with: what never varies among them is looked at, and the isolation forest scores a row as
+/// if it had been among them (docs/detectors.md has what either changes).
+#[must_use]
+pub fn fit_params(scale: Scale) -> FitParams {
+    let mut params = FitParams::default();
+    params.scaler.scale = scale;
+    params.scaler.constant = Constant::Unit;
+    params.iforest.insertion = true;
+    params
+}
+
 /// Fits each detector on prepared rows, and tests it. One that cannot be fitted (there are too few rows) is named with the reason.
 pub fn evaluate(
     prepared: &Prepared,
@@ -246,8 +156,7 @@ pub fn evaluate(
     let d = N_API_FEATURES;
     let fit = prepared.rows_of(Part::Fit);
     let keys: Vec<u64> = (0..(fit.len() / d) as u64).collect();
-    let mut params = FitParams::default();
-    params.scaler.scale = scale;
+    let params = fit_params(scale);
     Kind::EVERY.into_iter().map(move |kind| {
         let tested = || {
             let mut scores = vec![0.0; prepared.parts.len()];
@@ -270,25 +179,7 @@ pub fn outcome(
 ) -> Outcome {
     let of = |part: Part| -> Vec<f32> { prepared.of(part).map(|row| scores[row]).collect() };
     let validation = of(Part::Validation);
-    let ordinary = vec![false; validation.len()];
-    let choose = |method| threshold::choose(&validation, Some(&ordinary), method);
-    let threshold = match (choose(method), method) {
-        // Too few rows for the rate: the least rate that they tell, which the threshold itself then says.
-        (
-            Err(ThresholdError::Unresolved {
-                rows, tail: false, ..
-            }),
-            Method::FalsePositiveRate(_),
-        ) if rows > 0 => choose(Method::FalsePositiveRate(1.0 / rows as f64)),
-        // A tail of few rows starts lower.
-        (Err(ThresholdError::ShortTail { .. }), Method::Tail { rate, .. }) => {
-            choose(Method::Tail {
-                rate,
-                start: (60.0 / validation.len().max(1) as f64).min(0.5),
-            })
-        }
-        (threshold, _) => threshold,
-    };
+    let threshold = limit(&validation, method);
     let (benign, malicious) = (of(Part::TestBenign), of(Part::TestMalicious));
     let all: Vec<f32> = benign.iter().chain(&malicious).copied().collect();
     let bad: Vec<bool> = benign
@@ -309,5 +200,53 @@ pub fn outcome(
     }
 }
 
+/// The threshold from the scores of ordinary rows, or the nearest to it that so few rows can tell.
+fn limit(validation: &[f32], method: Method) -> Result<Threshold, ThresholdError> {
+    let ordinary = vec![false; validation.len()];
+    let choose = |method| threshold::choose(validation, Some(&ordinary), method);
+    match (choose(method), method) {
+        // Too few rows for the rate: the least rate that they tell, which the threshold itself then says.
+        (
+            Err(ThresholdError::Unresolved {
+                rows, tail: false, ..
+            }),
+            Method::FalsePositiveRate(_),
+        ) if rows > 1 => choose(Method::FalsePositiveRate(1.0 / rows as f64)),
+        // A tail of few rows starts lower.
+        (Err(ThresholdError::ShortTail { .. }), Method::Tail { rate, .. }) => {
+            choose(Method::Tail {
+                rate,
+                start: (60.0 / validation.len().max(1) as f64).min(0.5),
+            })
+        }
+        (threshold, _) => threshold,
+    }
+    .or_else(|why| match why {
+        ThresholdError::Unresolved { .. } | ThresholdError::ShortTail { .. } => {
+            highest(validation, method).ok_or(why)
+        }
+        _ => Err(why),
+    })
+}
+
+/// The highest score of rows that are too few for what was asked: none of them is an alert, which is the nearest that they can tell, and
+/// the interval of the rate says how near that is. `None` without rows.
+fn highest(validation: &[f32], method: Method) -> Option<Threshold> {
+    let rows = validation.len() as u64;
+    let interval = clopper_pearson(0, rows, 0.95);
+    Some(Threshold {
+        threshold: validation.iter().copied().reduce(f32::max)?,
+        method,
+        rows,
+        above: 0,
+        rate: 0.0,
+        interval: [interval.low, interval.high],
+        extrapolated: false,
+        tail: None,
+    })
+}
+
+#[cfg(test)]
+mod peers;
 #[cfg(test)]
 mod tests;

@@ -10,12 +10,13 @@ use std::time::Instant;
 
 use gleaner_udfs::api::N_API_FEATURES;
 use gleaner_udfs::api::request::{pair_hash, text_hash};
-use gleaner_udfs::detector::{self, FitParams, Kind};
+use gleaner_udfs::detector::{self, Kind};
 use gleaner_udfs::metrics::auroc;
 use gleaner_udfs::rng::mix;
+use gleaner_udfs::scale::Scale;
 use gleaner_udfs::threshold::Method;
 
-use super::{Part, Prepared, outcome};
+use super::{Part, Prepared, fit_params, outcome};
 use crate::ClassifierError;
 use crate::dense::{Dense, ForestParams, Labels, RandomForest, Svm, SvmParams, Tuned, TunedParams};
 
@@ -90,7 +91,7 @@ pub fn compare(
     let keys: Vec<u64> = (0..(fit.len() / d) as u64).collect();
     for kind in Kind::EVERY {
         let started = Instant::now();
-        let fitted = detector::fit_kinds(&[kind], &keys, &fit, d, &FitParams::default())?;
+        let fitted = detector::fit_kinds(&[kind], &keys, &fit, d, &fit_params(Scale::Standard))?;
         let secs = started.elapsed().as_secs_f64();
         let Some(detector) = fitted.first() else {
             continue;

@@ -16,6 +16,7 @@
 mod api_day;
 #[cfg(unix)]
 mod api_faults;
+mod api_evaluate;
 mod bad_input;
 mod browser;
 mod cancelled;

@@ -1,6 +1,6 @@
 //! The stored form of a forest, and what makes bytes one.
 
-use super::grow::Tree;
+use super::grow::{Seen, Tree};
 use super::model::IForestModel;
 use super::{KIND, VERSION};
 use crate::learner::{LearnerError, open, seal, to_u32, to_usize};
@@ -42,6 +42,23 @@ impl IForestModel {
                 .iter()
                 .flat_map(|tree| tree.normal.iter().copied())
                 .collect(),
+            ..wire::IsolationForest::default()
+        };
+        let seen = |part: fn(&Tree) -> &Vec<f32>| {
+            let each = self.trees.iter().flat_map(|tree| part(tree));
+            each.copied().collect()
+        };
+        let message = wire::IsolationForest {
+            draws: all(|tree| &tree.seen.draws),
+            draw_feature: self
+                .trees
+                .iter()
+                .flat_map(|tree| tree.seen.feature.iter().map(|feature| u32::from(*feature)))
+                .collect(),
+            draw_value: seen(|tree| &tree.seen.value),
+            low: seen(|tree| &tree.seen.low),
+            high: seen(|tree| &tree.seen.high),
+            ..message
         };
         seal(KIND, VERSION, &message)
     }
@@ -71,7 +88,16 @@ impl IForestModel {
             feature: &message.feature,
             point: &message.point,
             normal: &message.normal,
+            insertion: !message.draws.is_empty(),
+            draws: &message.draws,
+            draw_feature: &message.draw_feature,
+            draw_value: &message.draw_value,
+            low: &message.low,
+            high: &message.high,
         };
+        if rest.insertion && level > 0 {
+            return Err(damaged("planes cannot be inserted into"));
+        }
         let trees: Option<Vec<Tree>> = message
             .tree_sizes
             .iter()
@@ -91,6 +117,12 @@ struct Rest<'a> {
     feature: &'a [u32],
     point: &'a [f32],
     normal: &'a [f32],
+    insertion: bool,
+    draws: &'a [u32],
+    draw_feature: &'a [u32],
+    draw_value: &'a [f32],
+    low: &'a [f32],
+    high: &'a [f32],
 }
 
 impl Rest<'_> {
@@ -101,7 +133,12 @@ impl Rest<'_> {
             self.feature.len(),
             self.point.len(),
             self.normal.len(),
-        ] == [0; 5]
+            self.draws.len(),
+            self.draw_feature.len(),
+            self.draw_value.len(),
+            self.low.len(),
+            self.high.len(),
+        ] == [0; 10]
     }
 
     /// The next tree, where it is one: every node but the root is the child of exactly one earlier node, a node's rows
@@ -131,10 +168,8 @@ impl Rest<'_> {
         let feature = take(&mut self.feature, cuts)?;
         let point = take(&mut self.point, cuts)?;
         let normal = take(&mut self.normal, if level == 0 { 0 } else { cuts })?;
-        let feature: Vec<u16> = feature
-            .iter()
-            .filter_map(|feature| u16::try_from(*feature).ok())
-            .collect();
+        let seen = self.seen(size, cuts, d)?;
+        let feature = narrow(feature);
         let whole = next == size
             && feature.len() == cuts
             && feature.iter().all(|feature| usize::from(*feature) < d)
@@ -145,8 +180,46 @@ impl Rest<'_> {
             feature,
             point: point.to_vec(),
             normal: normal.to_vec(),
+            seen,
         })
     }
+
+    /// What the next tree saw: one value a draw, of features that exist, and a range a cut.
+    fn seen(&mut self, size: usize, cuts: usize, d: usize) -> Option<Seen> {
+        if !self.insertion {
+            return Some(Seen::default());
+        }
+        let draws = take(&mut self.draws, size)?;
+        // A node draws a feature once: the sum is no more than the message may hold.
+        if draws.iter().any(|draws| to_usize(*draws) > d) {
+            return None;
+        }
+        let drawn = draws.iter().map(|draws| to_usize(*draws)).sum();
+        let feature = narrow(take(&mut self.draw_feature, drawn)?);
+        let value = take(&mut self.draw_value, drawn)?;
+        let (low, high) = (take(&mut self.low, cuts)?, take(&mut self.high, cuts)?);
+        let whole = feature.len() == drawn
+            && feature.iter().all(|feature| usize::from(*feature) < d)
+            && [value, low, high]
+                .iter()
+                .all(|values| values.iter().all(|value| value.is_finite()))
+            && low.iter().zip(high).all(|(low, high)| low < high);
+        whole.then(|| Seen {
+            draws: draws.to_vec(),
+            feature,
+            value: value.to_vec(),
+            low: low.to_vec(),
+            high: high.to_vec(),
+        })
+    }
+}
+
+/// The features that are ones.
+fn narrow(features: &[u32]) -> Vec<u16> {
+    features
+        .iter()
+        .filter_map(|feature| u16::try_from(*feature).ok())
+        .collect()
 }
 
 fn take<'a, T>(rest: &mut &'a [T], count: usize) -> Option<&'a [T]> {

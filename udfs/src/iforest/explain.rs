@@ -8,9 +8,13 @@
 //! the imbalance they make, but its values add up to nothing; Tree-SHAP gives additive values too, at `depth²` the
 //! cost.)
 //!
+//! Where rows are scored as if inserted, a cut that separates the row from all others leaves it alone, `c(1) = 0`, and is weighed by how
+//! likely it is; what was drawn but could not be cut without the row is such a cut too.
+//!
 //! A hyperplane's credit is shared among its coordinates by how far each moved the row off the plane's point, `|wⱼ·(xⱼ
 //! − pⱼ)|`.
 
+use super::insert::insert;
 use super::model::IForestModel;
 use crate::learner::{LearnerError, same_size, to_usize};
 
@@ -32,6 +36,18 @@ impl IForestModel {
         let width = self.extension_level + 1;
         let mut shares = vec![0.0_f64; width];
         let expected = |rows: u32| self.average[to_usize(rows)];
+        if self.insertion() {
+            for (tree, walk) in self.trees.iter().zip(&self.walks) {
+                insert(tree, walk, row, &mut |feature, share, parent, left| {
+                    let credit = expected(tree.rows[parent]) - 1.0 - expected(left);
+                    credits[usize::from(feature)] += share * credit;
+                });
+            }
+            for (credit, out) in credits.iter().zip(out) {
+                *out = (credit / self.trees.len() as f64) as f32;
+            }
+            return Ok(());
+        }
         self.walk(row, |tree, plane, parent, child| {
             let credit = expected(tree.rows[parent]) - 1.0 - expected(tree.rows[child]);
             let first = plane.unwrap_or(0) * width;

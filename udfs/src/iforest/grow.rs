@@ -15,6 +15,24 @@ pub(super) struct Tree {
     pub(super) point: Vec<f32>,
     /// The plane's normal, one a feature; empty in a standard tree.
     pub(super) normal: Vec<f32>,
+    /// What scoring as if inserted wants to know; empty otherwise.
+    pub(super) seen: Seen,
+}
+
+/// What a tree saw at each cut, as flat arrays.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Seen {
+    /// Of each node, features that were drawn and could not be cut, as they had one value in it. All of them at a leaf of several
+    /// equal rows.
+    pub(super) draws: Vec<u32>,
+    /// Those features, node by node.
+    pub(super) feature: Vec<u16>,
+    /// Their values.
+    pub(super) value: Vec<f32>,
+    /// Least value of the cut's feature, one an inner node.
+    pub(super) low: Vec<f32>,
+    /// Its greatest.
+    pub(super) high: Vec<f32>,
 }
 
 /// What a node does with a row: the same code grows and scores, so that a row follows the path it was grown on.
@@ -52,6 +70,8 @@ struct Grower<'a> {
     rng: SplitMix64,
     /// A permutation of all features, reshuffled by every draw.
     features: Vec<u16>,
+    /// Whether to keep what was seen.
+    insertion: bool,
 }
 
 /// Grows a tree on all rows of `sample` (row-major, finite, `d` features).
@@ -60,6 +80,7 @@ pub(super) fn grow(
     d: usize,
     max_depth: usize,
     extension_level: usize,
+    insertion: bool,
     rng: SplitMix64,
 ) -> Tree {
     let count = sample.len() / d;
@@ -72,6 +93,7 @@ pub(super) fn grow(
         coordinates: extension_level + 1,
         rng,
         features,
+        insertion,
     };
     let mut order: Vec<u32> = (0..count)
         .filter_map(|row| u32::try_from(row).ok())
@@ -83,6 +105,7 @@ pub(super) fn grow(
     let mut node = 0;
     while let Some(&(from, to, depth)) = spans.get(node) {
         let rows = &mut order[from..to];
+        let drawn = tree.seen.feature.len();
         let left_rows = if depth < max_depth && rows.len() > 1 {
             grower.cut(rows, &mut tree)
         } else {
@@ -97,6 +120,10 @@ pub(super) fn grow(
             }
         } else {
             tree.left.push(0);
+        }
+        if insertion {
+            let drawn = tree.seen.feature.len() - drawn;
+            tree.seen.draws.push(u32::try_from(drawn).unwrap_or(0));
         }
         node += 1;
     }
@@ -157,7 +184,15 @@ impl Grower<'_> {
                 });
                 tree.feature.push(feature);
                 tree.point.push(threshold);
+                if self.insertion {
+                    tree.seen.low.push(low);
+                    tree.seen.high.push(high);
+                }
                 return Some(left);
+            }
+            if self.insertion {
+                tree.seen.feature.push(feature);
+                tree.seen.value.push(low);
             }
         }
         None

@@ -1,6 +1,7 @@
 //! The fitted forest: fit and score.
 
 use super::grow::{Tree, grow};
+use super::insert::insert;
 use super::walk::Walk;
 use super::{IsolationForestParams, KIND, average_path_lengths};
 use crate::learner::{Checked, LearnerError, row_count, same_size, to_usize};
@@ -17,7 +18,7 @@ pub struct IForestModel {
     pub(super) trees: Vec<Tree>,
     /// `c(n)` for every n up to `samples`.
     pub(super) average: Vec<f64>,
-    walks: Vec<Walk>,
+    pub(super) walks: Vec<Walk>,
 }
 
 impl PartialEq for IForestModel {
@@ -83,6 +84,7 @@ impl IForestModel {
                     d,
                     max_depth,
                     params.extension_level,
+                    params.insertion,
                     SplitMix64::stream(params.seed, tree),
                 )
             })
@@ -123,6 +125,12 @@ impl IForestModel {
         self.trees.len()
     }
 
+    /// Whether rows are scored as if they had been in each tree's sample.
+    #[must_use]
+    pub fn insertion(&self) -> bool {
+        self.trees.iter().any(|tree| !tree.seen.draws.is_empty())
+    }
+
     /// Rows each tree was grown on.
     #[must_use]
     pub const fn samples(&self) -> usize {
@@ -145,7 +153,11 @@ impl IForestModel {
             let sums = &mut sums[..out.len()];
             sums.fill(0.0);
             for (tree, walk) in self.trees.iter().zip(&self.walks) {
-                if self.extension_level == 0 {
+                if self.insertion() {
+                    for (row, sum) in rows.chunks_exact(d).zip(sums.iter_mut()) {
+                        *sum += insert(tree, walk, row, &mut |_, _, _, _| ());
+                    }
+                } else if self.extension_level == 0 {
                     walk.add_paths(rows, d, sums);
                 } else {
                     for (row, sum) in rows.chunks_exact(d).zip(sums.iter_mut()) {

@@ -15,6 +15,9 @@ pub struct IsolationForestParams {
     /// Coordinates of a cut, less one. 0: the standard forest. At most features − 1, the fully extended forest; larger
     /// values are refused when fitted.
     pub extension_level: usize,
+    /// Whether a row is scored as if it had been in each tree's sample, so that what lies beyond all the tree saw is cut off from it (the
+    /// module says how). For forests fitted on ordinary rows alone; standard forests only.
+    pub insertion: bool,
     /// The seed of every draw.
     pub seed: u64,
 }
@@ -27,6 +30,7 @@ impl Default for IsolationForestParams {
             max_samples: 256,
             max_depth: None,
             extension_level: 0,
+            insertion: false,
             seed: 1,
         }
     }
@@ -72,6 +76,14 @@ impl IsolationForestParams {
             usize::from(u16::MAX) - 1,
             "0 to features - 1",
         )?;
+        if self.insertion && self.extension_level > 0 {
+            return Err(LearnerError::Parameter {
+                learner: KIND,
+                parameter: "extension_level",
+                expected: "0 where rows are scored as if inserted",
+                got: self.extension_level.to_string(),
+            });
+        }
         Ok(Checked::new(self))
     }
 }

@@ -6,7 +6,7 @@ use gleaner_proto::learners as wire;
 
 /// Rows of normal features, the last 1% of them far away in feature 0.
 #[expect(clippy::cast_possible_truncation, reason = "test data")]
-fn data(count: usize, d: usize) -> (Vec<u64>, Vec<f32>) {
+pub(super) fn data(count: usize, d: usize) -> (Vec<u64>, Vec<f32>) {
     let mut rng = SplitMix64::new(5);
     let mut rows: Vec<f32> = (0..count * d).map(|_| rng.next_normal() as f32).collect();
     for row in count - count / 100..count {
@@ -15,7 +15,7 @@ fn data(count: usize, d: usize) -> (Vec<u64>, Vec<f32>) {
     ((0..count as u64).map(mix).collect(), rows)
 }
 
-fn params(n_trees: usize, extension_level: usize) -> IsolationForestParams {
+pub(super) fn params(n_trees: usize, extension_level: usize) -> IsolationForestParams {
     IsolationForestParams {
         n_trees,
         extension_level,
@@ -23,11 +23,16 @@ fn params(n_trees: usize, extension_level: usize) -> IsolationForestParams {
     }
 }
 
-fn fit(keys: &[u64], rows: &[f32], d: usize, params: IsolationForestParams) -> IForestModel {
+pub(super) fn fit(
+    keys: &[u64],
+    rows: &[f32],
+    d: usize,
+    params: IsolationForestParams,
+) -> IForestModel {
     IForestModel::fit(keys, rows, d, &params.check().unwrap()).unwrap()
 }
 
-fn score(model: &IForestModel, rows: &[f32]) -> Vec<f32> {
+pub(super) fn score(model: &IForestModel, rows: &[f32]) -> Vec<f32> {
     let mut out = vec![0.0; rows.len() / model.dimension()];
     model.score(rows, model.dimension(), &mut out).unwrap();
     out
@@ -331,7 +336,7 @@ fn bytes_of_what_is_no_forest_are_refused() {
         left: vec![1, 0, 1, 0, 0],
         feature: vec![0, 1],
         point: vec![0.5, 1.0],
-        normal: vec![],
+        ..wire::IsolationForest::default()
     };
     let read =
         |message: &wire::IsolationForest| IForestModel::from_bytes(&seal(KIND, VERSION, message));

@@ -9,23 +9,25 @@ const LANES: usize = 8;
 /// A node as the walk needs it, 12 bytes. At a leaf the threshold is NaN, which no value is below, and `left` is the
 /// node before it: a step from a leaf leads to the leaf itself, and a walk needs no test for leaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Node {
-    threshold: f32,
+pub(super) struct Node {
+    pub(super) threshold: f32,
     /// Of the left child, counted in the tree, wrapping at a leaf that is a root.
-    left: u32,
-    feature: u16,
+    pub(super) left: u32,
+    pub(super) feature: u16,
 }
 
 /// What scoring reads of a tree.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Walk {
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     /// Path length of a row that ends in the node: its depth, and the expected depth of the rows left there.
     pub(super) path: Vec<f32>,
     depth: usize,
     /// Extended forests: the number of each inner node, and each plane's offset.
     pub(super) planes: Vec<u32>,
     offsets: Vec<f64>,
+    /// Where each node's draws begin in what the tree saw, and where the last's end; empty where it kept nothing.
+    pub(super) draws: Vec<u32>,
 }
 
 impl Walk {
@@ -69,6 +71,13 @@ impl Walk {
                 walk.offsets
                     .push(normals.next().map_or(0.0, |normal| offset(point, normal)));
             }
+        }
+        if !tree.seen.draws.is_empty() {
+            let ends = tree.seen.draws.iter().scan(0, |end, draws| {
+                *end += draws;
+                Some(*end)
+            });
+            walk.draws = std::iter::once(0).chain(ends).collect();
         }
         walk
     }

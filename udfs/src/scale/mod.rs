@@ -4,7 +4,8 @@
 //! feature the median of the finite values, which replaces NaN and infinities, then mean and standard deviation of the
 //! imputed column. A row becomes `(x − mean) / deviation`. A constant feature has no scale: it becomes 0 for every row,
 //! also for a later one that differs, because how odd a difference is cannot be told from a sample without any. (An
-//! isolation forest on the same sample ignores it likewise.) It is the caller's to look at [`Scaler::constant`].
+//! isolation forest on the same sample ignores it likewise.) It is the caller's to look at [`Scaler::constant`], or to ask for
+//! [`Constant::Unit`].
 //!
 //! **Heavy tails.** Lengths and counts have tails of hundreds of deviations, which take over k-means and PCA. [`Tails`]
 //! offers two remedies; plain standardisation is the default. Measured, mean AUROC over the nine outlier benchmarks
@@ -24,7 +25,7 @@ mod model;
 mod params;
 
 pub use model::{LIMIT, Scaler};
-pub use params::{Scale, ScalerParams, Tails};
+pub use params::{Constant, Scale, ScalerParams, Tails};
 
 const KIND: &str = "scale";
 const VERSION: u32 = 1;

@@ -1,6 +1,6 @@
 //! The fitted scaler.
 
-use super::{KIND, Scale, ScalerParams, Tails, VERSION};
+use super::{Constant, KIND, Scale, ScalerParams, Tails, VERSION};
 use crate::learner::{Checked, LearnerError, open, row_count, same_size, seal};
 use gleaner_proto::learners as wire;
 
@@ -80,7 +80,11 @@ impl Scaler {
             };
             scaler.median.push(median);
             scaler.mean.push(center);
-            scaler.deviation.push(if constant { 0.0 } else { width });
+            scaler.deviation.push(match params.constant {
+                Constant::Unit if constant && imputed < count => 1.0,
+                _ if constant => 0.0,
+                _ => width,
+            });
             scaler.imputed.push(imputed as u64);
         }
         Ok(scaler)

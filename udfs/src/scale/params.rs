@@ -28,6 +28,18 @@ pub enum Scale {
     Robust,
 }
 
+/// What becomes of a feature that has one value in the sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Constant {
+    /// It is 0 in every row, also where a later one differs.
+    #[default]
+    Zero,
+    /// It is measured from its one value, in its own unit (a deviation of 1, as in scikit-learn's `StandardScaler`), so that what is new is
+    /// seen: for samples of ordinary rows alone. A feature that is missing in every row of the sample stays 0: of it nothing is
+    /// known.
+    Unit,
+}
+
 /// How rows are scaled.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct ScalerParams {
@@ -35,6 +47,8 @@ pub struct ScalerParams {
     pub scale: Scale,
     /// What is done about heavy tails.
     pub tails: Tails,
+    /// What becomes of a feature that does not vary.
+    pub constant: Constant,
 }
 
 impl ScalerParams {

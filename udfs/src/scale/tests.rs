@@ -9,7 +9,12 @@ fn fit(rows: &[f32], d: usize, tails: Tails) -> Scaler {
 }
 
 fn fit_by(rows: &[f32], d: usize, scale: Scale, tails: Tails) -> Scaler {
-    Scaler::fit(rows, d, &ScalerParams { scale, tails }.check().unwrap()).unwrap()
+    let params = ScalerParams {
+        scale,
+        tails,
+        ..ScalerParams::default()
+    };
+    Scaler::fit(rows, d, &params.check().unwrap()).unwrap()
 }
 
 fn transform(scaler: &Scaler, rows: &[f32]) -> Vec<f32> {
@@ -86,6 +91,33 @@ fn a_constant_feature_is_zero_and_never_divides() {
         [0.0],
         "one row has no scale"
     );
+}
+
+#[test]
+fn a_feature_that_did_not_vary_is_in_its_own_unit_when_asked_for_unless_it_was_never_there() {
+    let rows = [7.0, f32::NAN, 1.0, 7.0, f32::NAN, 3.0];
+    for scale in [Scale::Standard, Scale::MinMax, Scale::Robust] {
+        let params = ScalerParams {
+            scale,
+            constant: Constant::Unit,
+            ..ScalerParams::default()
+        };
+        let scaler = Scaler::fit(&rows, 3, &params.check().unwrap()).unwrap();
+        let other = fit_by(&rows, 3, scale, Tails::Keep);
+        let values = transform(&scaler, &[9.5, 4.0, 2.5, 7.0, f32::NAN, 1.0]);
+        let of_other = transform(&other, &[9.5, 4.0, 2.5, 7.0, f32::NAN, 1.0]);
+        assert_eq!(
+            (values[0], values[1], values[3], values[4]),
+            (2.5, 0.0, 0.0, 0.0)
+        );
+        assert_eq!(
+            (values[2], values[5]),
+            (of_other[2], of_other[5]),
+            "{scale:?}"
+        );
+        assert!(scaler.constant().eq([1]));
+        assert_eq!(Scaler::from_bytes(&scaler.to_bytes()).unwrap(), scaler);
+    }
 }
 
 #[test]

@@ -11,10 +11,12 @@ use datafusion::arrow::datatypes::{
 };
 use gleaner_classifier::api::{self, Label, Labelled, Outcome, Part, Prepared};
 use gleaner_udfs::api::request::OwnedRequest;
+use gleaner_udfs::scale::Scale;
 use gleaner_udfs::threshold::Method;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::api_trials;
+use super::api_sources::{self, HeldOut};
+use super::{api_curves, api_days, api_trials};
 use crate::cli::output;
 use crate::error::JobError;
 use crate::options::ScaleBy;
@@ -60,6 +62,21 @@ pub(super) struct Args {
     /// that nobody judged.
     #[arg(long, value_name = "VERDICTS", conflicts_with = "show")]
     feedback: Option<u32>,
+    /// Tells what each detector did on each day (UTC) as well; with `--json` as further objects.
+    #[arg(long, conflicts_with_all = ["paradigms", "feedback", "held_out"])]
+    by_day: bool,
+    /// Writes the points of each detector's ROC and precision-recall curves (.csv, .parquet) or draws them (.svg); with `--json` further
+    /// objects hold them too.
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_parser = api_curves::place,
+        conflicts_with_all = ["paradigms", "feedback", "held_out"]
+    )]
+    curves: Option<api_curves::Place>,
+    /// Holds out each source in turn: models and thresholds come from the other sources, the test is all of its labelled rows.
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["paradigms", "feedback", "show"])]
+    held_out: Option<HeldOut>,
     /// One JSON object a detector and kind.
     #[arg(long)]
     pub(super) json: bool,
@@ -69,6 +86,11 @@ impl Args {
     /// How thresholds are chosen.
     pub(super) fn method(&self) -> Method {
         self.threshold.method(self.target_fpr)
+    }
+
+    /// What features are scaled by.
+    pub(super) fn scale(&self) -> Scale {
+        self.scale.scale()
     }
 }
 
@@ -118,6 +140,10 @@ pub(super) fn main(args: &Args) -> Result<(), JobError> {
     if let Some(most) = args.feedback {
         return api_trials::feedback(args, &kinds, most);
     }
+    if args.held_out.is_some() {
+        return api_sources::main(args, &kinds);
+    }
+    let mut curves = api_curves::All::default();
     if !args.json {
         output::line(&format!(
             "{:<12} {:<12} {:>7} {:>7} {:>9} {:>7} {:>9} {:>7}",
@@ -129,10 +155,16 @@ pub(super) fn main(args: &Args) -> Result<(), JobError> {
         if let Some(remark) = &prepared.remark {
             output::note(&format!("{kind}: {remark}"));
         }
-        for (detector, outcome) in api::evaluate(&prepared, args.method(), args.scale.scale()) {
+        for (detector, outcome) in api::evaluate(&prepared, args.method(), args.scale()) {
             match outcome {
                 Ok(outcome) => {
                     report(args, kind, &prepared, &outcome)?;
+                    if args.by_day {
+                        api_days::tell(args.json, kind, &prepared, &outcome)?;
+                    }
+                    if args.curves.is_some() {
+                        curves.add(args.json, kind, &prepared, &outcome)?;
+                    }
                     for line in shown(args.show, &rows, &prepared, &outcome) {
                         output::line(&output::printable(&line))?;
                     }
@@ -149,6 +181,9 @@ pub(super) fn main(args: &Args) -> Result<(), JobError> {
                 }
             }
         }
+    }
+    if let Some(place) = &args.curves {
+        curves.write(place)?;
     }
     Ok(())
 }

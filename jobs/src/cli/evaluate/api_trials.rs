@@ -12,7 +12,7 @@ use crate::cli::output;
 use crate::error::JobError;
 
 /// A number of a table, or a dash.
-fn share(value: Option<f64>) -> String {
+pub(super) fn share(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"))
 }
 

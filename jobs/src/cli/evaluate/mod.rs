@@ -1,6 +1,9 @@
 //! `gleaner evaluate`: how well a part of the path does on labelled sets of its user's.
 
 mod api;
+mod api_curves;
+mod api_days;
+mod api_sources;
 mod api_trials;
 mod experiment;
 mod lift;

@@ -6,11 +6,11 @@ use super::{Anchor, Figure, Paint, SMALL, text_width};
 /// From this width on lines are labelled at their ends; narrower plots have a legend.
 const WIDE: f64 = 520.0;
 /// Room below a plot for its axis.
-const FOOT: f64 = 28.0;
+pub(super) const FOOT: f64 = 28.0;
 /// Room above a plot for the unit of its axis.
 const HEAD: f64 = 28.0;
 /// Height of a line of a legend.
-const LINE: f64 = 18.0;
+pub(super) const LINE: f64 = 18.0;
 /// Least distance between labels at lines' ends.
 pub(super) const APART: f64 = 15.0;
 
@@ -63,7 +63,7 @@ fn height(width: f64) -> f64 {
 }
 
 /// Writes a legend in as many lines as it takes; returns their height.
-fn legend(figure: &mut Figure, entries: &[(&str, Paint)]) -> f64 {
+pub(super) fn legend(figure: &mut Figure, entries: &[(&str, Paint)]) -> f64 {
     let (mut x, mut y) = (2.0, 14.0);
     for (name, paint) in entries {
         let room = 18.0 + text_width(name, SMALL, false) + 14.0;
@@ -79,7 +79,13 @@ fn legend(figure: &mut Figure, entries: &[(&str, Paint)]) -> f64 {
 }
 
 /// The vertical axis with its grid; returns the x at which the plot begins.
-fn vertical(figure: &mut Figure, scale: &Scale, unit: &str, top: f64, right: f64) -> f64 {
+pub(super) fn vertical(
+    figure: &mut Figure,
+    scale: &Scale,
+    unit: &str,
+    top: f64,
+    right: f64,
+) -> f64 {
     let widths = scale
         .ticks
         .iter()

@@ -8,6 +8,7 @@
 
 pub mod axes;
 mod font;
+pub mod panels;
 mod png;
 pub mod rows;
 pub mod scale;

@@ -1,0 +1,163 @@
+//! Rows as features, with their part in the evaluation.
+
+use gleaner_udfs::api::features::Surroundings;
+use gleaner_udfs::api::request::{OwnedRequest, pair_hash, text_hash};
+use gleaner_udfs::api::{
+    Corpus, CorpusState, Featurizer, N_API_FEATURES, PathSample, Stream, Templates,
+};
+
+use super::{Label, Labelled, Part, Prepared};
+
+/// Unlabelled rows, with the benign ones, that may stand for what is ordinary; fewer say too little of it.
+pub(super) const FEW: usize = 50;
+/// Benign rows that are learned from alone. Measured on random parts of recorded files with 12 benign rows and 400 attacks, detectors of six benign rows rank
+/// attacks with an AUROC of 0.8 to 1; of all rows, attacks among them, with 0.02 to 0.8.
+pub(super) const ENOUGH: usize = 10;
+/// Benign rows that are learned from where nothing else is but attacks.
+const LEAST: usize = 4;
+
+/// Features and parts of the rows of one kind.
+#[must_use]
+pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
+    let benign = rows.iter().filter(|r| r.label == Label::Benign).count();
+    let unknown = rows.iter().filter(|r| r.label == Label::Unknown).count();
+    // What is ordinary: what is labelled so; else what is not labelled; else all there is.
+    let (ordinary, remark): (&[Label], _) = if benign >= FEW {
+        (&[Label::Benign], None)
+    } else if benign >= ENOUGH || (benign >= LEAST && benign + unknown < FEW) {
+        let text = format!("{benign} benign rows: too few to tell a rate of false alarms from");
+        (&[Label::Benign], Some(text))
+    } else if benign + unknown >= FEW {
+        let text = if benign == 0 {
+            format!("no benign rows: the {unknown} unlabelled ones stand for them, in fit and test")
+        } else {
+            format!("{benign} benign rows: fitted on the {unknown} unlabelled ones too")
+        };
+        (&[Label::Benign, Label::Unknown], Some(text))
+    } else {
+        let text = format!("{benign} benign and {unknown} unlabelled rows: fitted on attacks too");
+        (
+            &[Label::Benign, Label::Unknown, Label::Malicious],
+            Some(text),
+        )
+    };
+    let tenths = Tenths::of(rows, ordinary, seed);
+    let part = |row: &Labelled| match (row.label, tenths.tenth(content(&row.request))) {
+        (label, 0..5) if ordinary.contains(&label) => Part::Fit,
+        (label, 5..7) if ordinary.contains(&label) => Part::Validation,
+        (Label::Benign, _) => Part::TestBenign,
+        (Label::Malicious, _) => Part::TestMalicious,
+        (Label::Unknown, _) if benign == 0 => Part::TestBenign,
+        (Label::Unknown, _) => Part::History,
+    };
+    featured(rows, remark, part)
+}
+
+/// Features of rows of one kind, each in the part that `part` says. Templates and what is usual are learned from the rows that are
+/// fitted on; windows and sequences see all rows in the order of time.
+pub(super) fn featured(
+    rows: &[&Labelled],
+    remark: Option<String>,
+    part: impl Fn(&Labelled) -> Part,
+) -> Prepared {
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&i| (rows[i].request.micros, content(&rows[i].request), i));
+    let parts: Vec<Part> = order.iter().map(|&i| part(rows[i])).collect();
+    let mut paths = PathSample::new();
+    for (&i, _) in order.iter().zip(&parts).filter(|(_, p)| **p == Part::Fit) {
+        let request = rows[i].request.as_request();
+        if !request.failed() {
+            paths.add(
+                request.host.unwrap_or_default(),
+                request.path.unwrap_or_default(),
+            );
+        }
+    }
+    let templates = Templates::learn(&paths);
+    let names: Vec<String> = order
+        .iter()
+        .map(|&i| {
+            let request = rows[i].request.as_request();
+            templates.template(
+                request.host.unwrap_or_default(),
+                request.path.unwrap_or_default(),
+            )
+        })
+        .collect();
+    let mut stream = Stream::new();
+    let around: Vec<Surroundings<'_>> = order
+        .iter()
+        .zip(&names)
+        .map(|(&i, name)| stream.push(&rows[i].request.as_request(), name))
+        .collect();
+    let mut corpus = CorpusState::new();
+    for ((&i, around), _) in order
+        .iter()
+        .zip(&around)
+        .zip(&parts)
+        .filter(|(_, p)| **p == Part::Fit)
+    {
+        let previous = around.actor.and_then(|a| a.previous);
+        corpus.add(&rows[i].request.as_request(), around.template, previous);
+    }
+    let corpus = Corpus::from(corpus);
+    let mut featurizer = Featurizer::new();
+    let mut features = Vec::with_capacity(order.len() * N_API_FEATURES);
+    let mut row = [0.0; N_API_FEATURES];
+    for (&i, around) in order.iter().zip(&around) {
+        featurizer.compute(&rows[i].request.as_request(), around, &corpus, &mut row);
+        features.extend_from_slice(&row);
+    }
+    let attacks = order
+        .iter()
+        .map(|&i| rows[i].attack.clone().unwrap_or_else(|| "-".to_owned()));
+    Prepared {
+        rows: features,
+        attacks: attacks.collect(),
+        contents: order.iter().map(|&i| content(&rows[i].request)).collect(),
+        micros: order.iter().map(|&i| rows[i].request.micros).collect(),
+        parts,
+        order,
+        remark,
+    }
+}
+
+/// Ten parts of what ordinary rows say, by a hash of it.
+struct Tenths {
+    seed: u64,
+    /// Of a few rows: the hashes in order, which are dealt out one by one, so that no part is empty by chance.
+    few: Option<Vec<u64>>,
+}
+
+impl Tenths {
+    fn of(rows: &[&Labelled], ordinary: &[Label], seed: u64) -> Self {
+        let of_ordinary = rows.iter().filter(|row| ordinary.contains(&row.label));
+        let hashes = of_ordinary.map(|row| pair_hash(seed, content(&row.request)));
+        let mut hashes: Vec<u64> = hashes.collect();
+        let few = hashes.len() < FEW;
+        hashes.sort_unstable();
+        hashes.dedup();
+        Self {
+            seed,
+            few: few.then_some(hashes),
+        }
+    }
+
+    fn tenth(&self, content: u64) -> u64 {
+        let hash = pair_hash(self.seed, content);
+        let place = self.few.as_ref().and_then(|hashes| {
+            let place = hashes.binary_search(&hash).ok()?;
+            // From the middle of a part, so that of three one is in each.
+            Some((20 * place as u64 + 10) / (2 * hashes.len() as u64))
+        });
+        place.unwrap_or(hash % 10)
+    }
+}
+
+/// What two requests that say the same share.
+pub(super) fn content(request: &OwnedRequest) -> u64 {
+    // User, client, method, host, path, query, agent, body: not the session.
+    [0, 2, 3, 4, 5, 6, 8, 10].iter().fold(0, |hash, &i| {
+        pair_hash(hash, request.texts[i].as_deref().map_or(0, text_hash))
+    })
+}
