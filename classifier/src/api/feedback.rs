@@ -5,9 +5,8 @@
 //! A true positive is a label: with at least [`MIN_TRUE`] of them a forest of benign and judged rows is fitted beside, and an alert is
 //! what either says.
 
-use gleaner_udfs::api::N_API_FEATURES;
 use gleaner_udfs::api::request::pair_hash;
-use gleaner_udfs::detector::{self, FitParams, Kind};
+use gleaner_udfs::detector::{self, Kind};
 use gleaner_udfs::threshold::{self, Method};
 
 use super::{Part, Prepared};
@@ -55,7 +54,7 @@ pub fn changes(
     most: usize,
     seed: u64,
 ) -> Result<Vec<Change>, ClassifierError> {
-    let d = N_API_FEATURES;
+    let d = prepared.width();
     let judged_half =
         |row: &usize| pair_hash(seed ^ 0xfeed, prepared.contents[*row]).is_multiple_of(2);
     let tests = || {
@@ -152,9 +151,9 @@ fn fitted(
     ordinary: &[usize],
     method: Method,
 ) -> Result<(Vec<f32>, f32), ClassifierError> {
-    let d = N_API_FEATURES;
+    let d = prepared.width();
     let keys: Vec<u64> = (0..(rows.len() / d) as u64).collect();
-    let detectors = detector::fit_kinds(&[kind], &keys, rows, d, &FitParams::default())?;
+    let detectors = detector::fit_kinds(&[kind], &keys, rows, d, &prepared.fit_params())?;
     let mut scores = vec![0.0; prepared.parts.len()];
     for detector in &detectors {
         detector.score(&prepared.rows, d, &mut scores)?;

@@ -10,11 +10,13 @@ pub mod paradigms;
 use gleaner_udfs::api::features::Surroundings;
 use gleaner_udfs::api::request::{OwnedRequest, pair_hash, text_hash};
 use gleaner_udfs::api::{
-    Corpus, CorpusState, Featurizer, N_API_FEATURES, PathSample, Stream, Templates,
+    Categorical, CategorySample, Corpus, CorpusState, Encoder, Featurizer, N_API_FEATURES,
+    PathSample, Stream, Templates,
 };
 use gleaner_udfs::detector::{self, FitParams, Kind};
 use gleaner_udfs::learner::LearnerError;
 use gleaner_udfs::metrics::{Confusion, auroc, average_precision};
+use gleaner_udfs::rng::mix;
 use gleaner_udfs::scale::Scale;
 use gleaner_udfs::threshold::{self, Method, Threshold, ThresholdError};
 
@@ -48,6 +50,8 @@ pub struct Labelled {
 pub struct Prepared {
     /// Row-major.
     pub rows: Vec<f32>,
+    /// How categorical values are encoded: it tells the width of a row.
+    pub categorical: Categorical,
     /// The part of each row.
     pub parts: Vec<Part>,
     /// The place of each row in the input.
@@ -70,7 +74,22 @@ impl Prepared {
     /// The features of a row.
     #[must_use]
     pub fn row(&self, row: usize) -> &[f32] {
-        &self.rows[row * N_API_FEATURES..(row + 1) * N_API_FEATURES]
+        &self.rows[row * self.width()..(row + 1) * self.width()]
+    }
+
+    /// What detectors of these rows are fitted with.
+    #[must_use]
+    pub fn fit_params(&self) -> FitParams {
+        FitParams {
+            categorical: self.categorical,
+            ..FitParams::default()
+        }
+    }
+
+    /// Features of a row.
+    #[must_use]
+    pub const fn width(&self) -> usize {
+        self.categorical.width()
     }
 
     /// The features of the rows of a part, row-major.
@@ -110,9 +129,9 @@ pub enum Part {
 /// Fewer ordinary rows than this say too little of what is ordinary.
 const FEW: usize = 50;
 
-/// Features and parts of the rows of one kind.
+/// Features and parts of the rows of one kind, categorical values encoded by choice.
 #[must_use]
-pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
+pub fn prepare(rows: &[&Labelled], seed: u64, categorical: Categorical) -> Prepared {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&i| (rows[i].request.micros, content(&rows[i].request), i));
     let benign = rows.iter().filter(|r| r.label == Label::Benign).count();
@@ -174,6 +193,7 @@ pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
         .map(|(&i, name)| stream.push(&rows[i].request.as_request(), name))
         .collect();
     let mut corpus = CorpusState::new();
+    let mut sample = CategorySample::new();
     for ((&i, around), _) in order
         .iter()
         .zip(&around)
@@ -181,21 +201,31 @@ pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
         .filter(|(_, p)| **p == Part::Fit)
     {
         let previous = around.actor.and_then(|a| a.previous);
-        corpus.add(&rows[i].request.as_request(), around.template, previous);
+        let request = rows[i].request.as_request();
+        corpus.add(&request, around.template, previous);
+        if categorical.learns() {
+            sample.add(mix(i as u64), &request, around.template, previous);
+        }
     }
     let corpus = Corpus::from(corpus);
+    let encoder = Encoder::learn(categorical, &sample);
     let mut featurizer = Featurizer::new();
-    let mut features = Vec::with_capacity(order.len() * N_API_FEATURES);
+    let mut features = Vec::with_capacity(order.len() * encoder.width());
     let mut row = [0.0; N_API_FEATURES];
     for (&i, around) in order.iter().zip(&around) {
-        featurizer.compute(&rows[i].request.as_request(), around, &corpus, &mut row);
+        let request = rows[i].request.as_request();
+        featurizer.compute(&request, around, &corpus, &mut row);
         features.extend_from_slice(&row);
+        let start = features.len() - N_API_FEATURES;
+        features.resize(start + encoder.width(), 0.0);
+        encoder.encode(&request, around, &mut features[start..]);
     }
     let attacks = order
         .iter()
         .map(|&i| rows[i].attack.clone().unwrap_or_else(|| "-".to_owned()));
     Prepared {
         rows: features,
+        categorical,
         attacks: attacks.collect(),
         contents: order.iter().map(|&i| content(&rows[i].request)).collect(),
         parts,
@@ -243,10 +273,10 @@ pub fn evaluate(
     method: Method,
     scale: Scale,
 ) -> impl Iterator<Item = (&'static str, Result<Outcome, LearnerError>)> {
-    let d = N_API_FEATURES;
+    let d = prepared.width();
     let fit = prepared.rows_of(Part::Fit);
     let keys: Vec<u64> = (0..(fit.len() / d) as u64).collect();
-    let mut params = FitParams::default();
+    let mut params = prepared.fit_params();
     params.scaler.scale = scale;
     Kind::EVERY.into_iter().map(move |kind| {
         let tested = || {

@@ -8,9 +8,8 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use gleaner_udfs::api::N_API_FEATURES;
 use gleaner_udfs::api::request::{pair_hash, text_hash};
-use gleaner_udfs::detector::{self, FitParams, Kind};
+use gleaner_udfs::detector::{self, Kind};
 use gleaner_udfs::metrics::auroc;
 use gleaner_udfs::rng::mix;
 use gleaner_udfs::threshold::Method;
@@ -63,7 +62,7 @@ pub fn compare(
     few: usize,
     seed: u64,
 ) -> Result<Vec<Trial>, ClassifierError> {
-    let d = N_API_FEATURES;
+    let d = prepared.width();
     let types: BTreeSet<&str> = prepared
         .of(Part::TestMalicious)
         .map(|row| prepared.attacks[row].as_str())
@@ -90,7 +89,7 @@ pub fn compare(
     let keys: Vec<u64> = (0..(fit.len() / d) as u64).collect();
     for kind in Kind::EVERY {
         let started = Instant::now();
-        let fitted = detector::fit_kinds(&[kind], &keys, &fit, d, &FitParams::default())?;
+        let fitted = detector::fit_kinds(&[kind], &keys, &fit, d, &prepared.fit_params())?;
         let secs = started.elapsed().as_secs_f64();
         let Some(detector) = fitted.first() else {
             continue;
@@ -121,7 +120,7 @@ fn labelled(
     few: usize,
     seed: u64,
 ) -> Result<Vec<Trial>, ClassifierError> {
-    let d = N_API_FEATURES;
+    let d = prepared.width();
     let mut trials = vec![];
     let split = Split::of(prepared, attack, seed);
     for (paradigm, model) in [
@@ -253,7 +252,7 @@ fn timed(
     let started = Instant::now();
     for (rows, out) in prepared
         .rows
-        .chunks(1000 * N_API_FEATURES)
+        .chunks(1000 * prepared.width())
         .zip(scores.chunks_mut(1000))
     {
         score(rows, out)?;

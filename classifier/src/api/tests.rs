@@ -64,7 +64,7 @@ fn traffic() -> Vec<Labelled> {
 }
 
 fn prepared(rows: &[Labelled]) -> Prepared {
-    prepare(&rows.iter().collect::<Vec<_>>(), 3)
+    prepare(&rows.iter().collect::<Vec<_>>(), 3, Categorical::Rarity)
 }
 
 #[test]

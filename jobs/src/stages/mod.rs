@@ -8,6 +8,7 @@
 pub mod anomalies;
 pub mod benign;
 pub mod candidates;
+pub mod categories;
 pub mod drift;
 pub mod embeddings;
 pub mod incidents;
