@@ -17,6 +17,7 @@ mod api_day;
 mod bad_input;
 mod browser;
 mod cancelled;
+mod categories;
 mod closed;
 mod closed_serve;
 #[cfg(unix)]
