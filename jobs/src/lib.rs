@@ -22,6 +22,7 @@
 //! ```
 
 pub mod catalog;
+pub mod categorical;
 pub mod cli;
 pub mod config;
 pub mod doctor;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use gleaner_embed::Resolved;
 
+use crate::categorical::CategoricalBy;
 use crate::error::JobError;
 use crate::labels::LlmOptions;
 use crate::stages::selection::Selection;
@@ -215,6 +216,8 @@ pub struct RunOptions {
     pub fit_rows: u64,
     /// What features are scaled by before detectors see them.
     pub scale: ScaleBy,
+    /// How categorical values of requests become numbers.
+    pub categorical: CategoricalBy,
     /// Which models the day is scored with.
     pub models: ModelPolicy,
     /// The language model that labels; `None`: the rule labeller does.
@@ -242,6 +245,7 @@ impl Default for RunOptions {
             prevalence: PrevalenceOptions::default(),
             fit_rows: 65_536,
             scale: ScaleBy::default(),
+            categorical: CategoricalBy::default(),
             models: ModelPolicy::default(),
             llm: None,
             lists: None,
@@ -294,6 +298,13 @@ impl RunOptions {
                 ));
             }
         }
+        if self.kind != Kind::Api && self.categorical != CategoricalBy::Rarity {
+            return usage(format!(
+                "--categorical {}: it is about requests, and --kind is {}",
+                self.categorical.choice().name(),
+                self.kind
+            ));
+        }
         if let Some(selection) = &self.selection {
             selection.check()?;
         }
@@ -313,7 +324,8 @@ impl RunOptions {
 
 /// The options that one job may have otherwise than its server, by their names as flags. What costs money, names a place or
 /// holds a secret is the server's alone.
-pub const CHANGEABLE: [&str; 14] = [
+pub const CHANGEABLE: [&str; 15] = [
+    "categorical",
     "choice-seed",
     "cosine",
     "fit-rows",
@@ -365,6 +377,14 @@ fn set(options: &mut RunOptions, name: &str, value: &str) -> Result<(), JobError
             } else {
                 selection.budget = value;
             }
+        }
+        "categorical" => {
+            let by = <CategoricalBy as clap::ValueEnum>::from_str(value, false);
+            let bad = |_| {
+                let text = "expected rarity, one-hot, hashed or embedding";
+                JobError::Usage(format!("option categorical={value:?}: {text}"))
+            };
+            options.categorical = by.map_err(bad)?;
         }
         "cosine" => options.cosine = parsed(name, value, "a number in (0, 1]")?,
         "fit-rows" => options.fit_rows = parsed(name, value, "a number of lines")?,

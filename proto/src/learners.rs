@@ -76,6 +76,9 @@ pub struct Scaler {
     /// Values of the sample that were imputed, a feature.
     #[prost(uint64, repeated, tag = "7")]
     pub imputed: Vec<u64>,
+    /// What a scaled value is multiplied by, a feature; empty: by nothing.
+    #[prost(float, repeated, tag = "8")]
+    pub weight: Vec<f32>,
 }
 
 /// Count, mean and co-moments of rows.

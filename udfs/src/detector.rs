@@ -1,9 +1,12 @@
 //! A detector: a scaler and one of the models, as they are stored, scored and explained; and how they are fitted on a
 //! day's sample: the three of command lines together ([`fit`]), or any of the six ([`fit_kinds`]).
 
+use std::borrow::Cow;
+
 use gleaner_proto::detector as wire;
 use prost::Message;
 
+use crate::api::{Categorical, N_API_FEATURES};
 use crate::autoencoder::{AutoencoderModel, AutoencoderParams};
 use crate::dbscan::{DbscanModel, DbscanParams};
 use crate::iforest::{IForestModel, IsolationForestParams};
@@ -157,7 +160,10 @@ impl Detector {
             let scaled = &mut scaled[..rows.len()];
             self.scaler.transform(rows, d, scaled)?;
             match &self.model {
-                Model::IsolationForest(model) => model.score(scaled, d, out)?,
+                Model::IsolationForest(model) => {
+                    let seen = model.dimension();
+                    model.score(&first_columns(scaled, d, seen), seen.min(d), out)?;
+                }
                 Model::Pca(model) => model.score(scaled, d, out)?,
                 Model::KMeans(model) => model.score(scaled, d, out)?,
                 Model::Dbscan(model) => model.score(scaled, d, out)?,
@@ -177,7 +183,10 @@ impl Detector {
         let mut shares = vec![0.0; row.len()];
         self.scaler.transform(row, row.len(), &mut scaled)?;
         match &self.model {
-            Model::IsolationForest(model) => model.explain(&scaled, &mut shares)?,
+            Model::IsolationForest(model) => {
+                let seen = model.dimension().min(row.len());
+                model.explain(&scaled[..seen], &mut shares[..seen])?;
+            }
             Model::Pca(model) => model.residuals(&scaled, &mut shares)?,
             Model::KMeans(model) => model.contributions(&scaled, &mut shares)?,
             Model::Dbscan(model) => model.contributions(&scaled, &mut shares)?,
@@ -196,6 +205,8 @@ impl Detector {
 pub struct FitParams {
     /// Missing values and scale.
     pub scaler: ScalerParams,
+    /// Which columns follow the features of a request, and so how much they count; of other rows [`Categorical::Rarity`].
+    pub categorical: Categorical,
     /// Isolation forest.
     pub iforest: IsolationForestParams,
     /// PCA.
@@ -225,6 +236,7 @@ impl Default for FitParams {
             },
             iforest: IsolationForestParams::default(),
             pca: PcaParams::default(),
+            categorical: Categorical::default(),
             // Three starts of 16,384 rows: a second or two; ten starts of all rows are within 2% of it.
             kmeans: KMeansParams {
                 n_init: 3,
@@ -291,7 +303,8 @@ impl<'a> Sample<'a> {
             // A day of one line: it is its own neighbour, and nothing stands out.
             return Self::of(&[keys[0], keys[0]], &[rows, rows].concat(), d, params);
         }
-        let scaler = Scaler::fit(rows, d, &params.scaler.check()?)?;
+        let scaler = Scaler::fit(rows, d, &params.scaler.check()?)?
+            .weighted(params.categorical.weights())?;
         let mut inputs = vec![0.0; rows.len()];
         scaler.transform(rows, d, &mut inputs)?;
         Ok(Self {
@@ -311,12 +324,22 @@ impl<'a> Sample<'a> {
     fn fit(&self, kind: Kind) -> Result<Detector, LearnerError> {
         let (inputs, d, params) = (&self.inputs, self.d, self.params);
         let model = match kind {
-            Kind::IsolationForest => Model::IsolationForest(IForestModel::fit(
-                &self.keys,
-                inputs,
-                d,
-                &params.iforest.check()?,
-            )?),
+            Kind::IsolationForest => {
+                // A forest cuts one column at a time, each as readily as any other: of columns that encode one value most cuts
+                // would be lost on them (measured: docs/api.md), and how rare a value is, is all that such a cut can find.
+                let seen = if params.categorical.encodes() {
+                    N_API_FEATURES.min(d)
+                } else {
+                    d
+                };
+                let inputs = first_columns(inputs, d, seen);
+                Model::IsolationForest(IForestModel::fit(
+                    &self.keys,
+                    &inputs,
+                    seen,
+                    &params.iforest.check()?,
+                )?)
+            }
             Kind::Pca => {
                 let mut moments = Moments::new(d)?;
                 moments.add(inputs, d)?;
@@ -355,6 +378,15 @@ impl<'a> Sample<'a> {
             model,
         })
     }
+}
+
+/// The first `seen` of `d` columns of rows.
+fn first_columns(rows: &[f32], d: usize, seen: usize) -> Cow<'_, [f32]> {
+    if seen >= d {
+        return Cow::Borrowed(rows);
+    }
+    let rows = rows.chunks_exact(d);
+    Cow::Owned(rows.flat_map(|row| &row[..seen]).copied().collect())
 }
 
 #[cfg(test)]

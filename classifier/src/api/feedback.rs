@@ -5,13 +5,12 @@
 //! A true positive is a label: with at least [`MIN_TRUE`] of them a forest of benign and judged rows is fitted beside, and an alert is
 //! what either says.
 
-use gleaner_udfs::api::N_API_FEATURES;
 use gleaner_udfs::api::request::pair_hash;
 use gleaner_udfs::detector::{self, Kind};
 use gleaner_udfs::scale::Scale;
 use gleaner_udfs::threshold::{self, Method};
 
-use super::{Part, Prepared, fit_params};
+use super::{Part, Prepared};
 use crate::ClassifierError;
 use crate::dense::{Dense, ForestParams, Labels, RandomForest};
 
@@ -56,7 +55,7 @@ pub fn changes(
     most: usize,
     seed: u64,
 ) -> Result<Vec<Change>, ClassifierError> {
-    let d = N_API_FEATURES;
+    let d = prepared.width();
     let judged_half =
         |row: &usize| pair_hash(seed ^ 0xfeed, prepared.contents[*row]).is_multiple_of(2);
     let tests = || {
@@ -153,9 +152,10 @@ fn fitted(
     ordinary: &[usize],
     method: Method,
 ) -> Result<(Vec<f32>, f32), ClassifierError> {
-    let d = N_API_FEATURES;
+    let d = prepared.width();
     let keys: Vec<u64> = (0..(rows.len() / d) as u64).collect();
-    let detectors = detector::fit_kinds(&[kind], &keys, rows, d, &fit_params(Scale::Standard))?;
+    let params = prepared.fit_params(Scale::Standard);
+    let detectors = detector::fit_kinds(&[kind], &keys, rows, d, &params)?;
     let mut scores = vec![0.0; prepared.parts.len()];
     for detector in &detectors {
         detector.score(&prepared.rows, d, &mut scores)?;

@@ -12,7 +12,7 @@ pub mod sources;
 
 pub use prepare::prepare;
 
-use gleaner_udfs::api::N_API_FEATURES;
+use gleaner_udfs::api::Categorical;
 use gleaner_udfs::api::request::OwnedRequest;
 use gleaner_udfs::detector::{self, FitParams, Kind};
 use gleaner_udfs::learner::LearnerError;
@@ -50,6 +50,8 @@ pub struct Labelled {
 pub struct Prepared {
     /// Row-major.
     pub rows: Vec<f32>,
+    /// How categorical values are encoded: it tells the width of a row.
+    pub categorical: Categorical,
     /// The part of each row.
     pub parts: Vec<Part>,
     /// The place of each row in the input.
@@ -74,7 +76,22 @@ impl Prepared {
     /// The features of a row.
     #[must_use]
     pub fn row(&self, row: usize) -> &[f32] {
-        &self.rows[row * N_API_FEATURES..(row + 1) * N_API_FEATURES]
+        &self.rows[row * self.width()..(row + 1) * self.width()]
+    }
+
+    /// What detectors of these rows are fitted with: [`fit_params`], and how their categorical values are encoded.
+    #[must_use]
+    pub fn fit_params(&self, scale: Scale) -> FitParams {
+        FitParams {
+            categorical: self.categorical,
+            ..fit_params(scale)
+        }
+    }
+
+    /// Features of a row.
+    #[must_use]
+    pub const fn width(&self) -> usize {
+        self.categorical.width()
     }
 
     /// The features of the rows of a part, row-major.
@@ -153,10 +170,10 @@ pub fn evaluate(
     method: Method,
     scale: Scale,
 ) -> impl Iterator<Item = (&'static str, Result<Outcome, LearnerError>)> {
-    let d = N_API_FEATURES;
+    let d = prepared.width();
     let fit = prepared.rows_of(Part::Fit);
     let keys: Vec<u64> = (0..(fit.len() / d) as u64).collect();
-    let params = fit_params(scale);
+    let params = prepared.fit_params(scale);
     Kind::EVERY.into_iter().map(move |kind| {
         let tested = || {
             let mut scores = vec![0.0; prepared.parts.len()];

@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use gleaner_udfs::api::N_API_FEATURES;
 use gleaner_udfs::api::request::{pair_hash, text_hash};
 use gleaner_udfs::detector::{self, Kind};
 use gleaner_udfs::metrics::auroc;
@@ -16,7 +15,7 @@ use gleaner_udfs::rng::mix;
 use gleaner_udfs::scale::Scale;
 use gleaner_udfs::threshold::Method;
 
-use super::{Part, Prepared, fit_params, outcome};
+use super::{Part, Prepared, outcome};
 use crate::ClassifierError;
 use crate::dense::{Dense, ForestParams, Labels, RandomForest, Svm, SvmParams, Tuned, TunedParams};
 
@@ -64,7 +63,7 @@ pub fn compare(
     few: usize,
     seed: u64,
 ) -> Result<Vec<Trial>, ClassifierError> {
-    let d = N_API_FEATURES;
+    let d = prepared.width();
     let types: BTreeSet<&str> = prepared
         .of(Part::TestMalicious)
         .map(|row| prepared.attacks[row].as_str())
@@ -91,7 +90,8 @@ pub fn compare(
     let keys: Vec<u64> = (0..(fit.len() / d) as u64).collect();
     for kind in Kind::EVERY {
         let started = Instant::now();
-        let fitted = detector::fit_kinds(&[kind], &keys, &fit, d, &fit_params(Scale::Standard))?;
+        let params = prepared.fit_params(Scale::Standard);
+        let fitted = detector::fit_kinds(&[kind], &keys, &fit, d, &params)?;
         let secs = started.elapsed().as_secs_f64();
         let Some(detector) = fitted.first() else {
             continue;
@@ -122,7 +122,7 @@ fn labelled(
     few: usize,
     seed: u64,
 ) -> Result<Vec<Trial>, ClassifierError> {
-    let d = N_API_FEATURES;
+    let d = prepared.width();
     let mut trials = vec![];
     let split = Split::of(prepared, attack, seed);
     for (paradigm, model) in [
@@ -254,7 +254,7 @@ fn timed(
     let started = Instant::now();
     for (rows, out) in prepared
         .rows
-        .chunks(1000 * N_API_FEATURES)
+        .chunks(1000 * prepared.width())
         .zip(scores.chunks_mut(1000))
     {
         score(rows, out)?;

@@ -57,7 +57,7 @@ fn featured_requests(directory: &Path) {
     let kinds: std::collections::BTreeSet<&str> = rows.iter().map(|r| r.kind.as_str()).collect();
     for kind in kinds {
         let of_kind: Vec<&Labelled> = rows.iter().filter(|r| r.kind == kind).collect();
-        let prepared = prepare(&of_kind, 0);
+        let prepared = prepare(&of_kind, 0, Categorical::Rarity);
         let (mut numbers, mut parts) = (vec![], vec![]);
         for (row, part) in prepared.parts.iter().enumerate() {
             let part = match part {
@@ -70,7 +70,7 @@ fn featured_requests(directory: &Path) {
             numbers.extend_from_slice(prepared.row(row));
             parts.push(part);
         }
-        let stem = format!("{kind}.{N_API_FEATURES}");
+        let stem = format!("{kind}.{}", prepared.width());
         write(&directory.join(format!("{stem}.rows")), &numbers);
         std::fs::write(directory.join(format!("{stem}.part")), parts).unwrap();
     }

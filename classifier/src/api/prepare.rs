@@ -3,8 +3,10 @@
 use gleaner_udfs::api::features::Surroundings;
 use gleaner_udfs::api::request::{OwnedRequest, pair_hash, text_hash};
 use gleaner_udfs::api::{
-    Corpus, CorpusState, Featurizer, N_API_FEATURES, PathSample, Stream, Templates,
+    Categorical, CategorySample, Corpus, CorpusState, Encoder, Featurizer, N_API_FEATURES,
+    PathSample, Stream, Templates,
 };
+use gleaner_udfs::rng::mix;
 
 use super::{Label, Labelled, Part, Prepared};
 
@@ -16,9 +18,9 @@ pub(super) const ENOUGH: usize = 10;
 /// Benign rows that are learned from where nothing else is but attacks.
 const LEAST: usize = 4;
 
-/// Features and parts of the rows of one kind.
+/// Features and parts of the rows of one kind, categorical values encoded by choice.
 #[must_use]
-pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
+pub fn prepare(rows: &[&Labelled], seed: u64, categorical: Categorical) -> Prepared {
     let benign = rows.iter().filter(|r| r.label == Label::Benign).count();
     let unknown = rows.iter().filter(|r| r.label == Label::Unknown).count();
     // What is ordinary: what is labelled so; else what is not labelled; else all there is.
@@ -50,7 +52,7 @@ pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
         (Label::Unknown, _) if benign == 0 => Part::TestBenign,
         (Label::Unknown, _) => Part::History,
     };
-    featured(rows, remark, part)
+    featured(rows, remark, categorical, part)
 }
 
 /// Features of rows of one kind, each in the part that `part` says. Templates and what is usual are learned from the rows that are
@@ -58,6 +60,7 @@ pub fn prepare(rows: &[&Labelled], seed: u64) -> Prepared {
 pub(super) fn featured(
     rows: &[&Labelled],
     remark: Option<String>,
+    categorical: Categorical,
     part: impl Fn(&Labelled) -> Part,
 ) -> Prepared {
     let mut order: Vec<usize> = (0..rows.len()).collect();
@@ -91,6 +94,7 @@ pub(super) fn featured(
         .map(|(&i, name)| stream.push(&rows[i].request.as_request(), name))
         .collect();
     let mut corpus = CorpusState::new();
+    let mut sample = CategorySample::new();
     for ((&i, around), _) in order
         .iter()
         .zip(&around)
@@ -98,21 +102,31 @@ pub(super) fn featured(
         .filter(|(_, p)| **p == Part::Fit)
     {
         let previous = around.actor.and_then(|a| a.previous);
-        corpus.add(&rows[i].request.as_request(), around.template, previous);
+        let request = rows[i].request.as_request();
+        corpus.add(&request, around.template, previous);
+        if categorical.learns() {
+            sample.add(mix(i as u64), &request, around.template, previous);
+        }
     }
     let corpus = Corpus::from(corpus);
+    let encoder = Encoder::learn(categorical, &sample);
     let mut featurizer = Featurizer::new();
-    let mut features = Vec::with_capacity(order.len() * N_API_FEATURES);
+    let mut features = Vec::with_capacity(order.len() * encoder.width());
     let mut row = [0.0; N_API_FEATURES];
     for (&i, around) in order.iter().zip(&around) {
-        featurizer.compute(&rows[i].request.as_request(), around, &corpus, &mut row);
+        let request = rows[i].request.as_request();
+        featurizer.compute(&request, around, &corpus, &mut row);
         features.extend_from_slice(&row);
+        let start = features.len() - N_API_FEATURES;
+        features.resize(start + encoder.width(), 0.0);
+        encoder.encode(&request, around, &mut features[start..]);
     }
     let attacks = order
         .iter()
         .map(|&i| rows[i].attack.clone().unwrap_or_else(|| "-".to_owned()));
     Prepared {
         rows: features,
+        categorical,
         attacks: attacks.collect(),
         contents: order.iter().map(|&i| content(&rows[i].request)).collect(),
         micros: order.iter().map(|&i| rows[i].request.micros).collect(),

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gleaner_udfs::api::N_API_FEATURES;
+use gleaner_udfs::api::Categorical;
 use gleaner_udfs::api::request::{pair_hash, text_hash};
 use gleaner_udfs::rng::mix;
 use gleaner_udfs::scale::Scale;
@@ -119,7 +119,11 @@ fn groups<'a>(rows: &[&'a Labelled]) -> BTreeMap<&'a str, String> {
 
 /// Each source of rows of one kind in turn, in the order of names, with why where it cannot be tested.
 #[must_use]
-pub fn held_out(rows: &[&Labelled], seed: u64) -> Vec<(String, Result<Held, String>)> {
+pub fn held_out(
+    rows: &[&Labelled],
+    seed: u64,
+    categorical: Categorical,
+) -> Vec<(String, Result<Held, String>)> {
     let groups = groups(rows);
     let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     for row in rows {
@@ -129,7 +133,7 @@ pub fn held_out(rows: &[&Labelled], seed: u64) -> Vec<(String, Result<Held, Stri
     counts
         .keys()
         .map(|source| {
-            let held = hold(rows, &groups, &counts, source, seed);
+            let held = hold(rows, &groups, &counts, source, seed, categorical);
             ((*source).to_owned(), held)
         })
         .collect()
@@ -142,6 +146,7 @@ fn hold(
     counts: &BTreeMap<&str, [usize; 3]>,
     source: &str,
     seed: u64,
+    categorical: Categorical,
 ) -> Result<Held, String> {
     let group = |row: &Labelled| groups.get(row.source.as_str()).map(String::as_str);
     let is_held = |row: &Labelled| group(row) == Some(source);
@@ -215,7 +220,7 @@ fn hold(
             _ => Part::Validation,
         }
     };
-    let prepared = featured(rows, None, part);
+    let prepared = featured(rows, None, categorical, part);
     let known = (0..prepared.order.len()).filter(|&row| {
         let labelled = rows[prepared.order[row]];
         labelled.label == Label::Malicious
@@ -270,12 +275,12 @@ pub fn trials(held: &Held, method: Method, scale: Scale, few: usize, seed: u64) 
             .collect();
         let labels = Labels {
             rows: &rows,
-            d: N_API_FEATURES,
+            d: held.prepared.width(),
             positive: &positive,
         };
         let outcome = fitted(model, &labels, &traffic, seed).and_then(|dense| {
             let mut scores = vec![0.0; held.prepared.parts.len()];
-            dense.score(&held.prepared.rows, N_API_FEATURES, &mut scores)?;
+            dense.score(&held.prepared.rows, held.prepared.width(), &mut scores)?;
             Ok(outcome(model, &held.prepared, scores, method))
         });
         trials.push(Trial::of(held, model, positive.len(), method, outcome));

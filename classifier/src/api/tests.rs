@@ -64,7 +64,7 @@ fn traffic() -> Vec<Labelled> {
 }
 
 fn prepared(rows: &[Labelled]) -> Prepared {
-    prepare(&rows.iter().collect::<Vec<_>>(), 3)
+    prepare(&rows.iter().collect::<Vec<_>>(), 3, Categorical::Rarity)
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn recordings() -> Vec<Labelled> {
 fn nothing_is_learned_from_a_source_that_is_held_out() {
     let rows = recordings();
     let refs: Vec<&Labelled> = rows.iter().collect();
-    let held = sources::held_out(&refs, 3);
+    let held = sources::held_out(&refs, 3, Categorical::Rarity);
     let names: Vec<&str> = held.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
@@ -271,7 +271,7 @@ fn nothing_is_learned_from_a_source_that_is_held_out() {
 fn models_with_and_without_labels_are_tested_on_a_held_out_source() {
     let rows = recordings();
     let refs: Vec<&Labelled> = rows.iter().collect();
-    let held = sources::held_out(&refs, 3);
+    let held = sources::held_out(&refs, 3, Categorical::Rarity);
     let trials = sources::trials(held[1].1.as_ref().unwrap(), RATE, Scale::Standard, 40, 1);
     let models: Vec<(&str, bool)> = trials.iter().map(|t| (t.model, t.labels > 0)).collect();
     assert_eq!(
@@ -292,7 +292,7 @@ fn models_with_and_without_labels_are_tested_on_a_held_out_source() {
 fn one_source_cannot_be_held_out() {
     let rows = traffic();
     let refs: Vec<&Labelled> = rows.iter().collect();
-    let held = sources::held_out(&refs, 3);
+    let held = sources::held_out(&refs, 3, Categorical::Rarity);
     let [(name, Err(why))] = held.as_slice() else {
         panic!("one source, one reason")
     };
@@ -353,7 +353,7 @@ fn the_files_of_a_single_recording_are_held_out_in_five_parts() {
         row.source = format!("one:{}", i % 40);
     }
     let refs: Vec<&Labelled> = rows.iter().collect();
-    let held = sources::held_out(&refs, 3);
+    let held = sources::held_out(&refs, 3, Categorical::Rarity);
     assert_eq!(held.len(), 5);
     let mut tested = 0;
     for (name, held) in &held {

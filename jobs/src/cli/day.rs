@@ -3,6 +3,7 @@
 use super::embedder::EmbedderArgs;
 use super::llm::LlmArgs;
 use super::selection::SelectionArgs;
+use crate::categorical::CategoricalBy;
 use crate::error::JobError;
 use crate::labels::pseudonyms::KeySource;
 use crate::options::{ModelPolicy, PrevalenceOptions, Quotas, RunOptions, ScaleBy};
@@ -52,6 +53,11 @@ pub struct DayArgs {
     /// models.
     #[arg(long, value_enum, default_value_t)]
     scale: ScaleBy,
+    /// How categorical values of requests (endpoint, method, host, agent, outcome, referrer) become numbers: by how rare they are; that and a
+    /// column for each of the most frequent; that and signed hashes; or that and endpoints as learned vectors. It is kept with
+    /// the models.
+    #[arg(long, value_enum, default_value_t)]
+    categorical: CategoricalBy,
     /// Which models score the day: fitted on the day itself (refit), those of the latest earlier day (reuse), or those
     /// unless the day's scores or features have drifted from them (refit-if-drifted).
     #[arg(long, value_enum, default_value_t)]
@@ -111,6 +117,7 @@ impl DayArgs {
             },
             fit_rows: self.fit_rows,
             scale: self.scale,
+            categorical: self.categorical,
             models: self.models,
             llm: self.llm.options()?,
             lists: self.lists.clone(),

@@ -6,6 +6,7 @@ use gleaner_udfs::text::catalog::CATALOG;
 use serde_json::json;
 
 use super::output;
+use crate::categorical::CategoricalBy;
 use crate::error::JobError;
 
 /// Flags of `gleaner functions`.
@@ -23,6 +24,9 @@ pub struct Args {
     /// The features of requests to APIs instead.
     #[arg(long, conflicts_with_all = ["features", "behaviors"])]
     api_features: bool,
+    /// With the columns of this encoding of categorical values.
+    #[arg(long, value_enum, default_value_t, requires = "api_features")]
+    categorical: CategoricalBy,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -66,6 +70,13 @@ pub fn main(args: &Args) -> Result<(), JobError> {
                 json!({ "name": f.name, "family": family, "formula": f.formula, "unit": f.unit });
             let text = format!("{:<36} {family:<11} {} [{}]", f.name, f.formula, f.unit);
             show(f.name, object, text)?;
+        }
+        for c in args.categorical.choice().columns() {
+            let family = format!("{:?}", c.family).to_lowercase();
+            let object =
+                json!({ "name": c.name, "family": family, "formula": c.formula, "unit": c.unit });
+            let text = format!("{:<36} {family:<11} {} [{}]", c.name, c.formula, c.unit);
+            show(&c.name, object, text)?;
         }
     } else if args.behaviors {
         for b in behaviors::all() {

@@ -14,6 +14,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use gleaner_udfs::detector::Kind;
 use gleaner_udfs::quota::QuotaState;
 
+use super::categories::CATEGORIES;
 use super::models::QUANTILES;
 use super::sql::{Value, fill};
 use super::unit::{Rows, Unit};
@@ -151,7 +152,8 @@ async fn score(
     models: &StageRecord,
     low: [f32; 3],
 ) -> Result<Vec<Written>, JobError> {
-    let values = [
+    let categorical = day.options.categorical.choice();
+    let mut values = vec![
         ("frequencies", model(day, models, "frequencies")?),
         ("iforest", model(day, models, "iforest")?),
         ("pca", model(day, models, "pca")?),
@@ -160,8 +162,11 @@ async fn score(
         ("pca_low", Value::Float(low[1])),
         ("kmeans_low", Value::Float(low[2])),
     ];
+    if categorical.encodes() {
+        values.push((CATEGORIES, model(day, models, CATEGORIES)?));
+    }
     let sql = fill(
-        &Unit::with_features(Unit::of(day.options.kind).scores),
+        &Unit::with_features(Unit::of(day.options.kind).scores, categorical),
         &values,
     );
     let tasks = buckets
@@ -220,7 +225,8 @@ fn scores_schema(day: &DayRun<'_>, units: &Rows<'_>) -> SchemaRef {
         .map(|(name, kind)| Field::new(name, kind, true))
         .collect();
     let item = Arc::new(Field::new("item", DataType::Float32, true));
-    let width = i32::try_from(Unit::of(day.options.kind).features).unwrap_or(i32::MAX);
+    let width = Unit::of(day.options.kind).width(day.options.categorical.choice());
+    let width = i32::try_from(width).unwrap_or(i32::MAX);
     fields.push(Field::new(
         "features",
         DataType::FixedSizeList(item, width),

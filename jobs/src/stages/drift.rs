@@ -19,6 +19,7 @@ use gleaner_udfs::metrics::Stability;
 use gleaner_udfs::model_cache::sha256;
 use gleaner_udfs::sketch::sample::SampleState;
 
+use super::categories::{self, CATEGORIES};
 use super::models::{BASELINE, Fitted, quantiled, some_rows};
 use super::sql::{Value, fill};
 use super::unit::Unit;
@@ -36,7 +37,7 @@ pub(super) struct Earlier {
     trained_on: NaiveDate,
     detectors: Arc<[Detector; 3]>,
     baseline: Arc<Baseline>,
-    names_of: fn() -> Vec<&'static str>,
+    names: Vec<String>,
 }
 
 /// What came of comparing a day with earlier models.
@@ -84,9 +85,21 @@ pub(super) async fn earlier(day: &DayRun<'_>) -> Result<Option<Earlier>, JobErro
         BASELINE,
     ];
     let found: Option<Vec<Fitted>> = kinds.iter().map(|kind| known.remove(*kind)).collect();
-    let Some(fitted) = found else {
+    let Some(mut fitted) = found else {
         return Ok(None);
     };
+    let wanted = day.options.categorical.choice();
+    let encoder = known.remove(CATEGORIES);
+    let read = match &encoder {
+        Some(model) => Some(load(day, model, latest).await?),
+        None => None,
+    };
+    let choice = categories::choice_of(read.as_deref())?;
+    if choice != wanted {
+        day.progress
+            .remark(&categories::other_choice(choice, wanted));
+        return Ok(None);
+    }
     let mut bytes = vec![];
     for model in &fitted {
         bytes.push(load(day, model, latest).await?);
@@ -97,11 +110,12 @@ pub(super) async fn earlier(day: &DayRun<'_>) -> Result<Option<Earlier>, JobErro
     };
     let detectors = Arc::new([read(0)?, read(1)?, read(2)?]);
     let baseline = Baseline::from_bytes(&bytes[kinds.len() - 1]);
+    fitted.extend(encoder);
     let trained_on = trained_on(&fitted[0].trained_on)
         .ok_or_else(|| JobError::Model(format!("{latest}: trained_on names no day")))?;
     Ok(Some(Earlier {
         trained_on,
-        names_of: Unit::of(day.options.kind).feature_names,
+        names: Unit::of(day.options.kind).names(wanted),
         detectors,
         baseline: Arc::new(baseline.map_err(|e| JobError::Model(e.to_string()))?),
         fitted,
@@ -148,6 +162,12 @@ fn fitted(batch: &RecordBatch, row: usize) -> Fitted {
 }
 
 impl Earlier {
+    /// Where the encoder of the models is, where they have one.
+    pub(super) fn encoder(&self) -> Option<String> {
+        let encoder = self.fitted.iter().find(|f| f.kind == CATEGORIES);
+        encoder.map(Fitted::path)
+    }
+
     /// The names of the models, for a fingerprint.
     pub(super) fn names(&self) -> String {
         let names: Vec<_> = self.fitted.iter().map(|f| f.sha256.as_str()).collect();
@@ -178,7 +198,7 @@ impl Earlier {
         if !drift.drifted() {
             return None;
         }
-        let mut worst: Vec<_> = named(drift, self.names_of)
+        let mut worst: Vec<_> = named(drift, &self.names)
             .filter(|(_, _, s)| s.drifted())
             .collect();
         worst.sort_by(|a, b| b.2.psi.total_cmp(&a.2.psi));
@@ -216,20 +236,20 @@ impl Earlier {
                 Value::Text(if reused { "reused" } else { "refitted" }.to_owned()),
             ]
         };
-        named(drift, self.names_of).map(row).collect()
+        named(drift, &self.names).map(row).collect()
     }
 }
 
 /// Each score and feature with its kind and name.
-fn named(
-    drift: &Drift,
-    names: fn() -> Vec<&'static str>,
-) -> impl Iterator<Item = (&'static str, &'static str, Stability)> + '_ {
+fn named<'a>(
+    drift: &'a Drift,
+    names: &'a [String],
+) -> impl Iterator<Item = (&'static str, &'a str, Stability)> + 'a {
     let scores = Kind::ALL.iter().zip(&drift.scores);
-    let features = names().into_iter().zip(&drift.features);
+    let features = names.iter().zip(&drift.features);
     scores
         .map(|(kind, s)| ("score", kind.name(), *s))
-        .chain(features.map(|(feature, s)| ("feature", feature, *s)))
+        .chain(features.map(|(feature, s)| ("feature", feature.as_str(), *s)))
 }
 
 /// Writes the day's part of the table; without rows, a file without rows.

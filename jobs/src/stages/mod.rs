@@ -9,6 +9,7 @@ pub mod anomalies;
 pub mod benign;
 pub mod candidates;
 mod carried;
+pub mod categories;
 pub mod drift;
 pub mod embeddings;
 pub mod incidents;

@@ -16,6 +16,7 @@ use gleaner_udfs::learner::LearnerError;
 use gleaner_udfs::sketch::document_frequency::DocumentFrequencies;
 use gleaner_udfs::sketch::sample::SampleState;
 
+use super::categories::{self, CATEGORIES};
 use super::drift::{self, Earlier};
 use super::sql::{Value, fill};
 use super::unit::{Rows, Unit};
@@ -40,6 +41,7 @@ pub async fn run(day: &DayRun<'_>, units: &Rows<'_>) -> Result<StageRecord, JobE
     let started = Instant::now();
     let mut params = FitParams::default();
     params.scaler.scale = day.options.scale.scale();
+    params.categorical = day.options.categorical.choice();
     let policy = day.options.models;
     let earlier = match policy {
         ModelPolicy::Refit => None,
@@ -129,7 +131,24 @@ async fn choose(
     let lines = units.count();
     let mut fitted = vec![store(FREQUENCIES, frequencies, lines, String::new()).await?];
     fitted.extend(templates(day, units, &trained_on).await?);
-    let sample = Arc::new(sample(day, units, &day.warehouse.url(&fitted[0].path())).await?);
+    let frequencies = day.warehouse.url(&fitted[0].path());
+    let categorical = day.options.categorical.choice();
+    let learned = async || {
+        if !categorical.encodes() {
+            return Ok(None);
+        }
+        let bytes = categories::learn(day, units).await?.to_bytes();
+        let params = categorical.name().to_owned();
+        store(CATEGORIES, bytes, lines, params).await.map(Some)
+    };
+    // With the detectors of an earlier day goes its encoder.
+    let encoder = match &earlier {
+        Some(_) => None,
+        None => learned().await?,
+    };
+    let known = earlier.as_ref().and_then(Earlier::encoder);
+    let path = known.or_else(|| encoder.as_ref().map(Fitted::path));
+    let mut sample = Arc::new(sample(day, units, &frequencies, path.as_deref()).await?);
     let rows = sample.columns().0.len() as u64;
 
     let mut drift_rows = vec![];
@@ -150,11 +169,19 @@ async fn choose(
             };
             return Ok((models, drift_rows));
         }
+        // A day that has drifted has an encoder of its own too.
+        let encoder = learned().await?;
+        if let Some(encoder) = encoder {
+            let path = encoder.path();
+            sample = Arc::new(self::sample(day, units, &frequencies, Some(&path)).await?);
+            fitted.push(encoder);
+        }
     } else if policy != ModelPolicy::Refit {
         let why = "no earlier day of the warehouse has models to reuse";
         day.progress
             .remark(&format!("{why}: they are fitted on the day itself"));
     }
+    fitted.extend(encoder);
     day.progress.step("models", "fitting", 1);
     let of_task = *params;
     let fit = tokio::task::spawn_blocking(move || fit(&sample, &of_task));
@@ -196,7 +223,7 @@ async fn templates(
 }
 
 /// A task a bucket that returns a state.
-fn bucket_tasks(day: &DayRun<'_>, units: &Rows<'_>, name: &str, sql: &str) -> Vec<Task> {
+pub(super) fn bucket_tasks(day: &DayRun<'_>, units: &Rows<'_>, name: &str, sql: &str) -> Vec<Task> {
     let buckets = units.buckets(day).into_iter().enumerate();
     let task = |(part, tables)| Task {
         name: format!("{}/{name}/{part}", day.day),
@@ -262,8 +289,9 @@ async fn sample(
     day: &DayRun<'_>,
     units: &Rows<'_>,
     frequencies: &str,
+    encoder: Option<&str>,
 ) -> Result<SampleState, JobError> {
-    let values = [
+    let mut values = vec![
         ("rows", Value::Int(day.options.fit_rows)),
         (
             "border",
@@ -271,10 +299,12 @@ async fn sample(
         ),
         ("frequencies", Value::Text(frequencies.to_owned())),
     ];
-    let sql = fill(
-        &Unit::with_features(Unit::of(day.options.kind).sample),
-        &values,
-    );
+    if let Some(path) = encoder {
+        values.push((CATEGORIES, Value::Text(day.warehouse.url(path))));
+    }
+    let unit = Unit::of(day.options.kind);
+    let categorical = day.options.categorical.choice();
+    let sql = fill(&Unit::with_features(unit.sample, categorical), &values);
     let mut merged: Option<SampleState> = None;
     let failed = |e: LearnerError| JobError::Model(e.to_string());
     let tasks = bucket_tasks(day, units, "sample", &sql);
@@ -296,7 +326,7 @@ async fn sample(
 /// The key, as 16 hex digits, that the smallest `rows` keys of `lines` uniform ones stay below: 10% and a few hundred
 /// more than that many are expected below it, so that features are computed for few lines that the sample then leaves
 /// out, and a bucket's state holds its share of the sample and no more.
-fn sample_border(rows: u64, lines: u64) -> String {
+pub(super) fn sample_border(rows: u64, lines: u64) -> String {
     let wanted = u128::from(rows) * 11 / 10 + 500;
     let border = match wanted << 64 {
         wanted if lines > 0 => (wanted / u128::from(lines)).min(u128::from(u64::MAX)),

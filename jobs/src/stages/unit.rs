@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use datafusion::arrow::datatypes::DataType;
-use gleaner_udfs::api::{API_CATALOG, N_API_FEATURES};
+use gleaner_udfs::api::{API_CATALOG, Categorical, N_API_FEATURES};
 use gleaner_udfs::text::catalog::{CATALOG, N_FEATURES};
 
 use super::sql::{Value, fill};
@@ -40,10 +40,10 @@ pub struct Unit {
     pub anomalies: &'static str,
     /// Where they go.
     pub anomalies_table: Table,
-    /// Numbers of a row of features.
-    pub features: usize,
+    /// Numbers of a row of features, before encoded categorical values.
+    features: usize,
     /// Their names.
-    pub feature_names: fn() -> Vec<&'static str>,
+    feature_names: fn() -> Vec<&'static str>,
 }
 
 static COMMAND: Unit = Unit {
@@ -92,11 +92,28 @@ static API: Unit = Unit {
 impl Unit {
     /// SQL with the call that computes a request's features in its place; it is long, and in two queries.
     #[must_use]
-    pub fn with_features(sql: &str) -> String {
-        sql.replace(
-            "request_features",
-            include_str!("request_features.sql").trim_end(),
-        )
+    pub fn with_features(sql: &str, categorical: Categorical) -> String {
+        let call = include_str!("request_features.sql").trim_end();
+        if !categorical.encodes() {
+            return sql.replace("request_features", call);
+        }
+        let call = call.strip_suffix(')').unwrap_or(call);
+        let encoded = format!("{call}, {{categories}}, '{}')", categorical.name());
+        sql.replace("request_features", &encoded)
+    }
+
+    /// Numbers of a row of features.
+    #[must_use]
+    pub fn width(&self, categorical: Categorical) -> usize {
+        self.features + categorical.width() - N_API_FEATURES
+    }
+
+    /// Their names.
+    #[must_use]
+    pub fn names(&self, categorical: Categorical) -> Vec<String> {
+        let encoded = categorical.columns().into_iter().map(|column| column.name);
+        let of_catalog = (self.feature_names)().into_iter().map(str::to_owned);
+        of_catalog.chain(encoded).collect()
     }
 
     /// That of a kind.

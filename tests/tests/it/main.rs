@@ -14,12 +14,13 @@
 )]
 
 mod api_day;
+mod api_evaluate;
 #[cfg(unix)]
 mod api_faults;
-mod api_evaluate;
 mod bad_input;
 mod browser;
 mod cancelled;
+mod categories;
 mod closed;
 mod closed_serve;
 #[cfg(unix)]

@@ -13,11 +13,11 @@ use crate::serve::Server;
 use crate::support::{Dir, program, query, run, succeeds};
 
 /// The columns of a request, as the scoring client reads them.
-const COLUMNS: &str = "CAST(event_time AS BIGINT) AS ts, \"user\", session, client_ip, method, host, path, query, status, error_code, \
+pub const COLUMNS: &str = "CAST(event_time AS BIGINT) AS ts, \"user\", session, client_ip, method, host, path, query, status, error_code, \
                        request_bytes, response_bytes, latency_ms, user_agent, referer, body, headers";
 
 /// Two days of requests, from the first one's last hour on: users with habits, a scanner, failures, instants shared by several requests.
-fn telemetry(dir: &Dir, requests: usize) -> String {
+pub fn telemetry(dir: &Dir, requests: usize) -> String {
     let mut state = 7_u64;
     let mut draw = |n: u64| {
         state = state
@@ -66,14 +66,14 @@ fn telemetry(dir: &Dir, requests: usize) -> String {
 }
 
 /// `gleaner score`, which answers line by line.
-struct Scoring {
+pub struct Scoring {
     child: Child,
     lines: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Scoring {
-    fn start(server: &Server, args: &[&str]) -> Self {
+    pub fn start(server: &Server, args: &[&str]) -> Self {
         let mut child = program("gleaner")
             .args(["--", "score", "--server", &server.url])
             .args(args)
@@ -100,7 +100,7 @@ impl Scoring {
     }
 
     /// Sends all, and takes an answer to each.
-    fn all(mut self, sent: &[String]) -> Vec<Value> {
+    pub fn all(mut self, sent: &[String]) -> Vec<Value> {
         let mut lines = self.lines;
         let text = sent.join("\n");
         let writer = std::thread::spawn(move || lines.write_all(text.as_bytes()).unwrap());
@@ -119,7 +119,7 @@ fn models(server: &Server) -> Value {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "scores are f32")]
-fn score(value: &Value) -> u32 {
+pub fn score(value: &Value) -> u32 {
     (value.as_f64().unwrap() as f32).to_bits()
 }
 

@@ -18,6 +18,7 @@
 pub mod address;
 pub mod agent;
 pub mod catalog;
+pub mod categories;
 pub mod content;
 pub mod corpus;
 pub mod counts;
@@ -31,6 +32,7 @@ pub mod template;
 pub mod window;
 
 pub use catalog::{API_CATALOG, N_API_FEATURES};
+pub use categories::{Categorical, CategorySample, Encoder, How};
 pub use corpus::{Corpus, CorpusState};
 pub use features::Featurizer;
 pub use request::Request;

@@ -17,6 +17,8 @@ pub struct Scaler {
     /// 0 where the feature is constant.
     deviation: Vec<f64>,
     imputed: Vec<u64>,
+    /// What a scaled value is multiplied by; empty where it is nothing.
+    weight: Vec<f32>,
 }
 
 impl Scaler {
@@ -49,6 +51,7 @@ impl Scaler {
             mean: Vec::with_capacity(d),
             deviation: Vec::with_capacity(d),
             imputed: Vec::with_capacity(d),
+            weight: vec![],
         };
         let mut column = Vec::with_capacity(count);
         for feature in 0..d {
@@ -88,6 +91,27 @@ impl Scaler {
             scaler.imputed.push(imputed as u64);
         }
         Ok(scaler)
+    }
+
+    /// The same scaler, which multiplies each scaled (and clipped) value by its feature's weight: how much the feature counts in
+    /// distances. Empty: no weights.
+    ///
+    /// # Errors
+    /// [`LearnerError::Shape`] when there is not one weight a feature, [`LearnerError::Parameter`] when one is not in (0, 1].
+    pub fn weighted(mut self, weight: Vec<f32>) -> Result<Self, LearnerError> {
+        if !weight.is_empty() {
+            same_size(KIND, "weights", self.dimension(), weight.len())?;
+        }
+        if let Some(bad) = weight.iter().find(|w| !is_weight(**w)) {
+            return Err(LearnerError::Parameter {
+                learner: KIND,
+                parameter: "weight",
+                expected: "above 0 and at most 1",
+                got: bad.to_string(),
+            });
+        }
+        self.weight = weight;
+        Ok(self)
     }
 
     /// Features a row.
@@ -137,6 +161,13 @@ impl Scaler {
                 *out = scaled(unfold(value, self.tails), *mean, *deviation).clamp(-limit, limit);
             }
         }
+        if !self.weight.is_empty() {
+            for out in out.chunks_exact_mut(d) {
+                for (value, weight) in out.iter_mut().zip(&self.weight) {
+                    *value *= weight;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -174,6 +205,7 @@ impl Scaler {
             mean: self.mean.clone(),
             deviation: self.deviation.clone(),
             imputed: self.imputed.clone(),
+            weight: self.weight.clone(),
         };
         seal(KIND, VERSION, &message)
     }
@@ -221,6 +253,10 @@ impl Scaler {
         if !finite {
             return Err(damaged("values are not finite"));
         }
+        let weighted = message.weight.is_empty() || message.weight.len() == d;
+        if !weighted || !message.weight.iter().all(|w| is_weight(*w)) {
+            return Err(damaged("weights do not fit"));
+        }
         Ok(Self {
             rows: message.rows,
             tails,
@@ -228,8 +264,13 @@ impl Scaler {
             mean: message.mean,
             deviation: message.deviation,
             imputed: message.imputed,
+            weight: message.weight,
         })
     }
+}
+
+fn is_weight(weight: f32) -> bool {
+    weight > 0.0 && weight <= 1.0
 }
 
 /// The lower median; 0 when there is no value.

@@ -163,6 +163,7 @@ fn bytes_round_trip_and_damaged_ones_are_refused() {
         mean: vec![1.0],
         deviation: vec![0.0],
         imputed: vec![0],
+        weight: vec![],
     };
     let read = |message: &wire::Scaler| Scaler::from_bytes(&seal(KIND, VERSION, message));
     assert!(read(&good).is_ok());
@@ -232,5 +233,44 @@ fn the_range_and_the_quartiles_are_scikit_learn_s() {
     // What was chosen is in the model.
     for scaler in [range, robust] {
         assert_eq!(Scaler::from_bytes(&scaler.to_bytes()), Ok(scaler));
+    }
+}
+
+#[test]
+fn weights_count_after_scale_and_clip_and_survive_as_bytes() {
+    let rows = [0.0, 0.0, 1.0, 10.0, 2.0, 1000.0];
+    let params = ScalerParams {
+        tails: Tails::Clip(1.0),
+        ..ScalerParams::default()
+    };
+    let plain = Scaler::fit(&rows, 2, &params.check().unwrap()).unwrap();
+    let weighted = plain.clone().weighted(vec![1.0, 0.25]).unwrap();
+    let of = |scaler: &Scaler| {
+        let mut out = [0.0; 6];
+        scaler.transform(&rows, 2, &mut out).unwrap();
+        out
+    };
+    let (plain_out, weighted_out) = (of(&plain), of(&weighted));
+    for (i, (a, b)) in plain_out.iter().zip(weighted_out).enumerate() {
+        let factor = if i % 2 == 0 { 1.0 } else { 0.25 };
+        assert!((a * factor - b).abs() < 1e-6);
+    }
+    assert!((weighted_out[5] - 0.25).abs() < 1e-6);
+    assert_eq!(
+        Scaler::from_bytes(&weighted.to_bytes()),
+        Ok(weighted.clone())
+    );
+    // What has no weights has the bytes that it had before there were any.
+    assert_eq!(
+        plain.clone().weighted(vec![]).unwrap().to_bytes(),
+        plain.to_bytes()
+    );
+    for bad in [
+        vec![1.0],
+        vec![0.0, 1.0],
+        vec![f32::NAN, 1.0],
+        vec![1.0, 1.5],
+    ] {
+        assert!(plain.clone().weighted(bad).is_err());
     }
 }

@@ -14,7 +14,8 @@ use super::function::{Aggregate, Argument, Doc, Scalar, State, failed, vector_ty
 use crate::api::features::Surroundings;
 use crate::api::window::{ActorView, EndpointView};
 use crate::api::{
-    Corpus, CorpusState, Featurizer, N_API_FEATURES, PathSample, Request, Templates, agent, corpus,
+    Categorical, Corpus, CorpusState, Encoder, Featurizer, N_API_FEATURES, PathSample, Request,
+    Templates, agent, corpus,
 };
 use crate::model_cache;
 
@@ -24,7 +25,7 @@ const FEATURES: &str = "api_features";
 const TEMPLATE: &str = "api_template";
 
 /// The columns of a request, in the order of the functions' arguments.
-const REQUEST: [Argument; 16] = [
+pub(super) const REQUEST: [Argument; 16] = [
     ("user", Text),
     ("session", Text),
     ("client_ip", Text),
@@ -95,6 +96,21 @@ const FEATURES_FORM: [Argument; 38] = {
     }
     form[35] = MORE_WINDOWS[0];
     form[36] = MORE_WINDOWS[1];
+    form
+};
+
+/// The place of the choice of an encoding.
+pub(super) const CHOICE: usize = 39;
+
+/// With the encoder's URI, and its choice.
+const ENCODED_FORM: [Argument; 40] = {
+    let mut form = [("choice", Text); 40];
+    let mut i = 0;
+    while i < 38 {
+        form[i] = FEATURES_FORM[i];
+        i += 1;
+    }
+    form[38] = ("categories", Text);
     form
 };
 
@@ -189,21 +205,24 @@ pub static SCALARS: &[Scalar] = &[
             result: "curl",
         },
     },
-    Scalar {
-        name: FEATURES,
-        forms: &[&FEATURES_FORM],
-        returns: || vector_type(i32::try_from(N_API_FEATURES).unwrap_or(i32::MAX)),
-        call: features,
-        doc: Doc {
-            what: "The features of a request, by the catalog of `gleaner functions --api-features`; `corpus` is the URI of what is \
-                   usual, and the windows are those of `api_actor_windows` and `api_endpoint_windows`.",
-            example: "SELECT starts_with(arrow_typeof(api_features(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+];
+
+/// `api_features`; [`super::categories::FeaturesGlue`] registers it.
+pub static FEATURES_SCALAR: &[Scalar] = &[Scalar {
+    name: FEATURES,
+    forms: &[&FEATURES_FORM, &ENCODED_FORM],
+    returns: || vector_type(i32::try_from(N_API_FEATURES).unwrap_or(i32::MAX)),
+    call: features,
+    doc: Doc {
+        what: "The features of a request, by the catalog of `gleaner functions --api-features`; `corpus` is the URI of what is \
+                   usual, and the windows are those of `api_actor_windows` and `api_endpoint_windows`. With the URI of an encoder and its choice \
+                   (`one-hot`, `hashed`, `embedding`, as a literal) its columns follow.",
+        example: "SELECT starts_with(arrow_typeof(api_features(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
                       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
                       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'none')), 'FixedSizeList')",
-            result: "true",
-        },
+        result: "true",
     },
-];
+}];
 
 /// A hash as SQL's integer: the same bits.
 pub(super) fn signed(hash: u64) -> i64 {
@@ -243,7 +262,7 @@ fn template(args: &Args<'_>) -> Result<ArrayRef> {
 }
 
 /// The columns of requests, as arrays.
-struct Requests<'a> {
+pub(super) struct Requests<'a> {
     texts: [&'a StringArray; 12],
     ints: [&'a Int64Array; 3],
     latency: &'a datafusion::arrow::array::Float32Array,
@@ -262,7 +281,7 @@ impl<'a> Requests<'a> {
         })
     }
 
-    fn of_values(values: &'a [ArrayRef]) -> Result<Self> {
+    pub(super) fn of_values(values: &'a [ArrayRef]) -> Result<Self> {
         let mut texts = [text_column(CORPUS, values, 0)?; 12];
         for (i, slot) in texts.iter_mut().enumerate() {
             *slot = text_column(CORPUS, values, i)?;
@@ -275,7 +294,7 @@ impl<'a> Requests<'a> {
         })
     }
 
-    fn row(&self, row: usize) -> Request<'a> {
+    pub(super) fn row(&self, row: usize) -> Request<'a> {
         let [status, request_bytes, response_bytes] =
             self.ints.map(|a| a.is_valid(row).then(|| a.value(row)));
         let texts = self.texts.map(|a| a.is_valid(row).then(|| a.value(row)));
@@ -296,9 +315,17 @@ fn features(args: &Args<'_>) -> Result<ArrayRef> {
     for i in 17..37 {
         windows.push(args.int(i)?);
     }
+    let choice = if args.count() > CHOICE {
+        let name = args.literal_text(CHOICE)?;
+        Categorical::from_name(name)
+            .ok_or_else(|| failed(FEATURES, format!("{name:?} is no choice of an encoding")))?
+    } else {
+        Categorical::Rarity
+    };
+    let width = choice.width();
     let mut out = FixedSizeListBuilder::new(
         Float32Builder::new(),
-        i32::try_from(N_API_FEATURES).unwrap_or(i32::MAX),
+        i32::try_from(width).unwrap_or(i32::MAX),
     );
     let any = (0..args.rows()).any(|row| templates.is_valid(row));
     let usual = if any {
@@ -311,11 +338,17 @@ fn features(args: &Args<'_>) -> Result<ArrayRef> {
     } else {
         None
     };
+    let encoder = if any && choice.encodes() {
+        Some(encoder(args, choice)?)
+    } else {
+        None
+    };
     let mut featurizer = Featurizer::new();
     let mut row_of = [0.0; N_API_FEATURES];
+    let mut encoded = vec![0.0; width];
     for row in 0..args.rows() {
         let Some(usual) = usual.as_ref().filter(|_| templates.is_valid(row)) else {
-            out.values().append_nulls(N_API_FEATURES);
+            out.values().append_nulls(width);
             out.append(false);
             continue;
         };
@@ -325,11 +358,31 @@ fn features(args: &Args<'_>) -> Result<ArrayRef> {
             actor,
             endpoint,
         };
-        featurizer.compute(&requests.row(row), &around, usual, &mut row_of);
+        let request = requests.row(row);
+        featurizer.compute(&request, &around, usual, &mut row_of);
         out.values().append_slice(&row_of);
+        if let Some(encoder) = &encoder {
+            encoder.encode(&request, &around, &mut encoded);
+            out.values().append_slice(&encoded[N_API_FEATURES..]);
+        }
         out.append(true);
     }
     Ok(Arc::new(out.finish()))
+}
+
+/// The encoder that a call names, which must be of the choice that it was planned with.
+fn encoder(args: &Args<'_>, choice: Categorical) -> Result<Arc<Encoder>> {
+    let uri = args.literal_text(CHOICE - 1)?;
+    let load = |bytes: &[u8]| Encoder::from_bytes(bytes).map_err(|e| e.to_string());
+    let encoder = model_cache::load(uri, load).map_err(|e| failed(FEATURES, e))?;
+    if encoder.choice() != choice {
+        let (is, wanted) = (encoder.choice().name(), choice.name());
+        return Err(failed(
+            FEATURES,
+            format!("{uri} encodes by {is}, and the query says {wanted}"),
+        ));
+    }
+    Ok(encoder)
 }
 
 fn count(value: i64) -> u32 {

@@ -9,7 +9,7 @@ use datafusion::common::Result;
 use super::arguments::{Args, Vectors, int_column, text_column, vector_column};
 use super::function::Kind::{Int, Text, Vector};
 use super::function::{Aggregate, Doc, Scalar, State, failed, texts_type};
-use crate::api::{API_CATALOG, N_API_FEATURES};
+use crate::api::{API_CATALOG, Categorical, How};
 use crate::detector::{Detector, Kind};
 use crate::learner::LearnerError;
 use crate::model_cache;
@@ -234,19 +234,55 @@ pub fn reasons_of(
     detector: &Detector,
     row: &[f32],
 ) -> std::result::Result<Vec<String>, LearnerError> {
-    let reasons = detector.explain(row, REASONS)?.into_iter();
     let kind = detector.kind().name();
+    let reasons = strongest(detector.explain(row, row.len())?, row);
     Ok(reasons
-        .map(|(feature, _)| format!("{kind}: {}", named(feature, row)))
+        .into_iter()
+        .map(|what| format!("{kind}: {what}"))
         .collect())
+}
+
+/// The strongest features in words. The columns that encode one categorical value are one reason: their shares add up.
+fn strongest(shares: Vec<(usize, f32)>, row: &[f32]) -> Vec<String> {
+    let choice = Categorical::of_width(row.len()).unwrap_or_default();
+    // By the first column of its block, a column is told from others, and stands for them.
+    let mut whole: Vec<(usize, f32)> = vec![];
+    for (feature, share) in shares {
+        let first = choice.block_of(feature).map_or(feature, |b| b.first);
+        match whole.iter_mut().find(|(of, _)| *of == first) {
+            Some((_, sum)) => *sum += share,
+            None => whole.push((first, share)),
+        }
+    }
+    whole.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    whole.truncate(REASONS);
+    whole
+        .into_iter()
+        .map(|(feature, _)| named(feature, row))
+        .collect()
 }
 
 /// `name = value`, of the catalog where the row is as wide.
 fn named(feature: usize, row: &[f32]) -> String {
-    // The two catalogs differ in length; a test holds that.
-    let name = match row.len() {
-        N_FEATURES => CATALOG.get(feature).map_or("?", |f| f.name).to_owned(),
-        N_API_FEATURES => API_CATALOG.get(feature).map_or("?", |f| f.name).to_owned(),
+    // The catalogs and the choices differ in length; a test holds that.
+    let choice = Categorical::of_width(row.len());
+    if let Some(block) = choice.and_then(|choice| choice.block_of(feature)) {
+        let name = block.field.name();
+        let last = row.get(block.first + block.columns - 1).copied();
+        return match (block.how, last) {
+            (_, Some(last)) if !last.is_finite() => format!("{name} is missing"),
+            (How::OneHot, Some(last)) if last > 0.0 => {
+                format!("{name} = none of the {} most frequent", block.columns - 1)
+            }
+            (How::Embedding, Some(last)) if last > 0.0 => format!("{name} = unknown"),
+            (How::OneHot | How::Embedding | How::Hashed, _) => {
+                format!("{name} = unusual together with the rest of the request")
+            }
+        };
+    }
+    let name = match (row.len(), choice) {
+        (N_FEATURES, _) => CATALOG.get(feature).map_or("?", |f| f.name).to_owned(),
+        (_, Some(_)) => API_CATALOG.get(feature).map_or("?", |f| f.name).to_owned(),
         _ => format!("feature {feature}"),
     };
     let value = row.get(feature).copied().unwrap_or(f32::NAN);
@@ -290,7 +326,9 @@ impl State for Sample {
                     .insert(SampleState::new(k, features.width()).map_err(|e| failed(SAMPLE, e))?),
             };
             features.copy(i, &mut row);
-            state.add(key(hash)?, &row).map_err(|e| failed(SAMPLE, e))?;
+            state
+                .add(key(SAMPLE, hash)?, &row)
+                .map_err(|e| failed(SAMPLE, e))?;
             self.rows = (self.rows + 1).min(2 * k);
         }
         Ok(())
@@ -316,9 +354,9 @@ impl State for Sample {
 }
 
 /// The sample's key: the hash's second half, which buckets do not depend on.
-fn key(hash: &str) -> Result<u64> {
+pub(super) fn key(function: &str, hash: &str) -> Result<u64> {
     let half = hash
         .get(16..32)
         .and_then(|half| u64::from_str_radix(half, 16).ok());
-    half.ok_or_else(|| failed(SAMPLE, "a hash is 32 hex digits, as of cmd_hash"))
+    half.ok_or_else(|| failed(function, "a hash is 32 hex digits, as of cmd_hash"))
 }

@@ -5,6 +5,7 @@
 pub mod api;
 mod api_windows;
 pub mod arguments;
+pub mod categories;
 pub mod corpus;
 pub mod detectors;
 pub mod distinct;
@@ -33,6 +34,7 @@ static SCALARS: &[&[Scalar]] = &[
 ];
 static AGGREGATES: &[&[Aggregate]] = &[
     api::AGGREGATES,
+    categories::AGGREGATES,
     corpus::AGGREGATES,
     detectors::AGGREGATES,
     distinct::AGGREGATES,
@@ -57,7 +59,10 @@ pub fn scalar_functions() -> Vec<ScalarUDF> {
         .iter()
         .flat_map(|list| list.iter())
         .map(|f| ScalarUDF::new_from_impl(ScalarGlue::new(f)))
-        .chain([ScalarUDF::new_from_impl(embed::EmbedGlue::new())])
+        .chain([
+            ScalarUDF::new_from_impl(embed::EmbedGlue::new()),
+            ScalarUDF::new_from_impl(categories::FeaturesGlue::new()),
+        ])
         .collect()
 }
 
@@ -74,7 +79,7 @@ pub fn aggregate_functions() -> Vec<AggregateUDF> {
 pub fn described() -> Vec<Described> {
     let scalars = SCALARS
         .iter()
-        .chain([&embed::SCALARS])
+        .chain([&embed::SCALARS, &api::FEATURES_SCALAR])
         .flat_map(|list| list.iter())
         .map(Scalar::describe);
     let aggregates = AGGREGATES

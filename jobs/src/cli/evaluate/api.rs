@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::api_sources::{self, HeldOut};
 use super::{api_curves, api_days, api_trials};
+use crate::categorical::CategoricalBy;
 use crate::cli::output;
 use crate::error::JobError;
 use crate::options::ScaleBy;
@@ -34,6 +35,9 @@ pub(super) struct Args {
     /// What features are scaled by: mean and deviation, the range, or median and quartiles.
     #[arg(long, value_enum, default_value_t)]
     scale: ScaleBy,
+    /// How categorical values become numbers, beside how rare they are.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) categorical: CategoricalBy,
     /// How the threshold is chosen: by the rate among ordinary rows, by the quantile of all rows, or by the tail of the ordinary
     /// rows' scores, which also tells rates that the rows are too few to show.
     #[arg(long, value_enum, default_value_t = Way::Fpr)]
@@ -151,7 +155,7 @@ pub(super) fn main(args: &Args) -> Result<(), JobError> {
         ))?;
     }
     for (kind, rows) in kinds {
-        let prepared = api::prepare(&rows, args.seed);
+        let prepared = api::prepare(&rows, args.seed, args.categorical.choice());
         if let Some(remark) = &prepared.remark {
             output::note(&format!("{kind}: {remark}"));
         }

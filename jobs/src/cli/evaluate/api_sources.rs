@@ -38,7 +38,7 @@ pub(super) fn main(args: &Args, kinds: &BTreeMap<&str, Vec<&Labelled>>) -> Resul
         ))?;
     }
     for (kind, rows) in kinds {
-        for (source, held) in sources::held_out(rows, args.seed) {
+        for (source, held) in sources::held_out(rows, args.seed, args.categorical.choice()) {
             match held {
                 Ok(held) => one(args, kind, &held)?,
                 Err(why) => {

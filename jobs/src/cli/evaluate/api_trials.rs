@@ -43,7 +43,7 @@ pub(super) fn compare(args: &Args, kinds: &BTreeMap<&str, Vec<&Labelled>>) -> Re
         ))?;
     }
     for (kind, rows) in kinds {
-        let prepared = prepare(rows, args.seed);
+        let prepared = prepare(rows, args.seed, args.categorical.choice());
         let few = usize::try_from(args.few).unwrap_or(usize::MAX);
         let trials = match paradigms::compare(&prepared, args.method(), few, args.seed) {
             Ok(trials) => trials,
@@ -102,7 +102,7 @@ pub(super) fn feedback(
     }
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     for (kind, rows) in kinds {
-        let prepared = prepare(rows, args.seed);
+        let prepared = prepare(rows, args.seed, args.categorical.choice());
         let changes = feedback::changes(&prepared, args.method(), most, args.seed);
         for c in changes.map_err(|e| failed(args, kind, &e))? {
             if args.json {

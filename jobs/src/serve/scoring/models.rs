@@ -5,7 +5,7 @@ use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float32Type};
 use gleaner_proto::scoring as proto;
-use gleaner_udfs::api::{Corpus, CorpusState, PathSample, Templates};
+use gleaner_udfs::api::{Corpus, CorpusState, Encoder, PathSample, Templates};
 use gleaner_udfs::detector::{Detector, Kind};
 use gleaner_udfs::model_cache::sha256;
 use gleaner_udfs::sketch::document_frequency::{CorpusModel, DocumentFrequencies};
@@ -13,6 +13,7 @@ use gleaner_udfs::sketch::document_frequency::{CorpusModel, DocumentFrequencies}
 use crate::engine::register;
 use crate::error::JobError;
 use crate::session;
+use crate::stages::categories::CATEGORIES;
 use crate::stages::models::{FREQUENCIES, TEMPLATES};
 use crate::stages::unit::Unit;
 use crate::telemetry::Kind as Telemetry;
@@ -31,6 +32,8 @@ pub enum Usual {
         templates: Templates,
         /// Everything else.
         corpus: Corpus,
+        /// What categorical values become, where they are encoded.
+        encoder: Option<Encoder>,
     },
     /// Of command lines.
     Commands(CorpusModel),
@@ -213,7 +216,10 @@ fn assemble(
             let sample = PathSample::from_bytes(needed(TEMPLATES)?);
             let sample = sample.map_err(|e| damaged(TEMPLATES, e.to_string()))?;
             let corpus = CorpusState::from_bytes(needed(FREQUENCIES)?);
+            let encoder = of(CATEGORIES).map(|model| Encoder::from_bytes(&model.bytes));
+            let encoder = encoder.transpose();
             Usual::Requests {
+                encoder: encoder.map_err(|e| damaged(CATEGORIES, e.to_string()))?,
                 templates: Templates::learn(&sample),
                 corpus: corpus
                     .map_err(|e| damaged(FREQUENCIES, e.to_string()))?

@@ -7,7 +7,7 @@ use gleaner_proto::scoring as proto;
 use gleaner_udfs::api::features::Surroundings;
 use gleaner_udfs::api::request::OwnedRequest;
 use gleaner_udfs::api::shared::{Bounds, Holds};
-use gleaner_udfs::api::{Featurizer, N_API_FEATURES, Request, SharedStream};
+use gleaner_udfs::api::{Encoder, Featurizer, N_API_FEATURES, Request, SharedStream};
 use gleaner_udfs::learner::LearnerError;
 use gleaner_udfs::sql::detectors::reasons_of;
 use gleaner_udfs::text::catalog::N_FEATURES;
@@ -104,13 +104,19 @@ impl Scorer {
 
     /// Scores requests, in their order.
     pub(super) fn requests(&self, loaded: &Loaded, items: Vec<proto::ApiRequest>) -> Answer {
-        let Usual::Requests { templates, corpus } = &loaded.usual else {
+        let Usual::Requests {
+            templates,
+            corpus,
+            encoder,
+        } = &loaded.usual
+        else {
             return wrong_kind(items.into_iter().map(|item| item.id));
         };
         let latest = Utc::now().timestamp_micros().saturating_add(AHEAD);
         let mut featurizer = Featurizer::new();
         let mut row = [0.0; N_API_FEATURES];
-        let mut rows = Rows::new(N_API_FEATURES, items.len());
+        let mut encoded = vec![0.0; encoder.as_ref().map_or(N_API_FEATURES, Encoder::width)];
+        let mut rows = Rows::new(encoded.len(), items.len());
         for mut item in items {
             let id = std::mem::take(&mut item.id);
             let request = match checked(item, latest) {
@@ -133,7 +139,11 @@ impl Scorer {
                 ..request
             };
             featurizer.compute(&timeless, &around, corpus, &mut row);
-            rows.push(id, template, &row);
+            encoded[..N_API_FEATURES].copy_from_slice(&row);
+            if let Some(encoder) = encoder {
+                encoder.encode(&timeless, &around, &mut encoded);
+            }
+            rows.push(id, template, &encoded);
         }
         rows.scored(loaded)
     }
