@@ -24,6 +24,7 @@
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod detection;
 pub mod doctor;
 pub mod driver;
 pub mod embedding;

@@ -37,7 +37,8 @@ grouped AS (
            array_slice(array_agg(DISTINCT client_ip ORDER BY client_ip) FILTER (WHERE client_ip IS NOT NULL), 1, 5) AS clients,
            array_slice(array_agg(DISTINCT api_agent(user_agent) ORDER BY api_agent(user_agent)), 1, 5) AS agents,
            array_sort(array_distinct(flatten(array_agg(detectors)))) AS detectors,
-           sum(1.0 / least(coalesce(iforest_rank, 1000000000), coalesce(pca_rank, 1000000000), coalesce(kmeans_rank, 1000000000)))
+           sum(1.0 / least(coalesce(iforest_rank, 1000000000), coalesce(pca_rank, 1000000000), coalesce(kmeans_rank, 1000000000),
+                           coalesce(dbscan_rank, 1000000000), coalesce(ocsvm_rank, 1000000000), coalesce(autoencoder_rank, 1000000000)))
                AS severity
     FROM numbered GROUP BY who, n
 )

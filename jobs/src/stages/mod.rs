@@ -8,6 +8,7 @@
 pub mod anomalies;
 pub mod benign;
 pub mod candidates;
+pub mod detectors;
 pub mod drift;
 pub mod embeddings;
 pub mod incidents;
@@ -18,6 +19,7 @@ pub mod runs;
 pub mod selection;
 pub mod sql;
 pub mod telemetry;
+pub mod thresholds;
 pub mod unit;
 pub mod windows;
 

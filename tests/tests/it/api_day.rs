@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::support::{Dir, fails, number, query, skip, succeeds};
 
 /// Seconds around midnight at which users call, in bursts and pauses, some at the windows' very borders.
-fn requests() -> String {
+pub fn requests() -> String {
     let mut lines = vec![];
     let mut state = 7_u64;
     let mut next = |n: u64| {
@@ -122,7 +122,7 @@ fn windows_across_midnight_are_what_a_naive_query_over_all_requests_says() {
 }
 
 /// What one of the users does within a minute: looks through orders by number, with injections.
-fn attack() -> String {
+pub fn attack() -> String {
     let mut lines = String::new();
     for i in 0..40 {
         write!(

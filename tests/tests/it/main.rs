@@ -14,6 +14,7 @@
 )]
 
 mod api_day;
+mod api_detectors;
 mod bad_input;
 mod browser;
 mod cancelled;
