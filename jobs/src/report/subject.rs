@@ -1,6 +1,6 @@
 //! What a report is of: how its sections, tables and plots are named, counted and ordered for a kind of telemetry. The code that draws them is one.
 
-use gleaner_udfs::api::API_CATALOG;
+use gleaner_udfs::api::{API_CATALOG, Categorical};
 use gleaner_udfs::text::catalog::CATALOG;
 
 use super::chart::scale::full;
@@ -292,6 +292,7 @@ static REQUESTS: Subject = Subject {
         Unit::with_features(
             "SELECT request_features AS features FROM requests AS r JOIN windows AS w ON w.hash = r.hash \
              WHERE r.day = DATE '{date}' AND r.hash < '{border}' AND w.day = DATE '{date}' AND w.hash < '{border}'",
+            Categorical::Rarity,
         )
     },
     family: |name| {
