@@ -233,6 +233,15 @@ impl<'a> Reader<'a> {
         typed(&self.engine.collect(frame).await?)
     }
 
+    /// Whether there is such a column of such a table: tables gain some from version to version.
+    pub(super) async fn has(&self, table: &str, column: &str) -> Result<bool, JobError> {
+        if !self.ctx.table_exist(table)? {
+            return Ok(false);
+        }
+        let schema = self.ctx.table_provider(table).await?.schema();
+        Ok(schema.field_with_name(column).is_ok())
+    }
+
     /// The condition that a row is of the report's days.
     pub(super) fn within(&self) -> String {
         let (from, to) = self.days.unwrap_or_default();
@@ -283,9 +292,11 @@ impl<'a> Reader<'a> {
                 "sum(rows)",
             )
             .await?;
-        let anomalies = self.ctx.table_provider("anomalies").await?.schema();
-        let there = |(_, column): &(&str, &str)| anomalies.field_with_name(column).is_ok();
-        data.detectors = DETECTORS.into_iter().filter(there).collect();
+        for (detector, column) in DETECTORS {
+            if self.has("anomalies", column).await? {
+                data.detectors.push((detector, column));
+            }
+        }
         data.distributions = self.distributions(&data.detectors).await?;
         data.chosen = self.chosen("anomalies").await?;
         data.features = self.features().await?;

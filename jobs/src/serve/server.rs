@@ -122,7 +122,7 @@ impl Server {
             .map(|schedule| tokio::spawn(schedule.run(jobs, warehouse.clone())));
         let mut closed = stopping.subscribe();
         let routes = Routes::new(ControlServer::new(service))
-            .add_service(ScoringServer::new(live))
+            .add_service(scoring::Within(ScoringServer::new(live)))
             .add_service(FlightServiceServer::new(queries));
         let answering = secure::serve(listener, self.tls, self.policy, routes, async move {
             let _ = closed.wait_for(|stopping| *stopping).await;

@@ -1,8 +1,6 @@
 //! The files of the day before that a day's first minutes are read from. A reader of several files passes over one that is not there, and its requests would be missing from the windows without a word;
 //! so they are looked for first. What is wrong with one is said together with what to do.
 
-use std::collections::BTreeMap;
-
 use chrono::NaiveDate;
 
 use super::DayRun;
@@ -13,24 +11,10 @@ use crate::warehouse::tables::REQUESTS;
 /// # Errors
 /// When a file is not there, or is not as long as it was written.
 pub(super) async fn check(day: &DayRun<'_>, before: &[DataFile]) -> Result<(), JobError> {
-    let Some(first) = before.first() else {
-        return Ok(());
-    };
-    let there = day
-        .warehouse
-        .list(&format!("{}/day={}", REQUESTS.name, first.day))
-        .await?;
-    let sizes: BTreeMap<_, _> = there.into_iter().map(|o| (o.path, o.bytes)).collect();
-    for file in before {
-        let path = format!("{}/{}", REQUESTS.name, file.path);
-        let why = match sizes.get(&path) {
-            Some(bytes) if *bytes == file.bytes => continue,
-            Some(bytes) => format!("it has {bytes} bytes instead of {}", file.bytes),
-            None => "it is not there".to_owned(),
-        };
-        return Err(damaged(day.day, file, &why));
+    match day.warehouse.damaged(&REQUESTS, before).await? {
+        Some((file, why)) => Err(damaged(day.day, file, &why)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// What a task that reads such a file, the one of its number, failed by.

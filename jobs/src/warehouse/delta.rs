@@ -154,14 +154,15 @@ impl Warehouse {
                 }
             }
             let held = active(&loaded).await?;
-            let held = held.iter().filter(|f| f.day == day);
-            if common_fingerprint(held) == Some(made.fingerprint.as_str()) {
-                let ours = tries.failed.is_some() && self.holds(&loaded, made).await?;
-                return Ok(if ours {
-                    Outcome::Committed
-                } else {
-                    Outcome::AlreadyThere
-                });
+            let held: Vec<DataFile> = held.into_iter().filter(|f| f.day == day).collect();
+            if common_fingerprint(held.iter()) == Some(made.fingerprint.as_str()) {
+                if tries.failed.is_some() && self.holds(&loaded, made).await? {
+                    return Ok(Outcome::Committed);
+                }
+                // The same answer, of which a file was lost: ours takes its place.
+                if self.damaged(table, &held).await?.is_none() {
+                    return Ok(Outcome::AlreadyThere);
+                }
             }
             if tries.done(commit(&loaded, table, day, made).await) {
                 return Ok(Outcome::Committed);

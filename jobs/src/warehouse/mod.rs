@@ -18,6 +18,7 @@ pub mod delta;
 pub mod publish;
 pub mod tables;
 pub mod user_tables;
+mod whole;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -117,7 +117,7 @@ fn a_driver_that_is_killed_at_each_stage_and_resumed_leaves_the_same_bytes() {
             _ => 0,
         };
         // A reader sees the day before, until the day's accounts are committed.
-        if point != "publish.runs" && !point.starts_with("publish.noted") {
+        if point != "publish.runs" {
             assert_eq!(digests(&stormy), before, "{point}: half a day is seen");
         }
     }
@@ -125,7 +125,6 @@ fn a_driver_that_is_killed_at_each_stage_and_resumed_leaves_the_same_bytes() {
     assert!(said.iter().all(|s| s["unchanged"] == true), "{said:?}");
     assert_eq!(digests(&stormy), digests(&calm));
     assert_eq!(bytes(&stormy), bytes(&calm));
-    assert!(tree(&dir.path().join("stormy/_staging")).is_empty());
     assert!(tree(&dir.path().join("stormy/_publish")).is_empty());
 }
 
@@ -198,8 +197,7 @@ fn a_log_that_comes_late_has_what_follows_run_again_and_no_more() {
     let said = run_day(&telemetry, &warehouse, SECOND);
     assert!(!is_unchanged(&said, "windows"), "{said:?}");
     assert!(is_unchanged_rows(&before, &warehouse, "requests"));
-    let calls = "SELECT min(requests_10min) FROM windows WHERE actor = 'ana' AND event_time < TIMESTAMP '2025-01-02T00:05:00'";
-    assert!(number(&warehouse, calls) > 1);
+    assert!(!is_unchanged_rows(&before, &warehouse, "windows"));
     // As if it had been there from the beginning.
     let fresh = dir.join("fresh");
     run_day(&telemetry, &fresh, FIRST);

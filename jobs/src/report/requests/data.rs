@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use crate::error::JobError;
-use crate::report::data::{Data, Reader};
+use crate::report::data::{Counted, Data, Reader};
 
 /// Incidents that are listed.
 pub const INCIDENTS: usize = 50;
@@ -18,8 +18,6 @@ const OF_INCIDENT: usize = 6;
 const LISTED: usize = 20;
 /// A failure.
 const FAILED: &str = "(coalesce(status, 0) >= 400 OR coalesce(error_code, '') <> '')";
-/// What an actor is named by.
-const KIND: &str = "CASE WHEN \"user\" IS NOT NULL THEN 'user' WHEN session IS NOT NULL THEN 'session' WHEN client_ip IS NOT NULL THEN 'address' ELSE 'nobody' END";
 /// A path or query, with as much of it as can be shown or redacted.
 const MOST: usize = 20_000;
 
@@ -65,6 +63,19 @@ pub struct Incident {
     pub why: Option<Vec<String>>,
     /// How grave.
     pub severity: f64,
+    /// What requests that say the same were judged before: `true_positive`, `false_positive`.
+    pub verdict: Option<String>,
+}
+
+/// Analysts' verdicts on the requests of an incident.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Judged {
+    /// The incident.
+    pub incident: String,
+    /// `true_positive`, `false_positive` or `uncertain`.
+    pub verdict: String,
+    /// Requests.
+    pub n: u64,
 }
 
 /// A request that stood out.
@@ -189,6 +200,10 @@ pub struct Requests {
     pub incidents: Vec<Incident>,
     /// Requests of those.
     pub of_incidents: Vec<Anomaly>,
+    /// What analysts said of those.
+    pub judged: Vec<Judged>,
+    /// What analysts said of anomalous requests, each by the verdict that holds.
+    pub verdicts: Vec<Counted>,
     /// Requests of actors that are listed, by day: what an incident's are a part of.
     pub of_actors: BTreeMap<(String, String), u64>,
     /// What the actors that are listed are named by.
@@ -203,15 +218,19 @@ pub struct Requests {
     pub sample: Vec<Anomaly>,
 }
 
-/// The columns of [`Anomaly`] but for the incident.
-fn columns(of: &str) -> String {
-    let cut = |column: &str| format!("substr({of}.{column}, 1, {MOST}) AS {column}");
+/// What an actor is named by; `of` is a relation's name with its dot, or nothing.
+fn kind(of: &str) -> String {
     format!(
-        "to_char({of}.event_time, '%Y-%m-%d %H:%M:%S') AS time, {of}.actor, {} AS actor_kind, {of}.\"user\", {of}.method, {of}.host, {}, {}, {}, {of}.status, {of}.error_code, {of}.events, {of}.reasons",
-        KIND.replace("\"user\"", &format!("{of}.\"user\""))
-            .replace("session", &format!("{of}.session"))
-            .replace("client_ip", &format!("{of}.client_ip"))
-            .replace(&format!("'{of}.session'"), "'session'"),
+        "CASE WHEN {of}\"user\" IS NOT NULL THEN 'user' WHEN {of}session IS NOT NULL THEN 'session' WHEN {of}client_ip IS NOT NULL THEN 'address' ELSE 'nobody' END"
+    )
+}
+
+/// The columns of [`Anomaly`] but for the incident, of the relation `a`.
+fn columns() -> String {
+    let cut = |column: &str| format!("substr(a.{column}, 1, {MOST}) AS {column}");
+    format!(
+        "to_char(a.event_time, '%Y-%m-%d %H:%M:%S') AS time, a.actor, {} AS actor_kind, a.\"user\", a.method, a.host, {}, {}, {}, a.status, a.error_code, a.events, a.reasons",
+        kind("a."),
         cut("path"),
         cut("query"),
         cut("body"),
@@ -241,7 +260,7 @@ pub async fn read(reader: &Reader<'_>, data: &Data, sampled: usize) -> Result<Re
         "SELECT {} FROM (
              SELECT *, row_number() OVER (PARTITION BY endpoint ORDER BY day DESC, hash) AS place FROM anomalies WHERE {within}
          ) AS a WHERE a.place = 1 ORDER BY a.hash LIMIT {sampled}",
-        columns("a")
+        columns()
     );
     found.sample = reader.rows(&sql).await?;
     incidents(reader, data, &mut found).await?;
@@ -264,9 +283,14 @@ async fn incidents(reader: &Reader<'_>, data: &Data, found: &mut Requests) -> Re
     let gravest = format!(
         "(SELECT * FROM incidents WHERE {within} ORDER BY severity DESC, day, incident LIMIT {INCIDENTS})"
     );
+    let verdict = if reader.has("incidents", "verdict").await? {
+        "verdict"
+    } else {
+        "CAST(NULL AS VARCHAR)"
+    };
     let sql = format!(
         "SELECT CAST(day AS VARCHAR) AS date, incident, actors, coalesce(top_actors, make_array(actor)) AS top_actors, to_char(first_seen, '%H:%M:%S') AS first_seen,
-                to_char(last_seen, '%H:%M:%S') AS last_seen, requests, failed, endpoints, top_endpoints, clients, agents, detectors, why, severity
+                to_char(last_seen, '%H:%M:%S') AS last_seen, requests, failed, endpoints, top_endpoints, clients, agents, detectors, why, severity, {verdict} AS verdict
          FROM {gravest} ORDER BY severity DESC, day, incident"
     );
     found.incidents = reader.rows(&sql).await?;
@@ -283,9 +307,22 @@ async fn incidents(reader: &Reader<'_>, data: &Data, found: &mut Requests) -> Re
              SELECT i.incident, r.*, row_number() OVER (PARTITION BY i.day, i.incident ORDER BY {best}, r.hash) AS place
              FROM (SELECT day, incident, unnest(hashes) AS hash FROM {gravest}) AS i JOIN anomalies AS r ON r.hash = i.hash AND r.day = i.day
          ) AS a WHERE place <= {OF_INCIDENT} ORDER BY incident, place",
-        columns("a")
+        columns()
     );
     found.of_incidents = reader.rows(&sql).await?;
+    if reader.has("reviews", "incident").await? {
+        // Of several verdicts on a request the latest holds.
+        let holds = "(SELECT day, hash, verdict FROM (SELECT day, hash, verdict, row_number() OVER (PARTITION BY day, hash ORDER BY version DESC) AS place FROM reviews) WHERE place = 1)";
+        let sql = format!(
+            "SELECT i.incident, v.verdict, count(*) AS n FROM (SELECT day, incident, unnest(hashes) AS hash FROM {gravest}) AS i
+             JOIN {holds} AS v ON v.hash = i.hash AND v.day = i.day GROUP BY i.incident, v.verdict ORDER BY i.incident, n DESC, v.verdict"
+        );
+        found.judged = reader.rows(&sql).await?;
+        let sql = format!(
+            "SELECT verdict AS name, count(*) AS n FROM {holds} WHERE {within} GROUP BY verdict ORDER BY n DESC, name"
+        );
+        found.verdicts = reader.rows(&sql).await?;
+    }
     let names: BTreeSet<&str> = found
         .incidents
         .iter()
@@ -294,7 +331,8 @@ async fn incidents(reader: &Reader<'_>, data: &Data, found: &mut Requests) -> Re
         .collect();
     let names = literals(names.into_iter());
     let sql = format!(
-        "SELECT actor AS name, min({KIND}) AS kind FROM anomalies WHERE {within} AND actor IN ({names}) GROUP BY actor"
+        "SELECT actor AS name, min({}) AS kind FROM anomalies WHERE {within} AND actor IN ({names}) GROUP BY actor",
+        kind("")
     );
     let kinds: Vec<Kind> = reader.rows(&sql).await?;
     found.kinds = kinds.into_iter().map(|k| (k.name, k.kind)).collect();
@@ -360,8 +398,9 @@ async fn actors(reader: &Reader<'_>, within: &str) -> Result<Vec<Busy>, JobError
         failed: u64,
     }
     let sql = format!(
-        "SELECT coalesce(actor, 'unknown') AS name, min({KIND}) AS kind, sum(events) AS anomalous, count(DISTINCT day) AS days, count(DISTINCT endpoint) AS endpoints
-         FROM anomalies WHERE {within} GROUP BY 1 ORDER BY anomalous DESC, name LIMIT {LISTED}"
+        "SELECT coalesce(actor, 'unknown') AS name, min({}) AS kind, sum(events) AS anomalous, count(DISTINCT day) AS days, count(DISTINCT endpoint) AS endpoints
+         FROM anomalies WHERE {within} GROUP BY 1 ORDER BY anomalous DESC, name LIMIT {LISTED}",
+        kind("")
     );
     let mut found: Vec<Busy> = reader.rows(&sql).await?;
     if found.is_empty() {

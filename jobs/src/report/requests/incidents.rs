@@ -32,6 +32,17 @@ pub(in crate::report) fn write(report: &Report, page: &mut Page) {
             full(all)
         ));
     }
+    let verdicts = &report.data.requests.verdicts;
+    if !verdicts.is_empty() {
+        let said: Vec<String> = verdicts
+            .iter()
+            .map(|v| format!("{} {}", full(v.n), escape(called(&v.name))))
+            .collect();
+        page.prose(&format!(
+            "Analysts judged anomalous requests of these days: {}.",
+            said.join(", ")
+        ));
+    }
     let mut list = String::from(
         "<div class=\"incidents\"><p class=\"heads\" aria-hidden=\"true\"><span>severity</span><span>when</span><span>who</span><span>where and why</span><span>requests</span></p>",
     );
@@ -40,6 +51,25 @@ pub(in crate::report) fn write(report: &Report, page: &mut Page) {
     }
     list.push_str("</div>");
     page.raw(&list);
+}
+
+/// A verdict in words.
+fn called(verdict: &str) -> &str {
+    match verdict {
+        "true_positive" => "true positive",
+        "false_positive" => "false positive",
+        other => other,
+    }
+}
+
+/// What analysts said of an incident's requests; empty where nobody did.
+fn judged(report: &Report, one: &Incident) -> String {
+    let found = report.data.requests.judged.iter();
+    let said: Vec<String> = found
+        .filter(|j| j.incident == one.incident)
+        .map(|j| format!("{} {}", full(j.n), escape(called(&j.verdict))))
+        .collect();
+    said.join(", ")
 }
 
 fn write_one(report: &Report, one: &Incident, out: &mut String) {
@@ -71,6 +101,12 @@ fn write_one(report: &Report, one: &Incident, out: &mut String) {
     } else {
         format!("<small>{} failed</small>", full(one.failed))
     };
+    let verdict = judged(report, one);
+    let verdict = if verdict.is_empty() {
+        verdict
+    } else {
+        format!("<small class=\"judged\">judged: {verdict}</small>")
+    };
     let when = if one.first_seen == one.last_seen {
         escape(&one.first_seen)
     } else {
@@ -78,7 +114,7 @@ fn write_one(report: &Report, one: &Incident, out: &mut String) {
     };
     let _ = write!(
         out,
-        "<details class=\"incident\"><summary><span class=\"n\">{:.2}</span><span><b>{}</b> {when}</span><span>{people}</span><span>{first}{more}<small>{}</small></span><span class=\"n\">{}{failed}</span></summary>",
+        "<details class=\"incident\"><summary><span class=\"n\">{:.2}</span><span><b>{}</b> {when}</span><span>{people}</span><span>{first}{more}<small>{}</small>{verdict}</span><span class=\"n\">{}{failed}</span></summary>",
         one.severity,
         escape(&one.date),
         short.join(", "),
@@ -154,6 +190,20 @@ fn details(report: &Report, one: &Incident, who: &dyn Fn(&String) -> String, out
         ("with", texts(&one.agents)),
         ("chosen by", texts(&one.detectors)),
     ];
+    let mut facts: Vec<(&str, String)> = facts.into();
+    let verdict = judged(report, one);
+    if !verdict.is_empty() {
+        facts.push(("judged", verdict));
+    }
+    if let Some(before) = &one.verdict {
+        facts.push((
+            "before",
+            format!(
+                "requests that say the same were judged: {}",
+                escape(called(before))
+            ),
+        ));
+    }
     out.push_str("<dl>");
     for (name, markup) in facts {
         let _ = write!(out, "<dt>{name}</dt><dd>{markup}</dd>");

@@ -2,13 +2,21 @@
 //!
 //! tonic's server keeps them too, with the answer CANCELLED, which a caller reads as its own doing; a stream it leaves alone once that has begun. Here the answer is
 //! DEADLINE_EXCEEDED, as gRPC has it, and a stream ends by its deadline. What waits when that passes is dropped, and is not scored.
+//!
+//! A call's time runs from its head on, before its message has been read: so what is bounded is the service ([`Within`]), not its methods.
 
+use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
 use tonic::metadata::MetadataMap;
+use tonic::server::NamedService;
 
 /// The header, after the specification "gRPC over HTTP2".
 const HEADER: &str = "grpc-timeout";
@@ -21,7 +29,11 @@ impl Deadline {
     /// Of a call that begins now.
     pub(super) fn of(metadata: &MetadataMap) -> Self {
         let given = metadata.get(HEADER).and_then(|value| value.to_str().ok());
-        let given = given.and_then(parsed);
+        Self::given(given)
+    }
+
+    fn given(text: Option<&str>) -> Self {
+        let given = text.and_then(parsed);
         // A twentieth less: the answer has its way to go, and is to be there before tonic's own.
         Self(given.and_then(|given| Instant::now().checked_add(given - given / 20)))
     }
@@ -38,6 +50,43 @@ impl Deadline {
             Err(Status::deadline_exceeded(
                 "there was no answer within the deadline that the call came with; give it more time, or send fewer items in a message",
             ))
+        })
+    }
+}
+
+/// A service whose calls are answered by their deadlines.
+#[derive(Debug, Clone)]
+pub struct Within<S>(pub S);
+
+impl<S: NamedService> NamedService for Within<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+
+impl<S> Service<http::Request<Body>> for Within<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Answer {
+        let given = request.headers().get(HEADER);
+        let deadline = Deadline::given(given.and_then(|value| value.to_str().ok()));
+        let answer = self.0.call(request);
+        Box::pin(async move {
+            let answer = async { answer.await.map_err(|never| match never {}) };
+            Ok(deadline
+                .keep(answer)
+                .await
+                .unwrap_or_else(|late: Status| late.into_http()))
         })
     }
 }

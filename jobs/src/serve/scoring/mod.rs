@@ -29,6 +29,7 @@ pub mod scorer;
 pub mod service;
 pub mod watch;
 
+pub use deadline::Within;
 pub use scorer::Scorer;
 pub use service::Service;
 

@@ -111,11 +111,10 @@ impl Scoring for Service {
         &self,
         request: Request<proto::ApiRequest>,
     ) -> Result<Response<proto::Score>, Status> {
-        let deadline = Deadline::of(request.metadata());
         let loaded = self.loaded(Kind::Api)?;
         let room = self.room(1)?;
         let items = vec![request.into_inner()];
-        let mut scores = deadline.keep(self.requests(room, loaded, items)).await?;
+        let mut scores = self.requests(room, loaded, items).await?;
         let score = scores
             .pop()
             .ok_or_else(|| Status::internal("an item without an answer"))?;
@@ -126,11 +125,10 @@ impl Scoring for Service {
         &self,
         request: Request<proto::ApiRequests>,
     ) -> Result<Response<proto::Scores>, Status> {
-        let deadline = Deadline::of(request.metadata());
         let loaded = self.loaded(Kind::Api)?;
         let items = request.into_inner().requests;
         let room = self.room(items.len())?;
-        let scores = deadline.keep(self.requests(room, loaded, items)).await?;
+        let scores = self.requests(room, loaded, items).await?;
         Ok(Response::new(proto::Scores { scores }))
     }
 
@@ -164,12 +162,12 @@ impl Scoring for Service {
         &self,
         request: Request<proto::CommandLines>,
     ) -> Result<Response<proto::Scores>, Status> {
-        let deadline = Deadline::of(request.metadata());
         let loaded = self.loaded(Kind::Command)?;
         let items = request.into_inner().commands;
         let room = self.room(items.len())?;
-        let scored = self.scored(room, move |scorer| scorer.commands(&loaded, items));
-        let scores = deadline.keep(scored).await?;
+        let scores = self
+            .scored(room, move |scorer| scorer.commands(&loaded, items))
+            .await?;
         Ok(Response::new(proto::Scores { scores }))
     }
 
