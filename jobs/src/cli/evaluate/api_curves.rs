@@ -212,12 +212,16 @@ impl All {
                 unit,
             };
             let found = about(
-                "Found by false alarms",
+                "ROC curve",
                 "The share of attacks that are alerts, by the share of ordinary requests that are",
                 "recall",
             );
+            let low = About {
+                title: "ROC curve, few false alarms",
+                ..found
+            };
             let right = about(
-                "Right by found",
+                "Precision-recall curve",
                 "The share of alerts that are attacks, by the share of attacks that are alerts",
                 "precision",
             );
@@ -226,7 +230,7 @@ impl All {
                 kind,
                 vec![
                     roc(&found, &drawn(Curves::roc), None, WIDTH),
-                    roc(&found, &drawn(Curves::roc), Some(1e-3), WIDTH),
+                    roc(&low, &drawn(Curves::roc), Some(1e-3), WIDTH),
                     precision_recall(
                         &right,
                         &drawn(Curves::precision_recall),
