@@ -32,7 +32,7 @@ pub mod template;
 pub mod window;
 
 pub use catalog::{API_CATALOG, N_API_FEATURES};
-pub use categories::{Categorical, CategorySample, Encoder, How};
+pub use categories::{Categorical, CategorySample, Encoder};
 pub use corpus::{Corpus, CorpusState};
 pub use features::Featurizer;
 pub use request::Request;

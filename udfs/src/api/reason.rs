@@ -7,6 +7,8 @@
 //!
 //! **Weights** order the reasons of many requests: a mark of an attack says more than a failure or something that is new to its user, and that more than odd characters.
 
+use super::categories::words;
+
 /// What is said of a request whose reasons say nothing by themselves.
 pub const COMBINATION: &str = "an unusual combination of ordinary values";
 
@@ -138,6 +140,9 @@ pub fn reason(feature: &str, value: f32) -> Option<Reason> {
 pub fn read(text: &str) -> Option<Reason> {
     let (_, rest) = text.split_once(": ")?;
     let (feature, value) = rest.rsplit_once(" = ")?;
+    if let Some(category) = words::reason(feature, value) {
+        return Some(category);
+    }
     reason(feature, value.trim().parse().ok()?)
 }
 

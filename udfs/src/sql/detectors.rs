@@ -9,7 +9,8 @@ use datafusion::common::Result;
 use super::arguments::{Args, Vectors, int_column, text_column, vector_column};
 use super::function::Kind::{Int, Text, Vector};
 use super::function::{Aggregate, Doc, Scalar, State, failed, texts_type};
-use crate::api::{API_CATALOG, Categorical, How};
+use crate::api::categories::words;
+use crate::api::{API_CATALOG, Categorical};
 use crate::detector::{Detector, Kind};
 use crate::learner::LearnerError;
 use crate::model_cache;
@@ -267,18 +268,8 @@ fn named(feature: usize, row: &[f32]) -> String {
     // The catalogs and the choices differ in length; a test holds that.
     let choice = Categorical::of_width(row.len());
     if let Some(block) = choice.and_then(|choice| choice.block_of(feature)) {
-        let name = block.field.name();
         let last = row.get(block.first + block.columns - 1).copied();
-        return match (block.how, last) {
-            (_, Some(last)) if !last.is_finite() => format!("{name} is missing"),
-            (How::OneHot, Some(last)) if last > 0.0 => {
-                format!("{name} = none of the {} most frequent", block.columns - 1)
-            }
-            (How::Embedding, Some(last)) if last > 0.0 => format!("{name} = unknown"),
-            (How::OneHot | How::Embedding | How::Hashed, _) => {
-                format!("{name} = unusual together with the rest of the request")
-            }
-        };
+        return words::told(block, last.unwrap_or(f32::NAN));
     }
     let name = match (row.len(), choice) {
         (N_FEATURES, _) => CATALOG.get(feature).map_or("?", |f| f.name).to_owned(),

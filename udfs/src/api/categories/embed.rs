@@ -12,11 +12,7 @@
 //!
 //! **Cost**: linear in the pairs, at most four a request of the sample: 40 rounds of 24 columns.
 
-#![expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "counts are small; a vector is f32"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "a vector is f32")]
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -169,7 +165,9 @@ fn decompose(matrix: &Sparse) -> Vec<Vector> {
         }
         // A singular vector's sign is nobody's: the largest number is positive.
         if largest < 0.0 {
-            vectors.iter_mut().for_each(|v| v[place] = -v[place]);
+            for vector in &mut vectors {
+                vector[place] = -vector[place];
+            }
         }
     }
     vectors.iter().map(to_unit).collect()
@@ -372,12 +370,14 @@ mod tests {
             vectors[a].iter().zip(&vectors[b]).map(|(x, y)| x * y).sum()
         };
         let mean = |of: &[u64], with: &[u64]| {
-            let pairs = of.iter().flat_map(|a| with.iter().map(move |b| (a, b)));
-            let likes: Vec<f32> = pairs
-                .filter(|(a, b)| a != b)
-                .map(|(a, b)| like(a, b))
-                .collect();
-            likes.iter().sum::<f32>() / likes.len() as f32
+            let (mut sum, mut pairs) = (0.0, 0.0);
+            for a in of {
+                for b in with.iter().filter(|b| *b != a) {
+                    sum += like(a, b);
+                    pairs += 1.0;
+                }
+            }
+            sum / pairs
         };
         let (within, across) = (mean(&shop, &shop), mean(&shop, &office));
         assert!(within > across + 0.3, "{within} within, {across} across");

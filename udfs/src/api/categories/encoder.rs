@@ -111,7 +111,7 @@ impl Encoder {
             let last = block.columns - 1;
             match block.how {
                 How::OneHot => {
-                    columns[frequent.get(&value).copied().unwrap_or(last).min(last)] = 1.0
+                    columns[frequent.get(&value).copied().unwrap_or(last).min(last)] = 1.0;
                 }
                 How::Hashed => hashed(place, value, columns),
                 How::Embedding => match self.vectors.get(&value) {

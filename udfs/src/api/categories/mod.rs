@@ -5,6 +5,7 @@
 //! sample    what is learned from: a uniform sample of requests, a state that merges
 //! embed     vectors of endpoints, from what calls what
 //! encoder   the fitted model: fills the columns of a row
+//! words     a column as the reason of an anomaly
 //! ```
 //!
 //! The number of columns follows from the choice alone, so that a query can be planned before anything is learned. The encoder
@@ -15,6 +16,7 @@ pub mod embed;
 pub mod encoder;
 pub mod layout;
 pub mod sample;
+pub mod words;
 
 pub use encoder::Encoder;
 pub use layout::{Block, Categorical, Column, Field, How};

@@ -222,7 +222,7 @@ mod tests {
             add(&mut whole, i);
             // Some requests in two parts, as of a task that ran twice.
             add(&mut parts[usize::try_from(mix(i) % 3).unwrap()], n - 1 - i);
-            if i % 7 == 0 {
+            if i.is_multiple_of(7) {
                 add(&mut parts[2], i);
             }
         }
@@ -230,7 +230,9 @@ mod tests {
         let [a, b, c] = parts;
         let merged = |order: [&CategorySample; 3]| {
             let mut state = CategorySample::new();
-            order.into_iter().for_each(|part| state.merge(part));
+            for part in order {
+                state.merge(part);
+            }
             state
         };
         assert_eq!(merged([&a, &b, &c]), whole);
@@ -243,7 +245,9 @@ mod tests {
     #[test]
     fn bytes_round_trip_and_damage_is_refused() {
         let mut state = CategorySample::new();
-        (0..500).for_each(|i| add(&mut state, i));
+        for i in 0..500 {
+            add(&mut state, i);
+        }
         let bytes = state.to_bytes();
         assert_eq!(CategorySample::from_bytes(&bytes), Ok(state));
         let none = CategorySample::new();

@@ -4,20 +4,21 @@ use crate::api::features::Surroundings;
 use crate::api::{N_API_FEATURES, Request};
 use crate::rng::mix;
 
-fn request(path: &str, agent: &'static str) -> (String, &'static str) {
-    (path.to_owned(), agent)
-}
-
 fn sample(n: u64) -> CategorySample {
     let mut sample = CategorySample::new();
     let mut before = None;
     for i in 0..n {
-        // Frequencies fall: number k is called about n / (k + 1)² times.
-        let k = (1..40).find(|k| mix(i) % (k * k) == 0).unwrap_or(0);
-        let (path, agent) = request(
-            &format!("/e{k}"),
-            if i % 3 == 0 { "curl/8" } else { "wget/1" },
-        );
+        // Frequencies fall: number k is called about n / k² times.
+        let k = (1..40)
+            .rev()
+            .find(|k| mix(i).is_multiple_of(k * k))
+            .unwrap_or(1);
+        let path = format!("/e{k}");
+        let agent = if i.is_multiple_of(3) {
+            "curl/8"
+        } else {
+            "wget/1"
+        };
         let request = Request {
             method: Some("GET"),
             host: Some("shop"),
@@ -27,7 +28,7 @@ fn sample(n: u64) -> CategorySample {
             status: Some(200),
             ..Request::default()
         };
-        sample.add(mix(i ^ 77), &request, &path, before);
+        sample.add(mix(i + 77_777), &request, &path, before);
         before = Some(endpoint_hash(request.method, request.host, &path));
     }
     sample
@@ -136,7 +137,7 @@ fn an_encoder_is_bounded_however_many_values_there_are() {
         let host = format!("host{i}");
         let request = Request {
             method: Some("GET"),
-            host: Some(if i % 2 == 0 { &host } else { "h" }),
+            host: Some(if i.is_multiple_of(2) { &host } else { "h" }),
             path: Some(&path),
             user_agent: Some(&agent),
             ..Request::default()
@@ -209,4 +210,78 @@ fn a_hash_splits_its_weight_and_collides_seldom_in_both_columns() {
     distinct.dedup();
     // 32 · 32 pairs of columns, and signs: of 200 endpoints about ten share both.
     assert!(distinct.len() > 170, "{}", distinct.len());
+}
+
+/// `cargo test --workspace --lib what_an_encoding_costs -- --ignored --nocapture` prints microseconds a row.
+#[test]
+#[ignore = "a measurement of some seconds"]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "numbers to look at"
+)]
+fn what_an_encoding_costs() {
+    use crate::detector::{FitParams, Kind, fit_kinds};
+    use std::fmt::Write as _;
+    use std::io::Write as _;
+    use std::time::Instant;
+    let sample = sample(20_000);
+    let requests: Vec<(String, &str)> = (0..4096)
+        .map(|i| {
+            (
+                format!("/e{}", mix(i) % 60),
+                if i % 3 == 0 { "curl/8" } else { "wget/1" },
+            )
+        })
+        .collect();
+    for choice in Categorical::ALL {
+        let started = Instant::now();
+        let encoder = Encoder::learn(choice, &sample);
+        let learned = started.elapsed().as_secs_f64();
+        let d = encoder.width();
+        let mut rng = crate::rng::SplitMix64::new(3);
+        let mut rows = vec![0.0; requests.len() * d];
+        for value in &mut rows {
+            *value = rng.next_normal() as f32;
+        }
+        let started = Instant::now();
+        for ((path, agent), row) in requests.iter().zip(rows.chunks_exact_mut(d)) {
+            let request = Request {
+                method: Some("GET"),
+                host: Some("shop"),
+                path: Some(path),
+                user_agent: Some(agent),
+                status: Some(200),
+                ..Request::default()
+            };
+            let around = Surroundings {
+                template: path,
+                ..Surroundings::default()
+            };
+            encoder.encode(&request, &around, row);
+        }
+        let micros = |secs: f64| 1e6 * secs / requests.len() as f64;
+        let encode = micros(started.elapsed().as_secs_f64());
+        let mut line = format!(
+            "{:<10} {d} columns, learned in {learned:.3} s, encode {encode:.2}",
+            choice.name()
+        );
+        let keys: Vec<u64> = (0..requests.len() as u64).collect();
+        let params = FitParams {
+            categorical: choice,
+            ..FitParams::default()
+        };
+        for kind in Kind::EVERY {
+            let started = Instant::now();
+            let fitted = fit_kinds(&[kind], &keys, &rows, d, &params).unwrap();
+            let fit = started.elapsed().as_secs_f64();
+            let mut scores = vec![0.0; requests.len()];
+            let started = Instant::now();
+            fitted[0].score(&rows, d, &mut scores).unwrap();
+            let score = micros(started.elapsed().as_secs_f64());
+            assert!(scores.iter().all(|s| s.is_finite()));
+            write!(line, "; {} fit {fit:.2} s, score {score:.2}", kind.name()).unwrap();
+        }
+        writeln!(std::io::stdout(), "{line}").unwrap();
+    }
 }
