@@ -25,6 +25,7 @@ pub mod catalog;
 pub mod categorical;
 pub mod cli;
 pub mod config;
+pub mod detection;
 pub mod doctor;
 pub mod driver;
 pub mod embedding;

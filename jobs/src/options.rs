@@ -13,113 +13,7 @@ use crate::stages::selection::Selection;
 use crate::stages::unit::Unit;
 use crate::telemetry::{Kind, SchemaKind, Undated};
 
-/// The detectors, in the order of the data path.
-pub const DETECTORS: [&str; 3] = ["iforest", "pca", "kmeans"];
-
-/// How many lines a detector may choose.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Quota {
-    /// So many lines.
-    Count(u64),
-    /// This share of the day's unique lines, rounded up; 0.005 is 0.5%.
-    Share(f64),
-}
-
-impl Quota {
-    /// The number of lines of `lines`.
-    #[must_use]
-    pub fn of(self, lines: u64) -> u64 {
-        match self {
-            Self::Count(n) => n.min(lines),
-            #[expect(
-                clippy::cast_precision_loss,
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a share of a day's lines, far below 2^53"
-            )]
-            Self::Share(share) => {
-                // 7% of 100 lines are 7.000000000000001 in floating point, and 7 lines.
-                let exact = share * lines as f64 * (1.0 - 1e-12);
-                (exact.ceil() as u64).min(lines)
-            }
-        }
-    }
-}
-
-impl FromStr for Quota {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("quota {text:?}: expected a count (500) or a share (0.5%)");
-        if let Some(percent) = text.strip_suffix('%') {
-            let percent: f64 = percent.trim().parse().map_err(|_| bad())?;
-            if percent > 0.0 && percent <= 100.0 {
-                return Ok(Self::Share(percent / 100.0));
-            }
-            return Err(bad());
-        }
-        match text.parse() {
-            Ok(n) if n > 0 => Ok(Self::Count(n)),
-            _ => Err(bad()),
-        }
-    }
-}
-
-/// A quota for each detector: `1%`, or `iforest=0.5%,pca=100,kmeans=1%`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Quotas([Quota; 3]);
-
-impl Default for Quotas {
-    fn default() -> Self {
-        Self([Quota::Share(0.01); 3])
-    }
-}
-
-impl FromStr for Quotas {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if !text.contains('=') {
-            return Ok(Self::all(text.parse()?));
-        }
-        let mut given = BTreeMap::new();
-        for part in text.split(',') {
-            let (name, quota) = part
-                .split_once('=')
-                .ok_or_else(|| format!("quota {part:?}: expected DETECTOR=QUOTA"))?;
-            if !DETECTORS.contains(&name) {
-                return Err(format!(
-                    "unknown detector {name:?}: expected one of {}",
-                    DETECTORS.join(", ")
-                ));
-            }
-            if given.insert(name, quota.parse()?).is_some() {
-                return Err(format!("two quotas for {name}"));
-            }
-        }
-        let mut quotas = Self::default();
-        for (quota, name) in quotas.0.iter_mut().zip(DETECTORS) {
-            if let Some(given) = given.get(name) {
-                *quota = *given;
-            }
-        }
-        Ok(quotas)
-    }
-}
-
-impl Quotas {
-    /// One quota for every detector.
-    #[must_use]
-    pub fn all(quota: Quota) -> Self {
-        Self([quota; 3])
-    }
-
-    /// The number of lines each detector may choose, by [`DETECTORS`].
-    #[must_use]
-    pub fn of(&self, lines: u64) -> [u64; 3] {
-        self.0.map(|quota| quota.of(lines))
-    }
-}
+pub use crate::detection::{Detectors, Quota, Quotas, ThresholdBy};
 
 /// Which models a day is scored with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -204,8 +98,12 @@ pub struct RunOptions {
     pub schema: Option<SchemaKind>,
     /// What becomes of rows without a time.
     pub undated: Undated,
+    /// What scores the day.
+    pub detectors: Detectors,
     /// Lines a detector may choose.
     pub quotas: Quotas,
+    /// What makes a line one of a detector's anomalies.
+    pub threshold: ThresholdBy,
     /// Cosine from which a line covers another of its guard key.
     pub cosine: f32,
     /// What makes vectors of lines.
@@ -239,7 +137,9 @@ impl Default for RunOptions {
             telemetry: vec![],
             schema: None,
             undated: Undated::Quarantine,
+            detectors: Detectors::of(Kind::Command),
             quotas: Quotas::default(),
+            threshold: ThresholdBy::default(),
             cosine: Resolved::lexical().threshold,
             embedder: Resolved::lexical(),
             prevalence: PrevalenceOptions::default(),
@@ -284,6 +184,25 @@ impl RunOptions {
                 self.through, self.kind
             ));
         }
+        if self.kind == Kind::Command {
+            let three = Detectors::of(Kind::Command);
+            let of_requests = [
+                ("--detectors", self.detectors != three),
+                ("--threshold", self.threshold != ThresholdBy::Quota),
+            ];
+            if let Some((flag, _)) = of_requests.iter().find(|(_, given)| *given) {
+                return usage(format!(
+                    "{flag}: it is about requests (--kind api); command lines are scored by {three}, each by its --quota"
+                ));
+            }
+        }
+        if let Some(kind) = self.quotas.beside(&self.detectors) {
+            return usage(format!(
+                "--quota {}=…: the day is scored by {} (--detectors)",
+                kind.name(),
+                self.detectors
+            ));
+        }
         if self.kind != Kind::Command {
             let of_lines = [
                 ("--labeller llm", self.llm.is_some()),
@@ -324,10 +243,11 @@ impl RunOptions {
 
 /// The options that one job may have otherwise than its server, by their names as flags. What costs money, names a place or
 /// holds a secret is the server's alone.
-pub const CHANGEABLE: [&str; 15] = [
+pub const CHANGEABLE: [&str; 17] = [
     "categorical",
     "choice-seed",
     "cosine",
+    "detectors",
     "fit-rows",
     "label-budget",
     "min-days",
@@ -337,6 +257,7 @@ pub const CHANGEABLE: [&str; 15] = [
     "quota",
     "scale",
     "schema",
+    "threshold",
     "through",
     "undated",
     "window-days",
@@ -408,7 +329,9 @@ fn set(options: &mut RunOptions, name: &str, value: &str) -> Result<(), JobError
             };
             options.scale = scale.map_err(bad)?;
         }
+        "detectors" => options.detectors = value.parse().map_err(JobError::Usage)?,
         "quota" => options.quotas = value.parse().map_err(JobError::Usage)?,
+        "threshold" => options.threshold = value.parse().map_err(JobError::Usage)?,
         "schema" => {
             let schema = SchemaKind::named(options.kind, value);
             let bad = |e| JobError::Usage(format!("option schema={value:?}: {e}"));
@@ -437,25 +360,9 @@ fn set(options: &mut RunOptions, name: &str, value: &str) -> Result<(), JobError
 
 #[cfg(test)]
 mod tests {
+    use gleaner_udfs::detector::Kind;
+
     use super::*;
-
-    #[test]
-    fn a_share_is_rounded_up_and_exact_at_50_million() {
-        assert_eq!(Quota::Share(0.005).of(50_000_000), 250_000);
-        assert_eq!(Quota::Share(0.005).of(1), 1);
-        assert_eq!(Quota::Count(9).of(3), 3);
-    }
-
-    #[test]
-    fn a_whole_percentage_of_hundreds_is_exact() {
-        for percent in 1..=100_u64 {
-            let quota: Quota = format!("{percent}%").parse().unwrap_or(Quota::Count(0));
-            for hundreds in [1, 3, 17, 12_345, 500_000, 10_000_000] {
-                assert_eq!(quota.of(100 * hundreds), percent * hundreds, "{percent}%");
-                assert_eq!(quota.of(100 * hundreds + 1), percent * hundreds + 1);
-            }
-        }
-    }
 
     #[test]
     fn a_job_changes_what_it_may_and_nothing_else() {
@@ -469,7 +376,7 @@ mod tests {
                 &BTreeMap::from([(name.to_owned(), value.to_owned())]),
             )
         };
-        assert!(one("quota", "7").is_ok_and(|o| o.quotas.of(100) == [7; 3]));
+        assert!(one("quota", "7").is_ok_and(|o| o.quotas.of(Kind::Pca, 100) == 7));
         assert!(one("models", "reuse").is_ok_and(|o| o.models == ModelPolicy::Reuse));
         for (name, value, said) in [
             ("telemetry", "/etc", "a job may change"),
@@ -496,7 +403,7 @@ mod tests {
     #[test]
     fn quotas_are_given_together_or_by_detector() {
         let quotas: Quotas = "iforest=10,kmeans=2%".parse().unwrap_or_default();
-        assert_eq!(quotas.of(1000), [10, 10, 20]);
+        assert_eq!(Kind::ALL.map(|kind| quotas.of(kind, 1000)), [10, 10, 20]);
         assert!(
             "forest=1"
                 .parse::<Quotas>()

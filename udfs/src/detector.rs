@@ -47,6 +47,25 @@ impl Kind {
         }
     }
 
+    /// The SQL function that scores a row, and the column that holds what it said: `iforest_score`, `pca_error` …
+    #[must_use]
+    pub fn score_column(self) -> &'static str {
+        match self {
+            Self::IsolationForest => "iforest_score",
+            Self::Pca => "pca_error",
+            Self::KMeans => "kmeans_distance",
+            Self::Dbscan => "dbscan_distance",
+            Self::OneClassSvm => "ocsvm_score",
+            Self::Autoencoder => "autoencoder_error",
+        }
+    }
+
+    /// The detector of a [name](Self::name).
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::EVERY.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The three of command lines, in the order of tables.
     pub const ALL: [Self; 3] = [Self::IsolationForest, Self::Pca, Self::KMeans];
     /// All six: the three of [`Kind::ALL`] first.

@@ -24,7 +24,7 @@ pub struct Baseline {
 /// How far a day is from a baseline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drift {
-    /// Of each detector's scores, in the order of [`Kind::ALL`].
+    /// Of each detector's scores, in the order of the baseline's.
     pub scores: Vec<Stability>,
     /// Of each feature, in order.
     pub features: Vec<Stability>,
@@ -42,11 +42,11 @@ impl Drift {
 }
 
 impl Baseline {
-    /// Of the sample (row-major, `d` features) that the detectors, in the order of [`Kind::ALL`], were fitted on.
+    /// Of the sample (row-major, `d` features) that the detectors, in the order of tables, were fitted on.
     ///
     /// # Errors
     /// [`LearnerError::Shape`] when `d` does not fit.
-    pub fn of(rows: &[f32], d: usize, detectors: &[Detector; 3]) -> Result<Self, LearnerError> {
+    pub fn of(rows: &[f32], d: usize, detectors: &[Detector]) -> Result<Self, LearnerError> {
         let mut scores = vec![];
         for detector in detectors {
             scores.push(Deciles::of(&scored(rows, d, detector)?));
@@ -61,13 +61,14 @@ impl Baseline {
     /// Compares another day's sample with it; the detectors are those it was made with.
     ///
     /// # Errors
-    /// [`LearnerError::Shape`] when `d` is not the baseline's.
+    /// [`LearnerError::Shape`] when `d` or the number of detectors is not the baseline's.
     pub fn compare(
         &self,
         rows: &[f32],
         d: usize,
-        detectors: &[Detector; 3],
+        detectors: &[Detector],
     ) -> Result<Drift, LearnerError> {
+        same_size(KIND, "detectors", self.scores.len(), detectors.len())?;
         same_size(KIND, "features a row", self.features.len(), d)?;
         let mut scores = vec![];
         for (deciles, detector) in self.scores.iter().zip(detectors) {
@@ -110,12 +111,12 @@ impl Baseline {
             stored.into_iter().map(one).collect()
         };
         match (read(message.scores), read(message.features)) {
-            (Some(scores), Some(features)) if scores.len() == Kind::ALL.len() => {
+            (Some(scores), Some(features)) if (1..=Kind::EVERY.len()).contains(&scores.len()) => {
                 Ok(Self { scores, features })
             }
             _ => Err(LearnerError::Damaged {
                 kind: KIND,
-                reason: "not deciles of three scores and of features",
+                reason: "not deciles of detectors' scores and of features",
                 len: bytes.len(),
             }),
         }
@@ -180,19 +181,20 @@ mod tests {
         let detectors = fitted(&train);
         let baseline = Baseline::of(&train, 3, &detectors).unwrap();
         assert!(baseline.compare(&train, 1, &detectors).is_err());
+        assert!(baseline.compare(&train, 3, &detectors[..2]).is_err());
         let mut bytes = baseline.to_bytes();
         bytes.pop();
         assert!(Baseline::from_bytes(&bytes).is_err());
-        let two = wire::Baseline {
+        let seven = wire::Baseline {
             scores: vec![
                 wire::Deciles {
                     cuts: vec![],
                     counts: vec![0; 2]
                 };
-                2
+                7
             ],
             features: vec![],
         };
-        assert!(Baseline::from_bytes(&seal(KIND, VERSION, &two)).is_err());
+        assert!(Baseline::from_bytes(&seal(KIND, VERSION, &seven)).is_err());
     }
 }

@@ -6,7 +6,9 @@ use super::selection::SelectionArgs;
 use crate::categorical::CategoricalBy;
 use crate::error::JobError;
 use crate::labels::pseudonyms::KeySource;
-use crate::options::{ModelPolicy, PrevalenceOptions, Quotas, RunOptions, ScaleBy};
+use crate::options::{
+    Detectors, ModelPolicy, PrevalenceOptions, Quotas, RunOptions, ScaleBy, ThresholdBy,
+};
 use crate::stages::unit::Unit;
 use crate::telemetry::{Kind, SchemaKind, Undated};
 
@@ -26,9 +28,18 @@ pub struct DayArgs {
     /// What becomes of rows without an event time: quarantine, or day (they are taken as of the day).
     #[arg(long, default_value = "quarantine", value_parser = ["quarantine", "day"])]
     undated: String,
+    /// What scores a day of requests: some of iforest, pca, kmeans, dbscan, ocsvm and autoencoder, with commas between them; without it
+    /// iforest,pca,kmeans, as command lines always are.
+    #[arg(long, value_name = "DETECTORS")]
+    detectors: Option<Detectors>,
     /// Lines each detector may choose, of the day's unique lines: 0.5%, 1000, or iforest=1%,pca=500,kmeans=0.5%.
     #[arg(long, default_value = "1%")]
     quota: Quotas,
+    /// What makes a request an anomaly of a detector: quota (the highest scores), or a score that a part of the sample sets which no
+    /// detector was fitted on: rate:0.001 (that share of requests), quantile:0.999, or tail:0.0001 (that share, extrapolated). The quota stays the
+    /// upper bound.
+    #[arg(long, value_name = "THRESHOLD", default_value_t)]
+    threshold: ThresholdBy,
     /// Cosine from which a line covers another of its guard key; default: the embedder's, 0.75 of the lexical one, 0.85 of others.
     #[arg(long)]
     cosine: Option<f32>,
@@ -106,7 +117,12 @@ impl DayArgs {
             } else {
                 Undated::Quarantine
             },
+            detectors: self
+                .detectors
+                .clone()
+                .unwrap_or_else(|| Detectors::of(self.kind)),
             quotas: self.quota.clone(),
+            threshold: self.threshold,
             cosine: self.cosine.unwrap_or(embedder.threshold),
             embedder,
             prevalence: PrevalenceOptions {

@@ -1,12 +1,13 @@
 //! How a run is shown: bars on a terminal, one line a stage otherwise, one JSON object a stage for machines.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output;
 use crate::logging::{self, LogFormat};
-use crate::stages::{Progress, StageRecord};
+use crate::stages::{Progress, StageRecord, thresholds};
 
 /// Shows one day.
 pub struct Shown {
@@ -75,7 +76,7 @@ impl Progress for Shown {
 
     fn stage_done(&self, record: &StageRecord) {
         if self.json {
-            let object = serde_json::json!({
+            let mut object = serde_json::json!({
                 "date": self.day,
                 "stage": record.stage,
                 "rows_in": record.rows_in,
@@ -87,6 +88,10 @@ impl Progress for Shown {
                 "digest": record.digest,
                 "unchanged": record.reused,
             });
+            let outcomes: BTreeMap<_, _> = thresholds::outcomes(record).into_iter().collect();
+            if !outcomes.is_empty() {
+                object["thresholds"] = serde_json::json!(outcomes);
+            }
             let _ = output::line(&object.to_string());
             return;
         }

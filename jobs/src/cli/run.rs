@@ -14,6 +14,7 @@ use crate::error::JobError;
 use crate::observe::listener::{self, Served};
 use crate::observe::{ObserveArgs, metrics};
 use crate::secure::TlsArgs;
+use crate::stages::thresholds;
 use crate::telemetry::{Kind, Undated};
 use crate::warehouse::Warehouse;
 use crate::warehouse::tables::{CANDIDATES, REQUESTS};
@@ -214,5 +215,10 @@ pub fn summary(report: &driver::DayReport, warehouse: &str) -> Result<(), JobErr
             (None, _) => format!("{}: done in {:.1} s", report.day, report.secs),
         },
     };
-    output::line(&text)
+    output::line(&text)?;
+    let anomalies = report.records.iter().filter(|r| r.stage == "anomalies");
+    for (detector, outcome) in anomalies.flat_map(thresholds::outcomes) {
+        output::line(&format!("{}: {}", report.day, outcome.shown(detector)))?;
+    }
+    Ok(())
 }

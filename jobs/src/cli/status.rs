@@ -11,7 +11,7 @@ use crate::engine::{Engine, Task};
 use crate::error::JobError;
 use crate::labels::precision::{self, SetPrecision};
 use crate::plan::write::Digest;
-use crate::stages::{STAGES, StageRecord};
+use crate::stages::{STAGES, StageRecord, thresholds};
 use crate::warehouse::Warehouse;
 use crate::warehouse::tables::RUNS;
 
@@ -42,6 +42,9 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         }
         for record in &records {
             output::line(&progress::stage_line(&day, record))?;
+            for (detector, outcome) in thresholds::outcomes(record) {
+                output::line(&format!("{day} {}", outcome.shown(detector)))?;
+            }
         }
         for line in sets.iter().flat_map(|set| set.shown()) {
             output::line(&output::printable(&line))?;
@@ -63,7 +66,7 @@ pub async fn days(warehouse: &Warehouse) -> Result<Vec<(String, Vec<StageRecord>
     let task = Task {
         name: "status".to_owned(),
         sql: "SELECT CAST(day AS VARCHAR) AS date, stage, rows_in, rows_kept, rows_quarantined, rows_dropped, secs, bytes, \
-              fingerprint, digest FROM runs ORDER BY date"
+              fingerprint, digest, counts FROM runs ORDER BY date"
             .to_owned(),
         tables: BTreeMap::from([("runs".to_owned(), source)]),
         write: None,
@@ -88,6 +91,7 @@ pub async fn days(warehouse: &Warehouse) -> Result<Vec<(String, Vec<StageRecord>
                 bytes: count(batch, 7, row),
                 fingerprint: text(batch, 8, row),
                 digest: text(batch, 9, row),
+                notes: counted(&text(batch, 10, row)),
                 ..StageRecord::default()
             });
         }
@@ -97,6 +101,13 @@ pub async fn days(warehouse: &Warehouse) -> Result<Vec<(String, Vec<StageRecord>
         records.sort_by_key(place);
     }
     Ok(days.into_iter().collect())
+}
+
+/// A stage's own counts, as notes.
+fn counted(json: &str) -> BTreeMap<String, String> {
+    let counts: BTreeMap<String, Value> = serde_json::from_str(json).unwrap_or_default();
+    let counts = counts.into_iter();
+    counts.map(|(name, n)| (name, n.to_string())).collect()
 }
 
 fn text(batch: &RecordBatch, column: usize, row: usize) -> String {
@@ -127,7 +138,7 @@ fn object(day: &str, records: &[StageRecord], sets: &[&SetPrecision]) -> Value {
     let stages: Vec<Value> = records
         .iter()
         .map(|r| {
-            json!({
+            let mut stage = json!({
                 "stage": r.stage,
                 "rows_in": r.rows_in,
                 "rows_kept": r.rows_kept,
@@ -135,7 +146,12 @@ fn object(day: &str, records: &[StageRecord], sets: &[&SetPrecision]) -> Value {
                 "rows_dropped": r.rows_dropped,
                 "secs": r.secs,
                 "bytes": r.bytes,
-            })
+            });
+            let outcomes: BTreeMap<_, _> = thresholds::outcomes(r).into_iter().collect();
+            if !outcomes.is_empty() {
+                stage["thresholds"] = json!(outcomes);
+            }
+            stage
         })
         .collect();
     json!({ "date": day, "scale": "full", "stages": stages, "precision": sets, "digest": digest(records) })

@@ -5,24 +5,54 @@
 //! Which lines *may* be within a quota is guessed from the sample's scores: those above the score that twice the
 //! quota's share of the sample reaches. The guess only saves work: when it was too high (fewer lines than the quota
 //! were staged), the day is scored again without it.
+//!
+//! Where scores set a detector's threshold (see [`super::thresholds`]), no line below it is chosen, and the quota is the upper bound.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use gleaner_udfs::detector::Kind;
-use gleaner_udfs::quota::QuotaState;
+use gleaner_udfs::quota::{Quota, QuotaState};
 
 use super::categories::CATEGORIES;
+use super::detectors::of_detectors;
 use super::models::QUANTILES;
 use super::sql::{Value, fill};
+use super::thresholds::{self, Outcome, Promise};
 use super::unit::{Rows, Unit};
 use super::{DayRun, StageRecord, rows_of, tables};
 use crate::engine::{Source, Task, Written, binary_value};
 use crate::error::JobError;
 use crate::observe::metrics;
 use crate::warehouse::model_path;
+
+/// What a detector may choose.
+struct Border {
+    kind: Kind,
+    /// So many lines at the most.
+    quota: u64,
+    /// Lines of this score and above are staged.
+    low: f32,
+    /// No line below this is chosen.
+    floor: f32,
+    promise: Option<Promise>,
+}
+
+/// What a detector chose.
+struct Highest {
+    chosen: Quota,
+    /// Staged lines that reach its floor.
+    reached: u64,
+}
+
+impl Highest {
+    fn lines(&self) -> u64 {
+        self.chosen.len() as u64
+    }
+}
 
 /// # Errors
 /// When a task or its accounts cannot be kept.
@@ -34,7 +64,9 @@ pub async fn run(
     let started = Instant::now();
     let unit = Unit::of(day.options.kind);
     let lines = units.count();
-    let quotas = day.options.quotas.of(lines);
+    let kinds = day.options.detectors.kinds();
+    let quota = |kind: &Kind| day.options.quotas.of(*kind, lines);
+    let quotas: Vec<u64> = kinds.iter().map(quota).collect();
     let digest = units.digest();
     let parts = [
         digest.as_str(),
@@ -45,40 +77,22 @@ pub async fn run(
     if let Some(record) = day.up_to_date("anomalies", &fingerprint).await? {
         return Ok(record);
     }
-    let buckets = units.buckets(day);
     let schema = scores_schema(day, units);
-    let low = [0, 1, 2].map(|i| guess(models, Kind::ALL[i], quotas[i], lines));
-    let mut staged = score(day, &buckets, models, low).await?;
-    let mut highest = border(day, &staged, &schema, quotas).await?;
-    let reached = |highest: &[QuotaState; 3]| {
-        highest
-            .iter()
-            .zip(quotas)
-            .all(|(state, quota)| state.finish().len() as u64 == quota)
-    };
-    if !reached(&highest) {
-        staged = score(day, &buckets, models, [f32::NEG_INFINITY; 3]).await?;
-        highest = border(day, &staged, &schema, quotas).await?;
-    }
-    if !reached(&highest) {
-        let what = format!("a quota of {quotas:?} lines is not filled by {lines} lines");
-        return Err(JobError::Unbalanced {
-            stage: "anomalies",
-            what,
-        });
-    }
-    let mut values = vec![];
-    for (kind, state) in Kind::ALL.into_iter().zip(&highest) {
-        let quota = day.warehouse.put_model(state.finish().to_bytes()).await?;
-        let uri = day.warehouse.url(&model_path(&quota));
-        values.push((format!("{}_ranks", kind.name()), Value::Text(uri)));
-        values.push((kind.name().to_owned(), model(day, models, kind.name())?));
-    }
-    let values: Vec<_> = values
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.clone()))
+    let of = kinds.iter().zip(quotas);
+    let borders: Vec<Border> = of
+        .map(|(kind, quota)| border(models, *kind, quota, lines))
         .collect();
-    let sql = fill(unit.anomalies, &values);
+    let (staged, highest) = highest(day, units, models, &schema, borders.as_slice()).await?;
+    let mut values = vec![];
+    for (border, found) in borders.iter().zip(&highest) {
+        let name = border.kind.name();
+        let quota = day.warehouse.put_model(found.chosen.to_bytes()).await?;
+        let uri = day.warehouse.url(&model_path(&quota));
+        values.push((format!("{name}_ranks"), Value::Text(uri)));
+        values.push((name.to_owned(), model(day, models, name)?));
+    }
+    let sql = of_detectors(unit.anomalies, kinds, &unit.anomalies_table);
+    let sql = filled(&sql, &values);
     let tasks = staged.iter().enumerate().map(|(part, file)| {
         let sources = tables([(
             "scores",
@@ -95,8 +109,17 @@ pub async fn run(
     let written = day
         .run_writes("anomalies", "ranks and reasons", tasks.collect())
         .await?;
-    for (kind, quota) in Kind::ALL.into_iter().zip(quotas) {
-        metrics::driver().chosen(kind.name(), quota);
+    let mut notes = BTreeMap::new();
+    for (border, found) in borders.into_iter().zip(&highest) {
+        let kind = border.kind.name();
+        metrics::driver().chosen(kind, found.lines());
+        if let Some(promise) = border.promise {
+            let outcome = Outcome::of(promise, lines, found.lines(), found.reached);
+            if outcome.cut() {
+                day.progress.remark(outcome.shown(kind).trim_end());
+            }
+            notes.insert(kind.to_owned(), thresholds::json(&outcome)?);
+        }
     }
     let kept = rows_of(&written);
     let record = StageRecord {
@@ -104,6 +127,7 @@ pub async fn run(
         rows_kept: kept,
         rows_dropped: lines.saturating_sub(kept),
         fingerprint,
+        notes,
         ..StageRecord::default()
     };
     day.finish(
@@ -113,6 +137,64 @@ pub async fn run(
         record,
     )
     .await
+}
+
+/// The staged lines, and what each detector chooses of them.
+async fn highest(
+    day: &DayRun<'_>,
+    units: &Rows<'_>,
+    models: &StageRecord,
+    schema: &SchemaRef,
+    borders: &[Border],
+) -> Result<(Vec<Written>, Vec<Highest>), JobError> {
+    let buckets = units.buckets(day);
+    let full = |(border, found): (&Border, &Highest)| found.lines() == border.quota;
+    let lows: Vec<f32> = borders.iter().map(|border| border.low).collect();
+    let mut staged = score(day, &buckets, models, &lows).await?;
+    let mut found = choose(day, &staged, schema, borders).await?;
+    let guessed_too_high = borders
+        .iter()
+        .zip(&found)
+        .any(|both| !full(both) && both.0.low > both.0.floor);
+    if guessed_too_high {
+        let floors: Vec<f32> = borders.iter().map(|border| border.floor).collect();
+        staged = score(day, &buckets, models, &floors).await?;
+        found = choose(day, &staged, schema, borders).await?;
+    }
+    let mut by_quota = borders.iter().zip(&found);
+    if let Some((border, _)) =
+        by_quota.find(|both| both.0.promise.is_none() && !full((both.0, both.1)))
+    {
+        let (quota, lines) = (border.quota, units.count());
+        let what = format!("a quota of {quota} lines is not filled by {lines} lines");
+        return Err(JobError::Unbalanced {
+            stage: "anomalies",
+            what,
+        });
+    }
+    Ok((staged, found))
+}
+
+fn border(models: &StageRecord, kind: Kind, quota: u64, lines: u64) -> Border {
+    let promise = thresholds::promised(models, kind);
+    let floor = promise
+        .as_ref()
+        .map_or(f32::NEG_INFINITY, |promise| promise.threshold);
+    Border {
+        kind,
+        quota,
+        low: guess(models, kind, quota, lines).max(floor),
+        floor,
+        promise,
+    }
+}
+
+fn filled(sql: &str, values: &[(String, Value)]) -> String {
+    let values: Vec<_> = values
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
+    fill(sql, &values)
 }
 
 /// The score from which a line is staged.
@@ -150,25 +232,21 @@ async fn score(
     day: &DayRun<'_>,
     buckets: &[BTreeMap<String, Source>],
     models: &StageRecord,
-    low: [f32; 3],
+    lows: &[f32],
 ) -> Result<Vec<Written>, JobError> {
     let categorical = day.options.categorical.choice();
-    let mut values = vec![
-        ("frequencies", model(day, models, "frequencies")?),
-        ("iforest", model(day, models, "iforest")?),
-        ("pca", model(day, models, "pca")?),
-        ("kmeans", model(day, models, "kmeans")?),
-        ("iforest_low", Value::Float(low[0])),
-        ("pca_low", Value::Float(low[1])),
-        ("kmeans_low", Value::Float(low[2])),
-    ];
-    if categorical.encodes() {
-        values.push((CATEGORIES, model(day, models, CATEGORIES)?));
+    let (unit, kinds) = (Unit::of(day.options.kind), day.options.detectors.kinds());
+    let mut values = vec![("frequencies".to_owned(), model(day, models, "frequencies")?)];
+    for (kind, low) in kinds.iter().zip(lows) {
+        let name = kind.name();
+        values.push((name.to_owned(), model(day, models, name)?));
+        values.push((format!("{name}_low"), Value::Float(*low)));
     }
-    let sql = fill(
-        &Unit::with_features(Unit::of(day.options.kind).scores, categorical),
-        &values,
-    );
+    if categorical.encodes() {
+        values.push((CATEGORIES.to_owned(), model(day, models, CATEGORIES)?));
+    }
+    let sql = of_detectors(unit.scores, kinds, &unit.anomalies_table);
+    let sql = filled(&Unit::with_features(&sql, categorical), &values);
     let tasks = buckets
         .iter()
         .enumerate()
@@ -177,18 +255,22 @@ async fn score(
         .await
 }
 
-async fn border(
+/// What each detector chooses of staged lines.
+async fn choose(
     day: &DayRun<'_>,
     staged: &[Written],
     schema: &SchemaRef,
-    quotas: [u64; 3],
-) -> Result<[QuotaState; 3], JobError> {
-    let values = [
-        ("iforest_quota", Value::Int(quotas[0])),
-        ("pca_quota", Value::Int(quotas[1])),
-        ("kmeans_quota", Value::Int(quotas[2])),
-    ];
-    let sql = fill(include_str!("quotas.sql"), &values);
+    borders: &[Border],
+) -> Result<Vec<Highest>, JobError> {
+    let (unit, kinds) = (Unit::of(day.options.kind), day.options.detectors.kinds());
+    let mut values = vec![];
+    for border in borders {
+        let name = border.kind.name();
+        values.push((format!("{name}_quota"), Value::Int(border.quota)));
+        values.push((format!("{name}_floor"), Value::Float(border.floor)));
+    }
+    let sql = of_detectors(include_str!("quotas.sql"), kinds, &unit.anomalies_table);
+    let sql = filled(&sql, &values);
     let tasks = staged.iter().enumerate().map(|(part, file)| Task {
         name: format!("{}/quotas/{part}", day.day),
         sql: sql.clone(),
@@ -201,21 +283,31 @@ async fn border(
     let results = day.run("anomalies", "quotas", tasks.collect()).await?;
     let failed = |e: gleaner_udfs::learner::LearnerError| JobError::Model(e.to_string());
     let mut highest = vec![];
-    for (i, quota) in quotas.into_iter().enumerate() {
-        let mut state =
-            QuotaState::new(usize::try_from(quota).unwrap_or(usize::MAX)).map_err(failed)?;
+    for (i, border) in borders.iter().enumerate() {
+        let size = usize::try_from(border.quota).unwrap_or(usize::MAX);
+        let mut state = QuotaState::new(size).map_err(failed)?;
+        let mut reached = 0;
         for batches in &results {
             if let Some(bytes) = binary_value(batches, i)? {
                 state
                     .merge(&QuotaState::from_bytes(&bytes).map_err(failed)?)
                     .map_err(failed)?;
             }
+            reached += count(batches, borders.len() + i);
         }
-        highest.push(state);
+        highest.push(Highest {
+            chosen: state.finish(),
+            reached,
+        });
     }
-    highest
-        .try_into()
-        .map_err(|_| JobError::Internal("three detectors".into()))
+    Ok(highest)
+}
+
+/// The number in a column of the one row.
+fn count(batches: &[RecordBatch], column: usize) -> u64 {
+    let row = batches.iter().find(|batch| batch.num_rows() > 0);
+    let values = row.and_then(|row| row.column(column).as_primitive_opt::<Int64Type>());
+    values.map_or(0, |v| u64::try_from(v.value(0)).unwrap_or_default())
 }
 
 /// The columns of staged scores: those of the rows but for the states of distinct counts, the features, the scores.
@@ -232,8 +324,8 @@ fn scores_schema(day: &DayRun<'_>, units: &Rows<'_>) -> SchemaRef {
         DataType::FixedSizeList(item, width),
         true,
     ));
-    for name in ["iforest_score", "pca_error", "kmeans_distance"] {
-        fields.push(Field::new(name, DataType::Float32, true));
+    for kind in day.options.detectors.kinds() {
+        fields.push(Field::new(kind.score_column(), DataType::Float32, true));
     }
     Arc::new(Schema::new(fields))
 }

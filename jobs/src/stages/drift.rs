@@ -22,10 +22,12 @@ use gleaner_udfs::sketch::sample::SampleState;
 use super::categories::{self, CATEGORIES};
 use super::models::{BASELINE, Fitted, quantiled, some_rows};
 use super::sql::{Value, fill};
+use super::thresholds::{self, Promise, Set};
 use super::unit::Unit;
 use super::{DayRun, tables};
 use crate::engine::{Task, Written};
 use crate::error::JobError;
+use crate::options::ThresholdBy;
 use crate::warehouse::tables::{DRIFT, MODELS};
 
 /// Features named in a remark.
@@ -35,7 +37,8 @@ const NAMED: usize = 5;
 pub(super) struct Earlier {
     pub(super) fitted: Vec<Fitted>,
     trained_on: NaiveDate,
-    detectors: Arc<[Detector; 3]>,
+    kinds: Vec<Kind>,
+    detectors: Arc<Vec<Detector>>,
     baseline: Arc<Baseline>,
     names: Vec<String>,
 }
@@ -44,21 +47,38 @@ pub(super) struct Earlier {
 pub(super) struct Measured {
     pub(super) drift: Drift,
     /// Quantiles of today's scores, as of a fit.
-    pub(super) scores: [Vec<f32>; 3],
+    pub(super) scores: Vec<Vec<f32>>,
+    /// The detectors' thresholds.
+    pub(super) thresholds: Vec<Set>,
 }
 
-/// The models of the latest earlier day; `None` where there is no such day, or an older gleaner made its models.
+/// What the warehouse has of models to reuse.
+pub(super) enum Found {
+    /// Those of the latest earlier day.
+    Models(Box<Earlier>),
+    /// None that serve, and why.
+    None(String),
+}
+
+impl Found {
+    fn nothing() -> Self {
+        Self::None("no earlier day of the warehouse has models to reuse".to_owned())
+    }
+}
+
+/// The models of the latest earlier day; none where there is no such day, an older gleaner made its models, or it was scored by other
+/// detectors.
 ///
 /// # Errors
 /// When the table cannot be read, or a model is not there or damaged.
-pub(super) async fn earlier(day: &DayRun<'_>) -> Result<Option<Earlier>, JobError> {
+pub(super) async fn earlier(day: &DayRun<'_>) -> Result<Found, JobError> {
     let snapshot = day.warehouse.snapshot(&[MODELS]).await?;
     let files = snapshot
         .files(&MODELS)
         .iter()
         .filter(|file| file.day < day.day);
     let Some(latest) = files.clone().map(|file| file.day).max() else {
-        return Ok(None);
+        return Ok(Found::nothing());
     };
     let task = Task {
         name: format!("{}/models/earlier", day.day),
@@ -78,15 +98,23 @@ pub(super) async fn earlier(day: &DayRun<'_>) -> Result<Option<Earlier>, JobErro
             known.insert(model.kind.clone(), model);
         }
     }
-    let kinds = [
-        Kind::ALL[0].name(),
-        Kind::ALL[1].name(),
-        Kind::ALL[2].name(),
-        BASELINE,
-    ];
-    let found: Option<Vec<Fitted>> = kinds.iter().map(|kind| known.remove(*kind)).collect();
+    let kinds = day.options.detectors.kinds().to_vec();
+    let held: Vec<Kind> = Kind::EVERY
+        .into_iter()
+        .filter(|kind| known.contains_key(kind.name()))
+        .collect();
+    if !held.is_empty() && held != kinds {
+        let names: Vec<_> = held.iter().map(|kind| kind.name()).collect();
+        return Ok(Found::None(format!(
+            "{latest} was scored by {}, and --detectors is {}",
+            names.join(","),
+            day.options.detectors
+        )));
+    }
+    let wanted = kinds.iter().map(|kind| kind.name()).chain([BASELINE]);
+    let found: Option<Vec<Fitted>> = wanted.map(|kind| known.remove(kind)).collect();
     let Some(mut fitted) = found else {
-        return Ok(None);
+        return Ok(Found::nothing());
     };
     let wanted = day.options.categorical.choice();
     let encoder = known.remove(CATEGORIES);
@@ -96,30 +124,29 @@ pub(super) async fn earlier(day: &DayRun<'_>) -> Result<Option<Earlier>, JobErro
     };
     let choice = categories::choice_of(read.as_deref())?;
     if choice != wanted {
-        day.progress
-            .remark(&categories::other_choice(choice, wanted));
-        return Ok(None);
+        return Ok(Found::None(categories::other_choice(choice, wanted)));
     }
     let mut bytes = vec![];
     for model in &fitted {
         bytes.push(load(day, model, latest).await?);
     }
-    let read = |place: usize| {
-        let read = Detector::from_bytes(Kind::ALL[place], &bytes[place]);
-        read.map_err(|e| JobError::Model(format!("{}: {e}", fitted[place].path())))
-    };
-    let detectors = Arc::new([read(0)?, read(1)?, read(2)?]);
-    let baseline = Baseline::from_bytes(&bytes[kinds.len() - 1]);
+    let mut detectors = vec![];
+    for ((kind, model), bytes) in kinds.iter().zip(&fitted).zip(&bytes) {
+        let read = Detector::from_bytes(*kind, bytes);
+        detectors.push(read.map_err(|e| JobError::Model(format!("{}: {e}", model.path())))?);
+    }
+    let baseline = Baseline::from_bytes(&bytes[kinds.len()]);
     fitted.extend(encoder);
     let trained_on = trained_on(&fitted[0].trained_on)
         .ok_or_else(|| JobError::Model(format!("{latest}: trained_on names no day")))?;
-    Ok(Some(Earlier {
+    Ok(Found::Models(Box::new(Earlier {
         trained_on,
         names: Unit::of(day.options.kind).names(wanted),
-        detectors,
+        kinds,
+        detectors: Arc::new(detectors),
         baseline: Arc::new(baseline.map_err(|e| JobError::Model(e.to_string()))?),
         fitted,
-    }))
+    })))
 }
 
 /// A model's bytes, verified by their name.
@@ -168,29 +195,68 @@ impl Earlier {
         encoder.map(Fitted::path)
     }
 
-    /// The names of the models, for a fingerprint.
+    /// The names of the models, and their thresholds, for a fingerprint.
     pub(super) fn names(&self) -> String {
-        let names: Vec<_> = self.fitted.iter().map(|f| f.sha256.as_str()).collect();
-        names.join(" ")
+        let names = self
+            .fitted
+            .iter()
+            .map(|f| match thresholds::of_params(&f.params) {
+                // A threshold may be another one of the same model.
+                (_, Some(promise)) => format!("{} {promise:?}", f.sha256),
+                _ => f.sha256.clone(),
+            });
+        names.collect::<Vec<_>>().join(" ")
     }
 
-    /// Compares the day's sample.
+    /// Compares the day's sample, and sets the thresholds that the models do not bring along.
     ///
     /// # Errors
     /// When the models are of other features.
-    pub(super) async fn measure(&self, sample: Arc<SampleState>) -> Result<Measured, JobError> {
+    pub(super) async fn measure(
+        &self,
+        sample: Arc<SampleState>,
+        by: ThresholdBy,
+        day: NaiveDate,
+    ) -> Result<Measured, JobError> {
         let (detectors, baseline) = (Arc::clone(&self.detectors), Arc::clone(&self.baseline));
+        let kept = self
+            .fitted
+            .iter()
+            .map(|f| thresholds::of_params(&f.params).1);
+        let kept: Vec<Option<Promise>> = kept
+            .map(|promise| promise.filter(|promise| promise.method == by.to_string()))
+            .map(|promise| promise.map(Promise::of_another_day))
+            .collect();
         let measured = tokio::task::spawn_blocking(move || {
             let failed = |e: gleaner_udfs::learner::LearnerError| JobError::Model(e.to_string());
-            let (_, rows) = sample.columns();
+            let (keys, rows) = sample.columns();
             let d = sample.dimension();
             let some = some_rows(&rows, d);
+            let drift = baseline.compare(some, d, &detectors).map_err(failed)?;
+            let scores = quantiled(&detectors, some, d)?;
+            let validation = thresholds::divide(keys, rows, d, by).validation;
+            let set = |(detector, kept): (&Detector, Option<Promise>)| match kept {
+                Some(promise) => Ok(Some(Ok(promise))),
+                None => thresholds::set(detector, &validation, &[], d, by, day),
+            };
+            let thresholds = detectors.iter().zip(kept).map(set);
             Ok(Measured {
-                drift: baseline.compare(some, d, &detectors).map_err(failed)?,
-                scores: quantiled(&detectors, some, d)?,
+                drift,
+                scores,
+                thresholds: thresholds.collect::<Result<_, JobError>>()?,
             })
         });
         measured.await.map_err(|e| JobError::Model(e.to_string()))?
+    }
+
+    /// The models, with the thresholds of the day.
+    pub(super) fn with(self, promises: &[Option<Promise>]) -> Vec<Fitted> {
+        let mut fitted = self.fitted;
+        for (model, promise) in fitted.iter_mut().zip(promises) {
+            let (fit, _) = thresholds::of_params(&model.params);
+            model.params = thresholds::params(&fit, promise.as_ref());
+        }
+        fitted
     }
 
     /// What a person should know of a drift; nothing where there is none.
@@ -198,9 +264,7 @@ impl Earlier {
         if !drift.drifted() {
             return None;
         }
-        let mut worst: Vec<_> = named(drift, &self.names)
-            .filter(|(_, _, s)| s.drifted())
-            .collect();
+        let mut worst: Vec<_> = self.named(drift).filter(|(_, _, s)| s.drifted()).collect();
         worst.sort_by(|a, b| b.2.psi.total_cmp(&a.2.psi));
         let more = worst.len().saturating_sub(NAMED);
         let mut text: Vec<_> = worst
@@ -236,20 +300,17 @@ impl Earlier {
                 Value::Text(if reused { "reused" } else { "refitted" }.to_owned()),
             ]
         };
-        named(drift, &self.names).map(row).collect()
+        self.named(drift).map(row).collect()
     }
-}
 
-/// Each score and feature with its kind and name.
-fn named<'a>(
-    drift: &'a Drift,
-    names: &'a [String],
-) -> impl Iterator<Item = (&'static str, &'a str, Stability)> + 'a {
-    let scores = Kind::ALL.iter().zip(&drift.scores);
-    let features = names.iter().zip(&drift.features);
-    scores
-        .map(|(kind, s)| ("score", kind.name(), *s))
-        .chain(features.map(|(feature, s)| ("feature", feature.as_str(), *s)))
+    /// Each score and feature with its kind and name.
+    fn named(&self, drift: &Drift) -> impl Iterator<Item = (&'static str, &str, Stability)> {
+        let scores = self.kinds.iter().zip(&drift.scores);
+        let features = self.names.iter().zip(&drift.features);
+        scores
+            .map(|(kind, s)| ("score", kind.name(), *s))
+            .chain(features.map(|(feature, s)| ("feature", feature.as_str(), *s)))
+    }
 }
 
 /// Writes the day's part of the table; without rows, a file without rows.

@@ -10,6 +10,7 @@ pub mod benign;
 pub mod candidates;
 mod carried;
 pub mod categories;
+pub mod detectors;
 pub mod drift;
 pub mod embeddings;
 pub mod incidents;
@@ -20,6 +21,7 @@ pub mod runs;
 pub mod selection;
 pub mod sql;
 pub mod telemetry;
+pub mod thresholds;
 pub mod unit;
 pub mod windows;
 

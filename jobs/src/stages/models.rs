@@ -1,5 +1,5 @@
 //! Stage 4: fits the day's models from states that merge: token frequencies over all lines, then a sample of the lines'
-//! features, on which scaler, isolation forest, PCA and k-means are fitted. The sample is the lines with the smallest
+//! features, on which the scaler and the detectors of the day are fitted. The sample is the lines with the smallest
 //! keys, whatever the buckets, so that the models are the same however the day was cut.
 //!
 //! With `--models reuse` or `refit-if-drifted` the sample is compared with that of an earlier day, and the day scored with
@@ -9,21 +9,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use chrono::NaiveDate;
 use gleaner_udfs::api::CorpusState;
-use gleaner_udfs::detector::{self, Detector, FitParams, Kind};
+use gleaner_udfs::detector::{Detector, FitParams, Kind, fit_kinds};
 use gleaner_udfs::drift::Baseline;
 use gleaner_udfs::learner::LearnerError;
 use gleaner_udfs::sketch::document_frequency::DocumentFrequencies;
 use gleaner_udfs::sketch::sample::SampleState;
 
 use super::categories::{self, CATEGORIES};
-use super::drift::{self, Earlier};
+use super::drift::{self, Earlier, Found};
 use super::sql::{Value, fill};
+use super::thresholds::{self, Promise, Set};
 use super::unit::{Rows, Unit};
 use super::{DayRun, StageRecord};
 use crate::engine::{Task, Written, binary_value};
 use crate::error::JobError;
-use crate::options::ModelPolicy;
+use crate::options::{ModelPolicy, ThresholdBy};
 use crate::telemetry::Kind as Telemetry;
 use crate::warehouse::model_path;
 use crate::warehouse::tables::{DRIFT, MODELS};
@@ -43,15 +45,26 @@ pub async fn run(day: &DayRun<'_>, units: &Rows<'_>) -> Result<StageRecord, JobE
     params.scaler.scale = day.options.scale.scale();
     params.categorical = day.options.categorical.choice();
     let policy = day.options.models;
+    let mut why_none = None;
     let earlier = match policy {
         ModelPolicy::Refit => None,
-        ModelPolicy::Reuse | ModelPolicy::RefitIfDrifted => drift::earlier(day).await?,
+        ModelPolicy::Reuse | ModelPolicy::RefitIfDrifted => match drift::earlier(day).await? {
+            Found::Models(earlier) => Some(earlier),
+            Found::None(why) => {
+                why_none = Some(why);
+                None
+            }
+        },
     };
     let fit_rows = day.options.fit_rows.to_string();
     let shown = format!("{params:?}");
-    let names = earlier.as_ref().map(Earlier::names).unwrap_or_default();
+    let names = earlier.as_deref().map(Earlier::names).unwrap_or_default();
     let digest = units.digest();
-    let parts = [digest.as_str(), &fit_rows, &shown, policy.name(), &names];
+    let choice = format!("{} {}", day.options.detectors, day.options.threshold);
+    let mut parts = vec![digest.as_str(), &fit_rows, &shown, policy.name(), &names];
+    if day.options.kind == Telemetry::Api {
+        parts.push(&choice);
+    }
     let fingerprint = day.fingerprint("models", &parts);
     if let Some(record) = day.up_to_date("models", &fingerprint).await? {
         let mut whole = true;
@@ -67,6 +80,10 @@ pub async fn run(day: &DayRun<'_>, units: &Rows<'_>) -> Result<StageRecord, JobE
         }
     }
     let lines = units.count();
+    if let Some(why) = why_none {
+        let said = format!("{why}: they are fitted on the day itself");
+        day.progress.remark(&said);
+    }
     let (models, drift_rows) = choose(day, units, earlier, &params).await?;
     let written = write(day, &models.fitted, &fingerprint).await?;
     let drift_written = drift::write(day, &fingerprint, drift_rows).await?;
@@ -76,9 +93,13 @@ pub async fn run(day: &DayRun<'_>, units: &Rows<'_>) -> Result<StageRecord, JobE
         .iter()
         .map(|f| (f.kind.clone(), f.path()))
         .collect();
-    for (kind, scores) in Kind::ALL.into_iter().zip(&models.scores) {
+    let kinds = day.options.detectors.kinds().iter();
+    for ((kind, scores), promise) in kinds.zip(&models.scores).zip(&models.promises) {
         let name = format!("{}_sample", kind.name());
         notes.insert(name, serde_json::json!(scores).to_string());
+        if let Some(promise) = promise {
+            notes.insert(thresholds::note(*kind), thresholds::json(promise)?);
+        }
     }
     let record = StageRecord {
         rows_in: lines,
@@ -98,17 +119,20 @@ struct Models {
     /// Lines sampled, to fit on or to compare.
     rows: u64,
     /// Quantiles of the sample's scores, by detector: see [`quantiles`].
-    scores: [Vec<f32>; 3],
+    scores: Vec<Vec<f32>>,
+    /// The detectors' thresholds, where scores set them.
+    promises: Vec<Option<Promise>>,
 }
 
 /// Earlier detectors where they serve, otherwise those of the day itself; and what is to be told of drift.
 async fn choose(
     day: &DayRun<'_>,
     units: &Rows<'_>,
-    earlier: Option<Earlier>,
+    earlier: Option<Box<Earlier>>,
     params: &FitParams,
 ) -> Result<(Models, Vec<Vec<Value>>), JobError> {
-    let policy = day.options.models;
+    let (policy, by) = (day.options.models, day.options.threshold);
+    let kinds = day.options.detectors.kinds();
     let unit_name = Unit::of(day.options.kind).table.name;
     let trained_on =
         serde_json::json!({ "day": day.day.to_string(), unit_name: units.unit.digest });
@@ -146,26 +170,28 @@ async fn choose(
         Some(_) => None,
         None => learned().await?,
     };
-    let known = earlier.as_ref().and_then(Earlier::encoder);
+    let known = earlier.as_deref().and_then(Earlier::encoder);
     let path = known.or_else(|| encoder.as_ref().map(Fitted::path));
     let mut sample = Arc::new(sample(day, units, &frequencies, path.as_deref()).await?);
     let rows = sample.columns().0.len() as u64;
 
     let mut drift_rows = vec![];
     if let Some(earlier) = earlier {
-        let measured = earlier.measure(Arc::clone(&sample)).await?;
+        let measured = earlier.measure(Arc::clone(&sample), by, day.day).await?;
         let reused = policy == ModelPolicy::Reuse || !measured.drift.drifted();
         if let Some(text) = earlier.remark(&measured.drift, reused) {
             day.progress.remark(&text);
         }
         drift_rows = earlier.rows(&measured.drift, reused);
         if reused {
-            fitted.extend(earlier.fitted);
+            let promises = thresholds::promises(day.progress, kinds, measured.thresholds);
+            fitted.extend(earlier.with(&promises));
             let scores = measured.scores;
             let models = Models {
                 fitted,
                 rows,
                 scores,
+                promises,
             };
             return Ok((models, drift_rows));
         }
@@ -176,26 +202,27 @@ async fn choose(
             sample = Arc::new(self::sample(day, units, &frequencies, Some(&path)).await?);
             fitted.push(encoder);
         }
-    } else if policy != ModelPolicy::Refit {
-        let why = "no earlier day of the warehouse has models to reuse";
-        day.progress
-            .remark(&format!("{why}: they are fitted on the day itself"));
     }
     fitted.extend(encoder);
     day.progress.step("models", "fitting", 1);
-    let of_task = *params;
-    let fit = tokio::task::spawn_blocking(move || fit(&sample, &of_task));
-    let fit = fit.await.map_err(|e| JobError::Model(e.to_string()))??;
+    let (of_task, of_day, of_kinds) = (*params, day.day, kinds.to_vec());
+    let fit = move || fit(&sample, &of_kinds, &of_task, by, of_day);
+    let fit = tokio::task::spawn_blocking(fit).await;
+    let fit = fit.map_err(|e| JobError::Model(e.to_string()))??;
     day.progress.task_done();
-    for (kind, bytes) in Kind::ALL.into_iter().zip(fit.detectors) {
-        fitted.push(store(kind.name(), bytes, rows, format!("{params:?}")).await?);
+    let promises = thresholds::promises(day.progress, kinds, fit.thresholds);
+    let shown = format!("{params:?}");
+    for ((kind, bytes), promise) in kinds.iter().zip(fit.detectors).zip(&promises) {
+        let params = thresholds::params(&shown, promise.as_ref());
+        fitted.push(store(kind.name(), bytes, fit.rows, params).await?);
     }
-    fitted.push(store(BASELINE, fit.baseline, rows, String::new()).await?);
+    fitted.push(store(BASELINE, fit.baseline, fit.rows, String::new()).await?);
     let scores = fit.scores;
     let models = Models {
         fitted,
         rows,
         scores,
+        promises,
     };
     Ok((models, drift_rows))
 }
@@ -378,22 +405,35 @@ impl Fitted {
 }
 
 struct Fit {
-    detectors: [Vec<u8>; 3],
+    detectors: Vec<Vec<u8>>,
     baseline: Vec<u8>,
-    scores: [Vec<f32>; 3],
+    scores: Vec<Vec<f32>>,
+    thresholds: Vec<Set>,
+    /// Rows that they were fitted on.
+    rows: u64,
 }
 
-fn fit(sample: &SampleState, params: &FitParams) -> Result<Fit, JobError> {
+fn fit(
+    sample: &SampleState,
+    kinds: &[Kind],
+    params: &FitParams,
+    by: ThresholdBy,
+    day: NaiveDate,
+) -> Result<Fit, JobError> {
     let failed = |e: LearnerError| JobError::Model(e.to_string());
     let (keys, rows) = sample.columns();
     let d = sample.dimension();
-    let detectors = detector::fit(&keys, &rows, d, params).map_err(failed)?;
-    let some = some_rows(&rows, d);
+    let parts = thresholds::divide(keys, rows, d, by);
+    let detectors = fit_kinds(kinds, &parts.keys, &parts.fit, d, params).map_err(failed)?;
+    let some = some_rows(&parts.fit, d);
     let baseline = Baseline::of(some, d, &detectors).map_err(failed)?;
+    let set = |detector| thresholds::set(detector, &parts.validation, &parts.fit, d, by, day);
     Ok(Fit {
         baseline: baseline.to_bytes(),
         scores: quantiled(&detectors, some, d)?,
-        detectors: detectors.map(|d| d.to_bytes()),
+        thresholds: detectors.iter().map(set).collect::<Result<_, _>>()?,
+        detectors: detectors.iter().map(Detector::to_bytes).collect(),
+        rows: parts.keys.len() as u64,
     })
 }
 
@@ -404,16 +444,16 @@ pub(super) fn some_rows(rows: &[f32], d: usize) -> &[f32] {
 
 /// The quantiles of each detector's scores of rows (row-major, `d` features).
 pub(super) fn quantiled(
-    detectors: &[Detector; 3],
+    detectors: &[Detector],
     rows: &[f32],
     d: usize,
-) -> Result<[Vec<f32>; 3], JobError> {
-    let mut scores = [const { vec![] }; 3];
-    for (detector, quantiles_of) in detectors.iter().zip(&mut scores) {
+) -> Result<Vec<Vec<f32>>, JobError> {
+    let mut scores = vec![];
+    for detector in detectors {
         let mut values = vec![0.0; rows.len() / d.max(1)];
         let done = detector.score(rows, d, &mut values);
         done.map_err(|e| JobError::Model(e.to_string()))?;
-        *quantiles_of = quantiles(values);
+        scores.push(quantiles(values));
     }
     Ok(scores)
 }

@@ -2,12 +2,10 @@
 SELECT *
 FROM (
     SELECT *,
-           iforest_score(features, {iforest}) AS iforest_score,
-           pca_error(features, {pca}) AS pca_error,
-           kmeans_distance(features, {kmeans}) AS kmeans_distance
+           {detector_scores}
     FROM (
         SELECT r.*, w.* EXCEPT (day, hash, actor, event_time), request_features AS features
         FROM requests AS r JOIN windows AS w ON w.hash = r.hash
     )
 )
-WHERE iforest_score >= {iforest_low} OR pca_error >= {pca_low} OR kmeans_distance >= {kmeans_low}
+WHERE {may_be_chosen}

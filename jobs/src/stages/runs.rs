@@ -77,16 +77,19 @@ fn is_published(day: &DayRun<'_>, published: &Snapshot, records: &[StageRecord])
 
 /// A stage's own counts as JSON; empty braces for stages that have none.
 fn counts(record: &StageRecord) -> String {
-    let numbers: BTreeMap<&str, u64> = match record.stage.as_str() {
-        "labels" => {
-            let notes = record.notes.iter();
-            notes
-                .filter_map(|(name, n)| Some((name.as_str(), n.parse().ok()?)))
-                .collect()
-        }
+    let notes = record.notes.iter();
+    let counts: BTreeMap<&str, serde_json::Value> = match record.stage.as_str() {
+        "labels" => notes
+            .filter_map(|(name, n)| Some((name.as_str(), n.parse::<u64>().ok()?.into())))
+            .collect(),
+        "anomalies" => notes
+            .filter_map(|(name, outcome)| {
+                Some((name.as_str(), serde_json::from_str(outcome).ok()?))
+            })
+            .collect(),
         _ => BTreeMap::new(),
     };
-    serde_json::json!(numbers).to_string()
+    serde_json::json!(counts).to_string()
 }
 
 async fn write(
@@ -111,7 +114,7 @@ async fn write(
                     .map_or("0", String::as_str)
                     .to_owned(),
             ),
-            // What the labels stage counted: rows by list, labeller or reason.
+            // What the labels stage counted: rows by list, labeller or reason; what came of the anomalies' thresholds.
             Value::Text(counts(r)),
         ]
     };

@@ -2,9 +2,7 @@
 SELECT *
 FROM (
     SELECT *,
-           iforest_score(features, {iforest}) AS iforest_score,
-           pca_error(features, {pca}) AS pca_error,
-           kmeans_distance(features, {kmeans}) AS kmeans_distance
+           {detector_scores}
     FROM (
         SELECT * EXCEPT (host_state, user_state),
                cmd_features(command_line, image, parent_image, original_file_name, user_sid, integrity_level,
@@ -12,4 +10,4 @@ FROM (
         FROM commands
     )
 )
-WHERE iforest_score >= {iforest_low} OR pca_error >= {pca_low} OR kmeans_distance >= {kmeans_low}
+WHERE {may_be_chosen}

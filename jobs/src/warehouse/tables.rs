@@ -194,8 +194,12 @@ pub const WINDOWS: Table = Table {
 /// Anomalous requests: the table `anomalies` of a warehouse of requests.
 pub const REQUEST_ANOMALIES: Table = Table {
     name: "anomalies",
-    doc: "a request within the quota of a detector: scores, ranks, which detectors chose it, and why",
-    columns: || with(with(request(), windows()), ranked()),
+    doc: "a request within the quota or above the threshold of a detector: scores, ranks, which detectors chose it, and why; NULL where a \
+          detector did not score the day",
+    columns: || {
+        let scored = with(with(with(request(), windows()), scores()), more_scores());
+        with(scored, why())
+    },
 };
 
 /// Anomalous requests of one actor, or of several who did alike, close in time.
@@ -263,8 +267,8 @@ pub const DRIFT: Table = Table {
     },
 };
 
-/// What the detectors say of what they chose.
-fn ranked() -> Vec<(&'static str, DataType)> {
+/// Scores and ranks by the three detectors of command lines.
+fn scores() -> Vec<(&'static str, DataType)> {
     vec![
         ("iforest_score", Float32),
         ("iforest_rank", Int64),
@@ -272,13 +276,29 @@ fn ranked() -> Vec<(&'static str, DataType)> {
         ("pca_rank", Int64),
         ("kmeans_distance", Float32),
         ("kmeans_rank", Int64),
-        ("detectors", texts()),
-        ("reasons", texts()),
     ]
 }
 
+/// Scores and ranks by the other detectors of requests.
+fn more_scores() -> Vec<(&'static str, DataType)> {
+    vec![
+        ("dbscan_distance", Float32),
+        ("dbscan_rank", Int64),
+        ("ocsvm_score", Float32),
+        ("ocsvm_rank", Int64),
+        ("autoencoder_error", Float32),
+        ("autoencoder_rank", Int64),
+    ]
+}
+
+/// Who chose it and why.
+fn why() -> Vec<(&'static str, DataType)> {
+    vec![("detectors", texts()), ("reasons", texts())]
+}
+
 fn chosen() -> Vec<(&'static str, DataType)> {
-    with(with(line(), vec![("guard", Utf8)]), ranked())
+    let line = with(line(), vec![("guard", Utf8)]);
+    with(with(line, scores()), why())
 }
 
 /// Anomalous lines.

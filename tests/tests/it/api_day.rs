@@ -122,7 +122,7 @@ fn windows_across_midnight_are_what_a_naive_query_over_all_requests_says() {
 }
 
 /// What one of the users does within a minute: looks through orders by number, with injections.
-fn attack() -> String {
+pub fn attack() -> String {
     let mut lines = String::new();
     for i in 0..40 {
         write!(

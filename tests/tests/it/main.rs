@@ -14,6 +14,7 @@
 )]
 
 mod api_day;
+mod api_detectors;
 mod api_evaluate;
 #[cfg(unix)]
 mod api_faults;

@@ -16,6 +16,17 @@ use crate::support::{Dir, program, query, run, succeeds};
 pub const COLUMNS: &str = "CAST(event_time AS BIGINT) AS ts, \"user\", session, client_ip, method, host, path, query, status, error_code, \
                        request_bytes, response_bytes, latency_ms, user_agent, referer, body, headers";
 
+/// What scores the day of requests, and the functions that score.
+const EVERY: &str = "iforest,pca,kmeans,dbscan,ocsvm,autoencoder";
+const DETECTORS: [(&str, &str); 6] = [
+    ("iforest", "iforest_score"),
+    ("pca", "pca_error"),
+    ("kmeans", "kmeans_distance"),
+    ("dbscan", "dbscan_distance"),
+    ("ocsvm", "ocsvm_score"),
+    ("autoencoder", "autoencoder_error"),
+];
+
 /// Two days of requests, from the first one's last hour on: users with habits, a scanner, failures, instants shared by several requests.
 pub fn telemetry(dir: &Dir, requests: usize) -> String {
     let mut state = 7_u64;
@@ -137,12 +148,13 @@ fn batch(warehouse: &str, day: &str) -> Vec<Value> {
     .collect();
     let features = include_str!("../../../jobs/src/stages/request_features.sql")
         .replace("{frequencies}", &format!("'{}'", uri["frequencies"]));
+    let scores = DETECTORS
+        .map(|(kind, score)| format!("CAST({score}(f, '{}') AS DOUBLE) AS {kind}", uri[kind]));
     let sql = format!(
-        "SELECT hash, template, CAST(iforest_score(f, '{}') AS DOUBLE) AS iforest, CAST(pca_error(f, '{}') AS DOUBLE) AS pca, \
-         CAST(kmeans_distance(f, '{}') AS DOUBLE) AS kmeans \
+        "SELECT hash, template, {} \
          FROM (SELECT r.hash, r.event_time, w.template, {features} AS f FROM requests AS r JOIN windows AS w ON w.hash = r.hash \
                WHERE r.day = DATE '{day}') ORDER BY event_time, hash",
-        uri["iforest"], uri["pca"], uri["kmeans"]
+        scores.join(", ")
     );
     query(warehouse, &sql)
 }
@@ -165,7 +177,11 @@ fn a_day_s_requests_get_their_batch_s_scores_bit_for_bit_and_later_models_come_w
     ];
     let server = Server::start(
         &dir,
-        &[&api[..], &["--models-check", "1", "--quota", "2%"]].concat(),
+        &[
+            &api[..],
+            &["--models-check", "1", "--quota", "2%", "--detectors", EVERY],
+        ]
+        .concat(),
         &[],
     );
     // Nothing can be scored before there is a day, and it is said why.
@@ -245,7 +261,7 @@ fn a_day_s_requests_get_their_batch_s_scores_bit_for_bit_and_later_models_come_w
     let of_day = &answers[sent.len() - batch.len()..];
     for (row, answer) in batch.iter().zip(of_day) {
         assert_eq!(answer["template"], row["template"], "{answer} {row}");
-        for detector in ["iforest", "pca", "kmeans"] {
+        for (detector, _) in DETECTORS {
             assert_eq!(
                 score(&answer["scores"][detector]),
                 score(&row[detector]),

@@ -154,7 +154,7 @@ impl Driver {
         for outcome in ["recognised", "missed"] {
             drop(new.canaries.get_or_create(&Ended { outcome }));
         }
-        for kind in gleaner_udfs::detector::Kind::ALL {
+        for kind in gleaner_udfs::detector::Kind::EVERY {
             drop(new.quota.get_or_create(&Detector {
                 detector: kind.name(),
             }));

@@ -15,6 +15,7 @@ use crate::error::JobError;
 use crate::session;
 use crate::stages::categories::CATEGORIES;
 use crate::stages::models::{FREQUENCIES, TEMPLATES};
+use crate::stages::thresholds::of_params;
 use crate::stages::unit::Unit;
 use crate::telemetry::Kind as Telemetry;
 use crate::warehouse::tables::{MODELS, Table};
@@ -44,7 +45,7 @@ pub enum Usual {
 pub struct Armed {
     /// The model.
     pub detector: Detector,
-    /// The lowest score within the day's quota; a detector without one never alerts.
+    /// What scores set for the day, otherwise the lowest score within its quota; a detector without one never alerts.
     pub threshold: Option<f32>,
 }
 
@@ -71,6 +72,8 @@ struct Stored {
     kind: String,
     sha256: String,
     trained_on: String,
+    /// The threshold that scores set, where they did.
+    set: Option<f32>,
     bytes: Vec<u8>,
 }
 
@@ -117,12 +120,12 @@ pub async fn load(
         }
     }
     let rows = ctx
-        .sql("SELECT kind, sha256, trained_on FROM models ORDER BY kind")
+        .sql("SELECT kind, sha256, trained_on, params FROM models ORDER BY kind")
         .await?
         .collect()
         .await?;
     let mut stored = vec![];
-    for (kind, name, trained_on) in rows.iter().flat_map(texts) {
+    for [kind, name, trained_on, params] in rows.iter().flat_map(texts) {
         let path = model_path(&name);
         let bytes = warehouse.get(&path).await?;
         let Some(bytes) = bytes.filter(|bytes| sha256(bytes) == name) else {
@@ -134,15 +137,18 @@ pub async fn load(
             kind,
             sha256: name,
             trained_on,
+            set: of_params(&params).1.map(|promise| promise.threshold),
             bytes,
         });
     }
     let detectors = Kind::EVERY.map(|kind| (kind, threshold_sql(kind, &anomalies)));
     let mut thresholds = vec![];
     for (kind, sql) in detectors {
-        let value = match sql {
-            Some(sql) => number(&ctx.sql(&sql).await?.collect().await?)?,
-            None => None,
+        let set = stored.iter().find(|model| model.kind == kind.name());
+        let value = match (set.and_then(|model| model.set), sql) {
+            (Some(set), _) => Some(set),
+            (None, Some(sql)) => number(&ctx.sql(&sql).await?.collect().await?)?,
+            (None, None) => None,
         };
         thresholds.push((kind, value));
     }
@@ -156,14 +162,7 @@ pub async fn load(
 
 /// The lowest score within the quota, where the table has the detector.
 fn threshold_sql(kind: Kind, anomalies: &Table) -> Option<String> {
-    let score = match kind {
-        Kind::IsolationForest => "iforest_score",
-        Kind::Pca => "pca_error",
-        Kind::KMeans => "kmeans_distance",
-        Kind::Dbscan => "dbscan_distance",
-        Kind::OneClassSvm => "ocsvm_score",
-        Kind::Autoencoder => "autoencoder_error",
-    };
+    let score = kind.score_column();
     let rank = format!("{}_rank", kind.name());
     let columns = (anomalies.columns)();
     let has = |name: &str| columns.iter().any(|(column, _)| *column == name);
@@ -171,8 +170,8 @@ fn threshold_sql(kind: Kind, anomalies: &Table) -> Option<String> {
         .then(|| format!("SELECT min({score}) FROM anomalies WHERE {rank} IS NOT NULL"))
 }
 
-/// The first three columns, as text.
-fn texts(batch: &RecordBatch) -> Vec<(String, String, String)> {
+/// The first four columns, as text.
+fn texts(batch: &RecordBatch) -> Vec<[String; 4]> {
     let column = |i: usize| -> Vec<String> {
         let Ok(texts) = cast(batch.column(i), &DataType::Utf8) else {
             return vec![String::new(); batch.num_rows()];
@@ -180,9 +179,9 @@ fn texts(batch: &RecordBatch) -> Vec<(String, String, String)> {
         let texts = texts.as_string::<i32>().iter();
         texts.map(|t| t.unwrap_or_default().to_owned()).collect()
     };
-    let (kinds, names, days) = (column(0), column(1), column(2));
-    let rows = kinds.into_iter().zip(names).zip(days);
-    rows.map(|((kind, name), day)| (kind, name, day)).collect()
+    let columns = [0, 1, 2, 3].map(column);
+    let row = |row: usize| [0, 1, 2, 3].map(|i| columns[i][row].clone());
+    (0..batch.num_rows()).map(row).collect()
 }
 
 fn number(batches: &[RecordBatch]) -> Result<Option<f32>, JobError> {
