@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! stages/     the data path in reading order, each stage SQL and the glue around it
+//! detection   the choice of detectors, quotas and thresholds
 //! driver      a day: each stage, when what it reads has changed
 //! embedding   embedders, as this process finds and loads them
 //! labels/     labels by a language model, analysts' lists and verdicts
@@ -17,6 +18,7 @@
 //! serve/      the control plane: jobs, schedule, read-only queries
 //! synth/      telemetry of any size, seeded
 //! config/     gleaner.toml: defaults of flags, for all three programs
+//! runtime     the threads that a program runs on
 //! observe/    metrics, health, logs and spans
 //! cli/        the `gleaner` command
 //! ```
@@ -40,6 +42,7 @@ pub mod observe;
 pub mod options;
 pub mod plan;
 pub mod report;
+pub mod runtime;
 pub mod secure;
 pub mod serve;
 pub mod session;

@@ -1,8 +1,8 @@
 //! The `gleaner` command.
 
+use std::io;
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    ExitCode::from(gleaner::cli::main().await)
+fn main() -> io::Result<ExitCode> {
+    gleaner::runtime::run(gleaner::cli::main()).map(ExitCode::from)
 }

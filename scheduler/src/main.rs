@@ -1,8 +1,8 @@
 //! The `gleaner-scheduler` command.
 
+use std::io;
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    ExitCode::from(gleaner_scheduler::command(std::env::args_os()).await)
+fn main() -> io::Result<ExitCode> {
+    gleaner::runtime::run(gleaner_scheduler::command(std::env::args_os())).map(ExitCode::from)
 }

@@ -4,6 +4,7 @@ mod faults;
 mod plain;
 mod slow;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -28,10 +29,13 @@ enum Program {
     PlainExecutor(plain::ExecutorArgs),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> io::Result<ExitCode> {
+    gleaner::runtime::run(program()).map(ExitCode::from)
+}
+
+async fn program() -> u8 {
     faults::install();
-    ExitCode::from(match Program::parse() {
+    match Program::parse() {
         Program::Gleaner { args } => {
             gleaner::serve::worker::started_by(&["gleaner", "--"]);
             gleaner::cli::run(named("gleaner", args)).await
@@ -44,7 +48,7 @@ async fn main() -> ExitCode {
         }
         Program::PlainScheduler(args) => plain::scheduler(args).await,
         Program::PlainExecutor(args) => plain::executor(args).await,
-    })
+    }
 }
 
 fn named(name: &str, args: Vec<String>) -> impl Iterator<Item = String> {

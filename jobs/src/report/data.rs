@@ -299,6 +299,12 @@ impl<'a> Reader<'a> {
         }
         data.distributions = self.distributions(&data.detectors).await?;
         data.chosen = self.chosen("anomalies").await?;
+        // A warehouse of requests has columns of all detectors; some may have scored no day.
+        let chosen = &data.chosen;
+        data.detectors.retain(|(detector, _)| {
+            let mut names = chosen.iter().flat_map(|c| c.name.split('+'));
+            names.any(|name| name == *detector)
+        });
         data.features = self.features().await?;
         let sql = format!(
             "SELECT CAST(day AS VARCHAR) AS date, CAST(trained_on AS VARCHAR) AS trained_on, kind, name, psi, psi_limit, drifted FROM drift WHERE {within} ORDER BY date, kind, name"

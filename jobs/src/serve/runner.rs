@@ -20,13 +20,12 @@ use crate::engine::Engine;
 use crate::error::JobError;
 use crate::observe::{context, metrics};
 use crate::options::{self, RunOptions};
+use crate::runtime::STACK_BYTES;
 use crate::stages::{Progress, StageRecord};
 use crate::warehouse::Warehouse;
 
 /// A job that was begun so often without an end kills its server: it is not begun again.
 const MAX_ATTEMPTS: u32 = 20;
-/// The stack of a job's thread, as large as a program's first: a day's future is deep, without optimisation above all.
-const STACK_BYTES: usize = 8 << 20;
 /// The longest pause before another attempt.
 const MAX_PAUSE: Duration = Duration::from_hours(1);
 

@@ -56,7 +56,7 @@ pub(super) fn choice_of(encoder: Option<&[u8]>) -> Result<Categorical, JobError>
 /// Why an earlier day's models cannot be used with the day's choice.
 pub(super) fn other_choice(earlier: Categorical, wanted: Categorical) -> String {
     format!(
-        "the models of the latest earlier day are of --categorical {}, and --categorical is {}",
+        "the models of the latest earlier day are of --categorical {}, and --categorical is {}, which cannot be compared",
         earlier.name(),
         wanted.name()
     )

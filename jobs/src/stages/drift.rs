@@ -116,15 +116,15 @@ pub(super) async fn earlier(day: &DayRun<'_>) -> Result<Found, JobError> {
     let Some(mut fitted) = found else {
         return Ok(Found::nothing());
     };
-    let categorical = day.options.categorical.choice();
+    let wanted = day.options.categorical.choice();
     let encoder = known.remove(CATEGORIES);
     let read = match &encoder {
         Some(model) => Some(load(day, model, latest).await?),
         None => None,
     };
     let choice = categories::choice_of(read.as_deref())?;
-    if choice != categorical {
-        return Ok(Found::None(categories::other_choice(choice, categorical)));
+    if choice != wanted {
+        return Ok(Found::None(categories::other_choice(choice, wanted)));
     }
     let mut bytes = vec![];
     for model in &fitted {
@@ -141,7 +141,7 @@ pub(super) async fn earlier(day: &DayRun<'_>) -> Result<Found, JobError> {
         .ok_or_else(|| JobError::Model(format!("{latest}: trained_on names no day")))?;
     Ok(Found::Models(Box::new(Earlier {
         trained_on,
-        names: Unit::of(day.options.kind).names(categorical),
+        names: Unit::of(day.options.kind).names(wanted),
         kinds,
         detectors: Arc::new(detectors),
         baseline: Arc::new(baseline.map_err(|e| JobError::Model(e.to_string()))?),
@@ -304,10 +304,7 @@ impl Earlier {
     }
 
     /// Each score and feature with its kind and name.
-    fn named<'a>(
-        &'a self,
-        drift: &'a Drift,
-    ) -> impl Iterator<Item = (&'static str, &'a str, Stability)> + 'a {
+    fn named(&self, drift: &Drift) -> impl Iterator<Item = (&'static str, &str, Stability)> {
         let scores = self.kinds.iter().zip(&drift.scores);
         let features = self.names.iter().zip(&drift.features);
         scores

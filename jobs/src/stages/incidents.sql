@@ -103,8 +103,8 @@ grouped AS (
            array_sort(array_distinct(flatten(array_agg(detectors)))) AS detectors,
            array_agg(hash ORDER BY event_time, hash) AS hashes,
            -- Each detector's first request counts 1, its second a half, its third a third: what several detectors rank high is worse.
-           sum(coalesce(1.0 / iforest_rank, 0) + coalesce(1.0 / pca_rank, 0) + coalesce(1.0 / kmeans_rank, 0)
-               + coalesce(1.0 / dbscan_rank, 0) + coalesce(1.0 / ocsvm_rank, 0) + coalesce(1.0 / autoencoder_rank, 0)) AS severity
+           sum(coalesce(1.0 / iforest_rank, 0) + coalesce(1.0 / pca_rank, 0) + coalesce(1.0 / kmeans_rank, 0) + coalesce(1.0 / dbscan_rank, 0)
+               + coalesce(1.0 / ocsvm_rank, 0) + coalesce(1.0 / autoencoder_rank, 0)) AS severity
     FROM keyed GROUP BY key
 )
 SELECT {day} AS day, cmd_hash(concat(g.key, '/', g.first_hash)) AS incident,

@@ -170,7 +170,7 @@ async fn choose(
         Some(_) => None,
         None => learned().await?,
     };
-    let known = earlier.as_ref().and_then(|earlier| earlier.encoder());
+    let known = earlier.as_deref().and_then(Earlier::encoder);
     let path = known.or_else(|| encoder.as_ref().map(Fitted::path));
     let mut sample = Arc::new(sample(day, units, &frequencies, path.as_deref()).await?);
     let rows = sample.columns().0.len() as u64;

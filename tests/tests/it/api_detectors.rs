@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use crate::api_day::{attack, requests};
-use crate::processes::{Cluster, Setup};
+use crate::processes::{Cluster, Setup, signal};
+use crate::scoring::score;
+use crate::serve::Server;
 use crate::support::{Dir, digest, fails, gleaner, number, query, status, succeeds};
 
 const DETECTORS: [&str; 6] = ["iforest", "pca", "kmeans", "dbscan", "ocsvm", "autoencoder"];
@@ -209,6 +211,31 @@ fn a_threshold_makes_the_anomalies_that_it_promises_and_the_quota_bounds_them() 
     let params: Value = serde_json::from_str(params["params"].as_str().unwrap()).unwrap();
     let of = |name: &str| found.iter().find(|(n, _)| n == name).unwrap().1.clone();
     assert_eq!(params["threshold"]["threshold"], of("pca")["threshold"]);
+
+    // What is scored as it happens alerts by the same.
+    let serve = [
+        "--kind",
+        "api",
+        "--telemetry",
+        &telemetry,
+        "--warehouse",
+        &warehouse,
+    ];
+    let mut server = Server::start(&dir, &serve, &[]);
+    let held: Value = serde_json::from_str(&server.says(&["score"], &["--models"])).unwrap();
+    signal(&server.child, "-TERM");
+    assert!(server.child.wait().unwrap().success());
+    let alerts = |kind: &str| {
+        let mut models = held["models"].as_array().unwrap().iter();
+        models.find(|model| model["kind"] == kind).unwrap()["threshold"].clone()
+    };
+    for (detector, of) in &found {
+        assert_eq!(
+            score(&alerts(detector)),
+            score(&of["threshold"]),
+            "{detector}"
+        );
+    }
 
     // A lesser quota is the upper bound, and says when it cut.
     let few = dir.join("few");

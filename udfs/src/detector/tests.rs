@@ -228,3 +228,45 @@ fn a_day_of_one_or_two_lines_has_every_detector() {
         }
     }
 }
+
+/// `cargo test --workspace --lib every_detector_of_a_day_s_sample -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement of some seconds"]
+#[expect(clippy::cast_precision_loss, reason = "some thousand rows")]
+fn every_detector_of_a_day_s_sample() {
+    use std::io::Write;
+    use std::time::Instant;
+
+    // As wide as requests: copies of the made rows side by side.
+    let (count, wide) = (65_536, crate::api::N_API_FEATURES);
+    let parts: Vec<Vec<f32>> = (0..3).map(|seed| ordinary(count, seed)).collect();
+    let row = |row: usize| {
+        let parts = parts.iter();
+        let of = parts.flat_map(move |part| &part[row * FEATURES..(row + 1) * FEATURES]);
+        of.copied().take(wide)
+    };
+    let rows: Vec<f32> = (0..count).flat_map(row).collect();
+    let keys: Vec<u64> = (0..count as u64).map(mix).collect();
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by_key(|i| keys[*i]);
+    let keys: Vec<u64> = order.iter().map(|i| keys[*i]).collect();
+    let scored = &rows[..16_384 * wide];
+    for kind in Kind::EVERY {
+        let started = Instant::now();
+        let detectors = fit_kinds(&[kind], &keys, &rows, wide, &FitParams::default()).unwrap();
+        let fit = started.elapsed().as_secs_f64();
+        let mut scores = vec![0.0; 16_384];
+        let started = Instant::now();
+        detectors[0].score(scored, wide, &mut scores).unwrap();
+        let micros = started.elapsed().as_secs_f64() * 1e6 / 16_384.0;
+        let bytes = detectors[0].to_bytes().len();
+        let name = kind.name();
+        writeln!(
+            std::io::stdout(),
+            "{name}: fit {fit:.2} s, {:.1} µs a row of the sample; score {micros:.2} µs a row; {bytes} bytes",
+            fit * 1e6 / count as f64
+        )
+        .unwrap();
+        assert!(scores.iter().all(|score| score.is_finite()));
+    }
+}
