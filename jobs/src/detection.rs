@@ -227,6 +227,13 @@ impl Quotas {
         named.map_or(self.others, |(_, quota)| *quota).of(lines)
     }
 
+    /// The share of so many lines that a detector may choose.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "rows of a day, far below 2^53")]
+    pub fn share(&self, kind: Kind, lines: u64) -> f64 {
+        self.of(kind, lines) as f64 / lines.max(1) as f64
+    }
+
     /// A detector that has a quota of its own and is none of `detectors`.
     #[must_use]
     pub fn beside(&self, detectors: &Detectors) -> Option<Kind> {

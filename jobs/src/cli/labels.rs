@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde_json::{Value, json};
 
 use super::llm::LlmArgs;
-use super::{output, progress};
+use super::{output, progress, verdicts};
 use crate::engine::{Engine, Source};
 use crate::error::JobError;
 use crate::labels::counted;
@@ -17,8 +17,10 @@ use crate::labels::rows;
 use crate::labels::sigma::SigmaRules;
 use crate::labels::store::{Store, of_table, query};
 use crate::labels::triage::{Triage, triage};
+use crate::labels::verdicts::Of;
 use crate::stages::labels::kept_lines;
 use crate::stages::sql::{Value as Literal, fill};
+use crate::telemetry::Kind;
 use crate::warehouse::Warehouse;
 use crate::warehouse::tables::{CANDIDATES, LABELS, REVIEWS};
 
@@ -33,12 +35,14 @@ pub struct Args {
 enum What {
     /// How many lines of a day a language model would be asked about, what that costs, how long it takes.
     Estimate(Box<EstimateArgs>),
-    /// Draw a stratified sample of labels for review, as CSV and Parquet.
+    /// Draw a stratified sample of labels for review, as CSV and Parquet; of a warehouse of requests, its worst incidents.
     Audit(AuditArgs),
     /// Take analysts' verdicts back; they override labels, and measure them.
     Import(ImportArgs),
     /// All that is known of one line.
     Explain(ExplainArgs),
+    /// What analysts' verdicts on requests changed of a day.
+    Effect(EffectArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -76,7 +80,10 @@ struct AuditArgs {
     /// Lines to draw.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     sample: u64,
-    /// Another seed draws other lines.
+    /// Of a warehouse of requests: what to judge.
+    #[arg(long, value_enum, default_value = "incidents")]
+    of: Of,
+    /// Another seed draws other lines; incidents are not drawn: the worst come first.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Only this day's labels.
@@ -91,7 +98,7 @@ struct AuditArgs {
 
 #[derive(Debug, clap::Args)]
 struct ImportArgs {
-    /// A sample (CSV or Parquet) with the columns verdict and analyst filled in.
+    /// A sample or list (CSV or Parquet) with the columns verdict and analyst filled in.
     #[arg(value_name = "FILE")]
     file: String,
     #[command(flatten)]
@@ -107,6 +114,15 @@ struct ExplainArgs {
     place: Place,
 }
 
+#[derive(Debug, clap::Args)]
+struct EffectArgs {
+    /// The day that was run with verdicts.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    date: NaiveDate,
+    #[command(flatten)]
+    place: Place,
+}
+
 /// # Errors
 /// When the warehouse or a file is not as expected.
 pub async fn main(args: Args) -> Result<(), JobError> {
@@ -115,6 +131,10 @@ pub async fn main(args: Args) -> Result<(), JobError> {
         What::Audit(args) => audit(args).await,
         What::Import(args) => import(args).await,
         What::Explain(args) => explain(args).await,
+        What::Effect(args) => {
+            let warehouse = Warehouse::open(&args.place.warehouse).await?;
+            verdicts::effect(&warehouse, args.date, args.place.json).await
+        }
     }
 }
 
@@ -275,25 +295,23 @@ impl Estimate {
     }
 }
 
-async fn audit(args: AuditArgs) -> Result<(), JobError> {
-    let warehouse = Warehouse::open(&args.place.warehouse).await?;
-    let sample = review::sample(&warehouse, args.sample, args.seed, args.date).await?;
-    if sample.is_empty() {
-        return Err(JobError::Usage(
-            "no labels to draw from: gleaner run makes them".into(),
-        ));
-    }
+/// Writes rows of texts as `out`.csv and `out`.parquet.
+pub(super) fn write_sample(
+    out: &str,
+    columns: &[&str],
+    sample: &[Vec<String>],
+) -> Result<(), JobError> {
     let write = |path: String, bytes: Vec<u8>| {
         std::fs::write(&path, bytes).map_err(|e| JobError::io(std::path::Path::new(&path), e))
     };
     write(
-        format!("{}.csv", args.out),
-        rows::csv(&review::COLUMNS, &sample).into_bytes(),
+        format!("{out}.csv"),
+        rows::csv(columns, sample).into_bytes(),
     )?;
     let objects: Vec<Value> = sample
         .iter()
         .map(|row| {
-            review::COLUMNS
+            columns
                 .iter()
                 .zip(row)
                 .map(|(name, cell)| ((*name).to_owned(), json!(cell)))
@@ -302,15 +320,31 @@ async fn audit(args: AuditArgs) -> Result<(), JobError> {
         })
         .collect();
     let text = datafusion::arrow::datatypes::DataType::Utf8;
-    let fields: Vec<_> = review::COLUMNS
+    let fields: Vec<_> = columns
         .iter()
         .map(|name| datafusion::arrow::datatypes::Field::new(*name, text.clone(), true))
         .collect();
     let schema = std::sync::Arc::new(datafusion::arrow::datatypes::Schema::new(fields));
     write(
-        format!("{}.parquet", args.out),
+        format!("{out}.parquet"),
         rows::parquet(&rows::batch(&schema, &objects)?)?,
-    )?;
+    )
+}
+
+async fn audit(args: AuditArgs) -> Result<(), JobError> {
+    let warehouse = Warehouse::open(&args.place.warehouse).await?;
+    if warehouse.kind() == Kind::Api {
+        let wanted = (args.of, args.sample, args.date);
+        let place = (args.place.warehouse.as_str(), args.place.json);
+        return verdicts::audit(&warehouse, wanted, &args.out, place).await;
+    }
+    let sample = review::sample(&warehouse, args.sample, args.seed, args.date).await?;
+    if sample.is_empty() {
+        return Err(JobError::Usage(
+            "no labels to draw from: gleaner run makes them".into(),
+        ));
+    }
+    write_sample(&args.out, &review::COLUMNS, &sample)?;
     let sets = precision::report(&warehouse, false).await?;
     if args.place.json {
         return output::line(&json!({"rows": sample.len(), "csv": format!("{}.csv", args.out), "parquet": format!("{}.parquet", args.out), "precision": sets}).to_string());
@@ -329,6 +363,9 @@ async fn audit(args: AuditArgs) -> Result<(), JobError> {
 
 async fn import(args: ImportArgs) -> Result<(), JobError> {
     let warehouse = Warehouse::open(&args.place.warehouse).await?;
+    if warehouse.kind() == Kind::Api {
+        return verdicts::import(&warehouse, &args.file, args.place.json).await;
+    }
     let imported = review::import(&warehouse, &args.file).await?;
     if args.place.json {
         let json =

@@ -27,6 +27,7 @@ pub mod status;
 pub mod submit;
 pub mod synth;
 pub mod token;
+mod verdicts;
 
 use clap::{Parser, Subcommand};
 

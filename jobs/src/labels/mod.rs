@@ -39,6 +39,7 @@ pub mod rows;
 pub mod sigma;
 pub mod store;
 pub mod triage;
+pub mod verdicts;
 
 use std::collections::BTreeMap;
 

@@ -23,7 +23,7 @@ use super::models::QUANTILES;
 use super::sql::{Value, fill};
 use super::thresholds::{self, Outcome, Promise};
 use super::unit::{Rows, Unit};
-use super::{DayRun, StageRecord, rows_of, tables};
+use super::{DayRun, StageRecord, held, rows_of, tables};
 use crate::engine::{Source, Task, Written, binary_value};
 use crate::error::JobError;
 use crate::observe::metrics;
@@ -65,7 +65,9 @@ pub async fn run(
     let unit = Unit::of(day.options.kind);
     let lines = units.count();
     let kinds = day.options.detectors.kinds();
-    let quota = |kind: &Kind| day.options.quotas.of(*kind, lines);
+    // What is held back takes no place of a quota.
+    let open = lines.saturating_sub(held::held_back(models));
+    let quota = |kind: &Kind| day.options.quotas.of(*kind, lines).min(open);
     let quotas: Vec<u64> = kinds.iter().map(quota).collect();
     let digest = units.digest();
     let parts = [
@@ -77,12 +79,13 @@ pub async fn run(
     if let Some(record) = day.up_to_date("anomalies", &fingerprint).await? {
         return Ok(record);
     }
-    let schema = scores_schema(day, units);
+    let scored = scores_schema(day, units);
     let of = kinds.iter().zip(quotas);
     let borders: Vec<Border> = of
         .map(|(kind, quota)| border(models, *kind, quota, lines))
         .collect();
-    let (staged, highest) = highest(day, units, models, &schema, borders.as_slice()).await?;
+    let (all, highest) = highest(day, units, models, &scored, borders.as_slice()).await?;
+    let (staged, schema) = (all.kept, all.schema);
     let mut values = vec![];
     for (border, found) in borders.iter().zip(&highest) {
         let name = border.kind.name();
@@ -92,7 +95,7 @@ pub async fn run(
         values.push((name.to_owned(), model(day, models, name)?));
     }
     let sql = of_detectors(unit.anomalies, kinds, &unit.anomalies_table);
-    let sql = filled(&sql, &values);
+    let sql = held::marked(&filled(&sql, &values), &schema);
     let tasks = staged.iter().enumerate().map(|(part, file)| {
         let sources = tables([(
             "scores",
@@ -110,6 +113,11 @@ pub async fn run(
         .run_writes("anomalies", "ranks and reasons", tasks.collect())
         .await?;
     let mut notes = BTreeMap::new();
+    let least: Vec<(&str, f32)> = borders
+        .iter()
+        .zip(&highest)
+        .filter_map(|(border, found)| Some((border.kind.score_column(), found.chosen.threshold()?)))
+        .collect();
     for (border, found) in borders.into_iter().zip(&highest) {
         let kind = border.kind.name();
         metrics::driver().chosen(kind, found.lines());
@@ -121,6 +129,8 @@ pub async fn run(
             notes.insert(kind.to_owned(), thresholds::json(&outcome)?);
         }
     }
+    let back = held::would_be_anomalies(day, models, &all.scored, &scored, &least).await?;
+    notes.extend(back.map(|n| ("held_back".to_owned(), n.to_string())));
     let kept = rows_of(&written);
     let record = StageRecord {
         rows_in: lines,
@@ -139,6 +149,16 @@ pub async fn run(
     .await
 }
 
+/// Lines that may be chosen.
+struct Staged {
+    /// As scored.
+    scored: Vec<Written>,
+    /// Without what verdicts hold back.
+    kept: Vec<Written>,
+    /// The schema of those.
+    schema: SchemaRef,
+}
+
 /// The staged lines, and what each detector chooses of them.
 async fn highest(
     day: &DayRun<'_>,
@@ -146,20 +166,29 @@ async fn highest(
     models: &StageRecord,
     schema: &SchemaRef,
     borders: &[Border],
-) -> Result<(Vec<Written>, Vec<Highest>), JobError> {
+) -> Result<(Staged, Vec<Highest>), JobError> {
     let buckets = units.buckets(day);
     let full = |(border, found): (&Border, &Highest)| found.lines() == border.quota;
     let lows: Vec<f32> = borders.iter().map(|border| border.low).collect();
-    let mut staged = score(day, &buckets, models, &lows).await?;
-    let mut found = choose(day, &staged, schema, borders).await?;
+    let staged = async |lows: &[f32]| {
+        let scored = score(day, &buckets, models, lows).await?;
+        let (kept, schema) = held::hold_back(day, models, scored.clone(), schema).await?;
+        let found = choose(day, &kept, &schema, borders).await?;
+        let staged = Staged {
+            scored,
+            kept,
+            schema,
+        };
+        Ok::<_, JobError>((staged, found))
+    };
+    let (mut all, mut found) = staged(&lows).await?;
     let guessed_too_high = borders
         .iter()
         .zip(&found)
         .any(|both| !full(both) && both.0.low > both.0.floor);
     if guessed_too_high {
         let floors: Vec<f32> = borders.iter().map(|border| border.floor).collect();
-        staged = score(day, &buckets, models, &floors).await?;
-        found = choose(day, &staged, schema, borders).await?;
+        (all, found) = staged(&floors).await?;
     }
     let mut by_quota = borders.iter().zip(&found);
     if let Some((border, _)) =
@@ -172,7 +201,7 @@ async fn highest(
             what,
         });
     }
-    Ok((staged, found))
+    Ok((all, found))
 }
 
 fn border(models: &StageRecord, kind: Kind, quota: u64, lines: u64) -> Border {

@@ -104,7 +104,9 @@ grouped AS (
            array_agg(hash ORDER BY event_time, hash) AS hashes,
            -- Each detector's first request counts 1, its second a half, its third a third: what several detectors rank high is worse.
            sum(coalesce(1.0 / iforest_rank, 0) + coalesce(1.0 / pca_rank, 0) + coalesce(1.0 / kmeans_rank, 0) + coalesce(1.0 / dbscan_rank, 0)
-               + coalesce(1.0 / ocsvm_rank, 0) + coalesce(1.0 / autoencoder_rank, 0)) AS severity
+               + coalesce(1.0 / ocsvm_rank, 0) + coalesce(1.0 / autoencoder_rank, 0)) AS severity,
+           -- In the order of their names, that of an attack is the last.
+           max(verdict) AS verdict
     FROM keyed GROUP BY key
 )
 SELECT {day} AS day, cmd_hash(concat(g.key, '/', g.first_hash)) AS incident,
@@ -121,8 +123,11 @@ SELECT {day} AS day, cmd_hash(concat(g.key, '/', g.first_hash)) AS incident,
               CASE WHEN g.failed = 0 THEN '' WHEN g.failed = g.requests AND g.requests = 1 THEN ', failed'
                    WHEN g.failed = g.requests THEN ', all failed'
                    ELSE concat(', ', greatest(CAST(round(100.0 * g.failed / g.requests) AS BIGINT), 1), '% failed') END,
-              '; ', coalesce(array_to_string(array_slice(y.why, 1, 3), ', '), 'an unusual combination of ordinary values')) AS summary,
-       CAST(g.actors AS BIGINT) AS actors, p.top_actors, g.hashes
+              '; ', coalesce(array_to_string(array_slice(y.why, 1, 3), ', '), 'an unusual combination of ordinary values'),
+              CASE g.verdict WHEN 'true_positive' THEN '; says what was judged an attack before'
+                             WHEN 'false_positive' THEN '; says what was judged a false alarm before, and does more'
+                             ELSE '' END) AS summary,
+       CAST(g.actors AS BIGINT) AS actors, p.top_actors, g.hashes, g.verdict
 FROM grouped AS g
 LEFT JOIN why AS y ON y.key = g.key
 LEFT JOIN top AS t ON t.key = g.key

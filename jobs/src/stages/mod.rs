@@ -13,6 +13,7 @@ pub mod categories;
 pub mod detectors;
 pub mod drift;
 pub mod embeddings;
+mod held;
 pub mod incidents;
 pub mod inputs;
 pub mod labels;
@@ -20,9 +21,11 @@ pub mod models;
 pub mod runs;
 pub mod selection;
 pub mod sql;
+mod taught;
 pub mod telemetry;
 pub mod thresholds;
 pub mod unit;
+pub mod verdicts;
 pub mod windows;
 
 use std::collections::BTreeMap;
@@ -43,7 +46,7 @@ use crate::warehouse::tables::Table;
 use gleaner_udfs::model_cache::sha256;
 
 /// Raised whenever a stage would answer differently on the same input.
-pub const REVISION: u32 = 9;
+pub const REVISION: u32 = 10;
 
 /// The stages of every kind of telemetry, by name and in order; those of one are [`unit::Unit::stages`].
 pub const STAGES: &[&str] = &[

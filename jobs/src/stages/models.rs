@@ -20,15 +20,17 @@ use gleaner_udfs::sketch::sample::SampleState;
 use super::categories::{self, CATEGORIES};
 use super::drift::{self, Earlier, Found};
 use super::sql::{Value, fill};
+use super::taught::{self, Change};
 use super::thresholds::{self, Promise, Set};
 use super::unit::{Rows, Unit};
+use super::verdicts::{self, Given, Verdicts};
 use super::{DayRun, StageRecord};
 use crate::engine::{Task, Written, binary_value};
 use crate::error::JobError;
 use crate::options::{ModelPolicy, ThresholdBy};
 use crate::telemetry::Kind as Telemetry;
 use crate::warehouse::model_path;
-use crate::warehouse::tables::{DRIFT, MODELS};
+use crate::warehouse::tables::{ALIKE, DRIFT, FEEDBACK, MODELS};
 
 /// Token frequencies, among the kinds of models.
 pub const FREQUENCIES: &str = "frequencies";
@@ -65,6 +67,12 @@ pub async fn run(day: &DayRun<'_>, units: &Rows<'_>) -> Result<StageRecord, JobE
     if day.options.kind == Telemetry::Api {
         parts.push(&choice);
     }
+    let given = verdicts::given(day).await?;
+    let verdicts_name = given.name();
+    parts.extend(verdicts_name.as_deref());
+    // Ranks with and without verdicts are those within the quotas.
+    let quotas = format!("{:?}", day.options.quotas);
+    parts.extend(verdicts_name.as_ref().map(|_| quotas.as_str()));
     let fingerprint = day.fingerprint("models", &parts);
     if let Some(record) = day.up_to_date("models", &fingerprint).await? {
         let mut whole = true;
@@ -84,7 +92,9 @@ pub async fn run(day: &DayRun<'_>, units: &Rows<'_>) -> Result<StageRecord, JobE
         let said = format!("{why}: they are fitted on the day itself");
         day.progress.remark(&said);
     }
-    let (models, drift_rows) = choose(day, units, earlier, &params).await?;
+    let verdicts = (&given, fingerprint.as_str());
+    let (models, drift_rows) = choose(day, units, earlier, &params, verdicts).await?;
+    let verdicts = &models.verdicts;
     let written = write(day, &models.fitted, &fingerprint).await?;
     let drift_written = drift::write(day, &fingerprint, drift_rows).await?;
     // Paths, not URIs: a warehouse may be moved.
@@ -101,6 +111,9 @@ pub async fn run(day: &DayRun<'_>, units: &Rows<'_>) -> Result<StageRecord, JobE
             notes.insert(thresholds::note(*kind), thresholds::json(promise)?);
         }
     }
+    let counted = verdicts.counts.iter().map(|(name, n)| (name.clone(), *n));
+    let counted = counted.chain(taught::counts(&models.changes));
+    notes.extend(counted.map(|(name, n)| (name, n.to_string())));
     let record = StageRecord {
         rows_in: lines,
         rows_kept: models.rows,
@@ -109,7 +122,12 @@ pub async fn run(day: &DayRun<'_>, units: &Rows<'_>) -> Result<StageRecord, JobE
         notes,
         ..StageRecord::default()
     };
-    let files = [(MODELS, written.as_slice()), (DRIFT, &drift_written)];
+    let mut files = vec![(MODELS, written.as_slice()), (DRIFT, &drift_written)];
+    let feedback;
+    if !verdicts.alike.is_empty() {
+        feedback = taught::write(day, &record.fingerprint, &models.changes).await?;
+        files.extend([(ALIKE, verdicts.alike.as_slice()), (FEEDBACK, &feedback)]);
+    }
     day.finish("models", &files, started, record).await
 }
 
@@ -122,6 +140,10 @@ struct Models {
     scores: Vec<Vec<f32>>,
     /// The detectors' thresholds, where scores set them.
     promises: Vec<Option<Promise>>,
+    /// What verdicts changed; nothing where nobody judged anything, or the detectors are earlier ones.
+    changes: Vec<Change>,
+    /// What analysts said that counts for the day.
+    verdicts: Arc<Verdicts>,
 }
 
 /// Earlier detectors where they serve, otherwise those of the day itself; and what is to be told of drift.
@@ -130,6 +152,7 @@ async fn choose(
     units: &Rows<'_>,
     earlier: Option<Box<Earlier>>,
     params: &FitParams,
+    (given, fingerprint): (&Given, &str),
 ) -> Result<(Models, Vec<Vec<Value>>), JobError> {
     let (policy, by) = (day.options.models, day.options.threshold);
     let kinds = day.options.detectors.kinds();
@@ -187,11 +210,14 @@ async fn choose(
             let promises = thresholds::promises(day.progress, kinds, measured.thresholds);
             fitted.extend(earlier.with(&promises));
             let scores = measured.scores;
+            let judged = verdicts::judge(day, units, given, fingerprint, path.as_deref()).await?;
             let models = Models {
                 fitted,
                 rows,
                 scores,
                 promises,
+                changes: vec![],
+                verdicts: Arc::new(judged),
             };
             return Ok((models, drift_rows));
         }
@@ -204,12 +230,11 @@ async fn choose(
         }
     }
     fitted.extend(encoder);
-    day.progress.step("models", "fitting", 1);
-    let (of_task, of_day, of_kinds) = (*params, day.day, kinds.to_vec());
-    let fit = move || fit(&sample, &of_kinds, &of_task, by, of_day);
-    let fit = tokio::task::spawn_blocking(fit).await;
-    let fit = fit.map_err(|e| JobError::Model(e.to_string()))??;
-    day.progress.task_done();
+    let encoder = fitted.iter().find(|f| f.kind == CATEGORIES);
+    let encoder = encoder.map(Fitted::path);
+    let judged = verdicts::judge(day, units, given, fingerprint, encoder.as_deref()).await?;
+    let judged = Arc::new(judged);
+    let fit = fit_day(day, sample, params, Arc::clone(&judged), lines).await?;
     let promises = thresholds::promises(day.progress, kinds, fit.thresholds);
     let shown = format!("{params:?}");
     for ((kind, bytes), promise) in kinds.iter().zip(fit.detectors).zip(&promises) {
@@ -217,14 +242,37 @@ async fn choose(
         fitted.push(store(kind.name(), bytes, fit.rows, params).await?);
     }
     fitted.push(store(BASELINE, fit.baseline, fit.rows, String::new()).await?);
-    let scores = fit.scores;
+    let (scores, changes) = (fit.scores, fit.changes);
     let models = Models {
         fitted,
         rows,
         scores,
         promises,
+        changes,
+        verdicts: judged,
     };
     Ok((models, drift_rows))
+}
+
+/// Fits the day's detectors, beside tokio's threads.
+async fn fit_day(
+    day: &DayRun<'_>,
+    sample: Arc<SampleState>,
+    params: &FitParams,
+    told: Arc<Verdicts>,
+    lines: u64,
+) -> Result<Fit, JobError> {
+    day.progress.step("models", "fitting", 1);
+    let options = day.options;
+    let (kinds, by) = (options.detectors.kinds().to_vec(), options.threshold);
+    let share = |kind: &Kind| options.quotas.share(*kind, lines);
+    let shares: Vec<f64> = kinds.iter().map(share).collect();
+    let (params, of_day) = (*params, day.day);
+    let fit = move || fit(&sample, &kinds, &params, by, of_day, (&told, &shares));
+    let fit = tokio::task::spawn_blocking(fit).await;
+    let fit = fit.map_err(|e| JobError::Model(e.to_string()))??;
+    day.progress.task_done();
+    Ok(fit)
 }
 
 /// The templates that the windows were computed with: made by that stage, and here for who reads the warehouse.
@@ -411,6 +459,7 @@ struct Fit {
     thresholds: Vec<Set>,
     /// Rows that they were fitted on.
     rows: u64,
+    changes: Vec<Change>,
 }
 
 fn fit(
@@ -419,16 +468,25 @@ fn fit(
     params: &FitParams,
     by: ThresholdBy,
     day: NaiveDate,
+    (verdicts, shares): (&Verdicts, &[f64]),
 ) -> Result<Fit, JobError> {
     let failed = |e: LearnerError| JobError::Model(e.to_string());
     let (keys, rows) = sample.columns();
     let d = sample.dimension();
     let parts = thresholds::divide(keys, rows, d, by);
-    let detectors = fit_kinds(kinds, &parts.keys, &parts.fit, d, params).map_err(failed)?;
+    let on = taught::taught(&parts.keys, &parts.fit, d, verdicts);
+    let detectors = fit_kinds(kinds, &on.keys, &on.rows, d, params).map_err(failed)?;
+    let mut changes = vec![];
+    if !verdicts.judged.is_empty() {
+        let without = fit_kinds(kinds, &parts.keys, &parts.fit, d, params).map_err(failed)?;
+        let changed = taught::changes(sample, verdicts, &without, &detectors, shares);
+        changes = changed.map_err(failed)?;
+    }
     let some = some_rows(&parts.fit, d);
     let baseline = Baseline::of(some, d, &detectors).map_err(failed)?;
     let set = |detector| thresholds::set(detector, &parts.validation, &parts.fit, d, by, day);
     Ok(Fit {
+        changes,
         baseline: baseline.to_bytes(),
         scores: quantiled(&detectors, some, d)?,
         thresholds: detectors.iter().map(set).collect::<Result<_, _>>()?,

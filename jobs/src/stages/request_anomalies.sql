@@ -6,7 +6,8 @@ SELECT day, hash, actor, event_time, "user", session, client_ip, method, host, p
        endpoint_requests_1min, endpoint_requests_5min, endpoint_failed_5min, endpoint_actors_10min,
        {detector_columns},
        {detector_names} AS detectors,
-       {detector_reasons} AS reasons
+       {detector_reasons} AS reasons,
+       judged_as AS verdict
 FROM (
     SELECT *,
            {detector_ranks}

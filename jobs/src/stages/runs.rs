@@ -79,7 +79,7 @@ fn is_published(day: &DayRun<'_>, published: &Snapshot, records: &[StageRecord])
 fn counts(record: &StageRecord) -> String {
     let notes = record.notes.iter();
     let counts: BTreeMap<&str, serde_json::Value> = match record.stage.as_str() {
-        "labels" => notes
+        "labels" | "models" => notes
             .filter_map(|(name, n)| Some((name.as_str(), n.parse::<u64>().ok()?.into())))
             .collect(),
         "anomalies" => notes

@@ -193,6 +193,34 @@ impl Warehouse {
         Err(tries.error(table))
     }
 
+    /// Adds files to a table that only grows, in one commit, if it still holds `seen` and nothing else; returns whether it did. For
+    /// rows whose content depends on those before them.
+    ///
+    /// # Errors
+    /// As [`Warehouse::append`].
+    pub async fn append_after(
+        &self,
+        table: &Table,
+        files: &[DataFile],
+        seen: &[DataFile],
+    ) -> Result<bool, JobError> {
+        let mut tries = Tries::default();
+        while let Some(loaded) = tries.next(self, table).await? {
+            let held = active(&loaded).await?;
+            // A commit of our own whose answer was lost.
+            if files.iter().all(|file| held.binary_search(file).is_ok()) {
+                return Ok(true);
+            }
+            if held != seen {
+                return Ok(false);
+            }
+            if tries.done(add(&loaded, table, files).await) {
+                return Ok(true);
+            }
+        }
+        Err(tries.error(table))
+    }
+
     /// Whether the table holds these very files: their names are unique.
     async fn holds(&self, table: &DeltaTable, made: &Made) -> Result<bool, JobError> {
         let held = active(table).await?;

@@ -7,6 +7,10 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit}
 
 use crate::telemetry::Kind;
 
+mod judged;
+
+pub use judged::{ALIKE, FEEDBACK, REQUEST_REVIEWS};
+
 /// One table.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
@@ -198,7 +202,7 @@ pub const REQUEST_ANOMALIES: Table = Table {
           detector did not score the day",
     columns: || {
         let scored = with(with(with(request(), windows()), scores()), more_scores());
-        with(scored, why())
+        with(with(scored, why()), vec![("verdict", Utf8)])
     },
 };
 
@@ -227,6 +231,7 @@ pub const INCIDENTS: Table = Table {
             ("actors", Int64),
             ("top_actors", texts()),
             ("hashes", texts()),
+            ("verdict", Utf8),
         ]
     },
 };
@@ -526,8 +531,11 @@ pub const API_TABLES: &[Table] = &[
     WINDOWS,
     MODELS,
     DRIFT,
+    ALIKE,
+    FEEDBACK,
     REQUEST_ANOMALIES,
     INCIDENTS,
+    REQUEST_REVIEWS,
     RUNS,
 ];
 

@@ -106,3 +106,4 @@ mod telemetry;
 mod upstream;
 #[cfg(unix)]
 mod upstream_one_task;
+mod verdicts;

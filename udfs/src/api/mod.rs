@@ -9,6 +9,7 @@
 //! window     what its user and endpoint did before   │
 //! corpus     what is usual: a state that merges      ┘
 //! reason     what a detector named, in words
+//! said       what a request says, apart from who and when: for verdicts
 //! ```
 //!
 //! **Causal.** What a row says of the time before it depends on earlier requests alone, in the order of (time, hash):
@@ -26,6 +27,7 @@ pub mod features;
 pub mod grams;
 pub mod reason;
 pub mod request;
+pub mod said;
 pub mod shared;
 pub mod stream;
 pub mod template;

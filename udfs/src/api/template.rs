@@ -54,6 +54,11 @@ pub fn masked(path: &str) -> String {
     out
 }
 
+/// A text, or the placeholder of its form: as a segment of a path, decoded.
+pub(super) fn form(text: &str) -> std::borrow::Cow<'_, str> {
+    mask(text)
+}
+
 /// A segment, or the placeholder of its form.
 fn mask(segment: &str) -> std::borrow::Cow<'_, str> {
     use std::borrow::Cow::{Borrowed, Owned};

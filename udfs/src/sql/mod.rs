@@ -3,6 +3,7 @@
 //! example with its result, which a test runs.
 
 pub mod api;
+mod api_said;
 mod api_windows;
 pub mod arguments;
 pub mod categories;
@@ -25,6 +26,7 @@ use windowed::{WindowGlue, Windowed};
 
 static SCALARS: &[&[Scalar]] = &[
     api::SCALARS,
+    api_said::SCALARS,
     text::SCALARS,
     detectors::SCALARS,
     distinct::SCALARS,
