@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use datafusion::prelude::SessionContext;
+use gleaner_udfs::api::categories::Categorical;
 use serde::Deserialize;
 
 use super::requests::{self, data::Requests};
@@ -15,6 +16,7 @@ use super::subject::{Counts, Subject};
 use crate::engine::Engine;
 use crate::error::JobError;
 use crate::labels::store::typed;
+use crate::stages::categories::CATEGORIES;
 use crate::telemetry::Kind;
 
 /// Unique lines of all days beyond which a share of them is counted.
@@ -395,6 +397,7 @@ impl<'a> Reader<'a> {
         struct Model {
             kind: String,
             uri: String,
+            params: Option<String>,
         }
         #[derive(Deserialize)]
         struct Lines {
@@ -416,8 +419,12 @@ impl<'a> Reader<'a> {
         };
         let of_day = format!("day = DATE '{date}'");
         let models: Vec<Model> = self
-            .rows(&format!("SELECT kind, uri FROM models WHERE {of_day}"))
+            .rows(&format!(
+                "SELECT kind, uri, params FROM models WHERE {of_day}"
+            ))
             .await?;
+        let encoder = models.iter().find(|m| m.kind == CATEGORIES);
+        let categorical = encoder.and_then(|m| Categorical::from_name(m.params.as_deref()?));
         let models: BTreeMap<String, String> =
             models.into_iter().map(|m| (m.kind, m.uri)).collect();
         let uri = |kind: &str| {
@@ -455,8 +462,9 @@ impl<'a> Reader<'a> {
         // The share of all hashes below it is that of the lines that are wanted.
         let border = (u128::from(SCORED) << 64) / u128::from(lines.max(SCORED)).max(1);
         let border = u64::try_from(border).map_or_else(|_| "g".to_owned(), |b| format!("{b:016x}"));
-        let features = (self.subject.features)()
+        let features = (self.subject.features)(categorical.unwrap_or_default())
             .replace("{frequencies}", &frequencies)
+            .replace("{categories}", &uri(CATEGORIES).unwrap_or_default())
             .replace("{date}", &date)
             .replace("{border}", &border);
         let calls: Vec<&str> = found.iter().map(|(_, call, ..)| call.as_str()).collect();

@@ -86,8 +86,9 @@ pub struct Subject {
     pub growth_by_day: (usize, &'static str, &'static str),
     /// Whether what the detectors chose may become a part of the product: what it is called then.
     pub product: Option<&'static str>,
-    /// The rows of a day whose hash is below `{border}`, with their features, by the model `{frequencies}`; `{date}` is the day.
-    pub features: fn() -> String,
+    /// The rows of a day whose hash is below `{border}`, with their features, by the models `{frequencies}` and `{categories}`; `{date}` is the day. How categorical values
+    /// are encoded is the day's own.
+    pub features: fn(Categorical) -> String,
     /// The family of a feature.
     pub family: fn(&str) -> Option<String>,
     /// The first sentence, as markup.
@@ -184,7 +185,7 @@ static COMMANDS: Subject = Subject {
         "New templates a day: returns diminish where this falls",
     ),
     product: Some("emitted as benign"),
-    features: || {
+    features: |_| {
         "SELECT cmd_features(command_line, image, parent_image, original_file_name, user_sid, integrity_level, signed, signer_trusted, {frequencies}) AS features \
          FROM commands WHERE day = DATE '{date}' AND hash < '{border}'"
             .to_owned()
@@ -288,11 +289,11 @@ static REQUESTS: Subject = Subject {
     ],
     growth_by_day: (0, "new-endpoints", "New endpoints a day"),
     product: None,
-    features: || {
+    features: |categorical| {
         Unit::with_features(
             "SELECT request_features AS features FROM requests AS r JOIN windows AS w ON w.hash = r.hash \
              WHERE r.day = DATE '{date}' AND r.hash < '{border}' AND w.day = DATE '{date}' AND w.hash < '{border}'",
-            Categorical::Rarity,
+            categorical,
         )
     },
     family: |name| {

@@ -11,6 +11,9 @@ use crate::warehouse::tables::{RUNS, table, tables_of};
 
 const SAME_ANSWER: &str = "another run has published the same answer meanwhile: nothing to add";
 
+const REPLACED: &str =
+    "files of the day were lost or damaged; the same answer, computed again, is in their place";
+
 /// Publishes the day's tables, unless they are published already; returns whether that changed anything.
 ///
 /// # Errors
@@ -28,7 +31,9 @@ pub async fn publish(
     let before = day.warehouse.snapshot(tables_of(day.options.kind)).await?;
     let accounts = before.fingerprint(&RUNS, day.day);
     // A run up to an earlier stage that changed nothing leaves the accounts of the later ones.
+    let lost = lost(day, &before, records).await?;
     if is_published(day, &before, records)
+        && !lost
         && (accounts == Some(&fingerprint) || !whole && accounts.is_some())
     {
         if !records.iter().all(|r| r.reused) {
@@ -56,12 +61,35 @@ pub async fn publish(
     };
     match day.warehouse.publish(&day.run, &publication).await? {
         Published::Now => {}
+        Published::Already if lost => day.progress.remark(REPLACED),
         Published::Already => day.progress.remark(SAME_ANSWER),
         Published::Superseded => day.progress.remark(
             "published, and replaced since by another run with other input or flags: that one's answer stands",
         ),
     }
     Ok(true)
+}
+
+/// Whether a stage was computed again although its answer was published, because files of that are gone or cut short.
+async fn lost(
+    day: &DayRun<'_>,
+    published: &Snapshot,
+    records: &[StageRecord],
+) -> Result<bool, JobError> {
+    for record in records.iter().filter(|record| !record.reused) {
+        for table in record
+            .files
+            .keys()
+            .filter_map(|name| table(day.options.kind, name))
+        {
+            let held = published.files(&table).iter().filter(|f| f.day == day.day);
+            let held: Vec<DataFile> = held.cloned().collect();
+            if day.warehouse.damaged(&table, &held).await?.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Whether all tables hold what the records say.

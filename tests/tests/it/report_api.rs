@@ -261,10 +261,9 @@ fn a_report_of_requests_begins_with_incidents_says_what_sql_says_and_runs_nothin
     assert!(
         !none.contains("etc/passwd") && !none.contains(SECRET) && none.contains("--lines none")
     );
-    assert_eq!(
-        redacted,
-        report(&dir, &warehouse, "again.html", &["--sample", "500"]).1
-    );
+    // The same warehouse gives the same page; pseudonyms are of the report alone, where nobody asked for a key yet.
+    let again = ["--lines", "whole", "--sample", "500"];
+    assert!(html == report(&dir, &warehouse, "again.html", &again).1);
 }
 
 #[test]
