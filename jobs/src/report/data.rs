@@ -17,6 +17,7 @@ use crate::engine::Engine;
 use crate::error::JobError;
 use crate::labels::store::typed;
 use crate::stages::categories::CATEGORIES;
+use crate::stages::thresholds::Outcome;
 use crate::telemetry::Kind;
 
 /// Unique lines of all days beyond which a share of them is counted.
@@ -55,6 +56,22 @@ pub struct Run {
     pub secs: f64,
     /// What it cost, in US dollars.
     pub cost_usd: Option<f64>,
+    /// What it counted of its own, as JSON.
+    pub counts: Option<String>,
+}
+
+impl Run {
+    /// What came of the detectors' thresholds, where scores set them.
+    #[must_use]
+    pub fn thresholds(&self) -> BTreeMap<String, Outcome> {
+        let counts: BTreeMap<String, serde_json::Value> = self
+            .counts
+            .as_deref()
+            .and_then(|json| serde_json::from_str(json).ok())
+            .unwrap_or_default();
+        let of = |(name, value)| Some((name, serde_json::from_value(value).ok()?));
+        counts.into_iter().filter_map(of).collect()
+    }
 }
 
 /// A count of something on a day.
@@ -281,7 +298,7 @@ impl<'a> Reader<'a> {
         let mut data = Data::default();
         let within = self.within();
         let sql = format!(
-            "SELECT CAST(day AS VARCHAR) AS date, stage, rows_in, rows_kept, rows_quarantined, rows_dropped, secs, cost_usd FROM runs WHERE {within} ORDER BY date"
+            "SELECT CAST(day AS VARCHAR) AS date, stage, rows_in, rows_kept, rows_quarantined, rows_dropped, secs, cost_usd, counts FROM runs WHERE {within} ORDER BY date"
         );
         data.runs = self.rows(&sql).await?;
         data.days = data.runs.iter().map(|r| r.date.clone()).collect();
@@ -394,12 +411,6 @@ impl<'a> Reader<'a> {
             date: Option<String>,
         }
         #[derive(Deserialize)]
-        struct Model {
-            kind: String,
-            uri: String,
-            params: Option<String>,
-        }
-        #[derive(Deserialize)]
         struct Lines {
             n: u64,
         }
@@ -418,15 +429,7 @@ impl<'a> Reader<'a> {
             return Ok(None);
         };
         let of_day = format!("day = DATE '{date}'");
-        let models: Vec<Model> = self
-            .rows(&format!(
-                "SELECT kind, uri, params FROM models WHERE {of_day}"
-            ))
-            .await?;
-        let encoder = models.iter().find(|m| m.kind == CATEGORIES);
-        let categorical = encoder.and_then(|m| Categorical::from_name(m.params.as_deref()?));
-        let models: BTreeMap<String, String> =
-            models.into_iter().map(|m| (m.kind, m.uri)).collect();
+        let (models, categorical) = self.models(&of_day).await?;
         let uri = |kind: &str| {
             models
                 .get(kind)
@@ -462,7 +465,7 @@ impl<'a> Reader<'a> {
         // The share of all hashes below it is that of the lines that are wanted.
         let border = (u128::from(SCORED) << 64) / u128::from(lines.max(SCORED)).max(1);
         let border = u64::try_from(border).map_or_else(|_| "g".to_owned(), |b| format!("{b:016x}"));
-        let features = (self.subject.features)(categorical.unwrap_or_default())
+        let features = (self.subject.features)(categorical)
             .replace("{frequencies}", &frequencies)
             .replace("{categories}", &uri(CATEGORIES).unwrap_or_default())
             .replace("{date}", &date)
@@ -486,6 +489,28 @@ impl<'a> Reader<'a> {
             date,
             lines,
         }))
+    }
+
+    /// The addresses of a day's models by kind, and how categorical values were encoded.
+    async fn models(
+        &self,
+        of_day: &str,
+    ) -> Result<(BTreeMap<String, String>, Categorical), JobError> {
+        #[derive(Deserialize)]
+        struct Model {
+            kind: String,
+            uri: String,
+            params: Option<String>,
+        }
+        let models: Vec<Model> = self
+            .rows(&format!(
+                "SELECT kind, uri, params FROM models WHERE {of_day}"
+            ))
+            .await?;
+        let encoder = models.iter().find(|m| m.kind == CATEGORIES);
+        let categorical = encoder.and_then(|m| Categorical::from_name(m.params.as_deref()?));
+        let models = models.into_iter().map(|m| (m.kind, m.uri)).collect();
+        Ok((models, categorical.unwrap_or_default()))
     }
 
     /// The features that made most anomalies stand out: a reason reads `detector: feature = value`.

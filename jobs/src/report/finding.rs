@@ -100,6 +100,7 @@ pub(super) fn scores(report: &Report, page: &mut Page) {
     let drawn: Vec<&dyn Fn(f64) -> Figure> = drawn.iter().map(AsRef::as_ref).collect();
     page.row(&drawn, THIRD);
     quantiles(found, units, page);
+    thresholds(report, page);
 }
 
 /// The table behind the distributions.
@@ -151,6 +152,53 @@ fn quantiles(found: &Distributions, units: &str, page: &mut Page) {
             2,
         ),
     );
+}
+
+/// What thresholds that scores set promised, and what came of it.
+fn thresholds(report: &Report, page: &mut Page) {
+    let mut body = vec![];
+    for run in report.data.runs.iter().filter(|r| r.stage == "anomalies") {
+        for (detector, outcome) in run.thresholds() {
+            let [low, high] = outcome.expected_interval;
+            let cut = if outcome.cut() {
+                format!(
+                    "{} <small>of {} or more: the quota cut</small>",
+                    full(outcome.anomalies),
+                    full(outcome.at_least)
+                )
+            } else {
+                full(outcome.anomalies)
+            };
+            body.push(vec![
+                escape(&run.date),
+                escape(&detector),
+                escape(&outcome.promise.method),
+                format!("{:.4}", outcome.promise.threshold),
+                format!(
+                    "{:.1} <small>({low:.1}–{high:.1})</small>",
+                    outcome.expected
+                ),
+                cut,
+            ]);
+        }
+    }
+    if body.is_empty() {
+        return;
+    }
+    let heads = [
+        "day",
+        "detector",
+        "set by",
+        "threshold",
+        "expected (95%)",
+        "came",
+    ];
+    page.raw(&table(
+        "Thresholds that scores set: what was expected of the day, and what came",
+        &heads,
+        &body,
+        3,
+    ));
 }
 
 pub(super) fn detectors(report: &Report, page: &mut Page) {

@@ -1,5 +1,6 @@
 //! `gleaner report` of a warehouse of requests, as its readers see it: the same page as that of command lines, with incidents first, and with requests that would like to run.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ fn hostile() -> String {
             for (name, value) in line.as_object().unwrap() {
                 one[name] = value.clone();
             }
-            out.push_str(&format!("{one}\n"));
+            writeln!(out, "{one}").unwrap();
         }
     }
     out
@@ -309,6 +310,52 @@ fn a_report_of_few_requests_says_what_is_missing_and_refuses_a_lift() {
         said.contains("--evaluation") && said.contains("leave it out"),
         "{said}"
     );
+}
+
+#[test]
+fn a_report_shows_all_detectors_of_a_day_what_their_thresholds_promised_and_what_analysts_said() {
+    let dir = Dir::new();
+    let telemetry = dir.synth(
+        "telemetry",
+        &["--kind", "api", "--lines", "900", "--attacks", "0.05"],
+    );
+    let (warehouse, day) = (dir.join("warehouse"), "2025-01-01");
+    let six = ["iforest", "pca", "kmeans", "dbscan", "ocsvm", "autoencoder"];
+    let names = six.join(",");
+    let choice = ["--detectors", &names, "--threshold", "rate:0.02"];
+    run_days(&telemetry, &warehouse, day, day, &choice);
+    let gravest = "SELECT incident, requests, CAST(cardinality(hashes) AS BIGINT) AS n FROM incidents ORDER BY severity DESC LIMIT 1";
+    let gravest = query(&warehouse, gravest).remove(0);
+    let incident = gravest["incident"].as_str().unwrap();
+    let verdict =
+        format!("day,incident,hash,verdict,analyst\n{day},{incident},,true_positive,ana\n");
+    let file = dir.write("verdicts.csv", verdict);
+    succeeds(&["labels", "import", &file, "--warehouse", &warehouse]);
+    let (_, html) = report(&dir, &warehouse, "six.html", &[]);
+    let promised = "SELECT counts FROM runs WHERE stage = 'anomalies'";
+    let counts = query(&warehouse, promised).remove(0)["counts"].clone();
+    let counts: Value = serde_json::from_str(counts.as_str().unwrap()).unwrap();
+    let counts = counts.as_object().unwrap();
+    assert!(counts.len() >= 4, "{counts:?}");
+    for (detector, outcome) in counts {
+        let expected = format!("{:.1} <small>(", outcome["expected"].as_f64().unwrap());
+        let row = format!("<td>{detector}</td><td>rate:0.02</td>");
+        assert!(
+            html.contains(&row) && html.contains(&expected),
+            "{detector}: {outcome}"
+        );
+    }
+    let judged = format!("judged: {} true positive", gravest["n"]);
+    assert!(html.contains(&judged), "{judged}");
+    assert_eq!(html.matches("judged: ").count(), 1);
+    for plot in six {
+        let chose = format!("SELECT count(*) FROM anomalies WHERE array_has(detectors, '{plot}')");
+        assert_eq!(
+            number(&warehouse, &chose) > 0,
+            html.contains(&format!(">{plot}</th>")),
+            "{plot}"
+        );
+    }
 }
 
 /// Days of recorded requests: a campaign of many sessions is one incident, and what is said of it names the attack.

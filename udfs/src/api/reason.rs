@@ -27,28 +27,49 @@ const RARE: f32 = 3.0;
 /// The value from which on a feature says something, whichever the words are; `None`: any value does.
 fn least(feature: &str) -> Option<f32> {
     Some(match feature {
-        "endpoint_rarity" | "path_rarity" | "method_rarity" | "method_rarity_endpoint" => RARE,
-        "status_rarity_endpoint" | "agent_rarity" | "network_rarity" | "name_rarity" => RARE,
-        "agent_rarity_user" | "network_rarity_user" | "endpoint_rarity_user" => RARE,
-        "outline_rarity" | "markov_transition" => RARE,
+        "endpoint_rarity"
+        | "path_rarity"
+        | "method_rarity"
+        | "method_rarity_endpoint"
+        | "status_rarity_endpoint"
+        | "agent_rarity"
+        | "network_rarity"
+        | "name_rarity"
+        | "agent_rarity_user"
+        | "network_rarity_user"
+        | "endpoint_rarity_user"
+        | "outline_rarity"
+        | "markov_transition" => RARE,
         // Logarithms of 1 + n: ten in a minute, thirty in ten, five endpoints.
-        "req_count_user_1min" => 3.4,
+        "req_count_user_1min" | "req_count_endpoint_1min" | "distinct_users_endpoint_10min" => 3.4,
         "req_count_user_10min" => 4.9,
         "distinct_endpoints_user_10min" => 2.5,
-        "req_count_endpoint_1min" | "distinct_users_endpoint_10min" => 3.4,
         "error_rate_user_5min" | "error_rate_endpoint_5min" => 0.2,
-        "bigram_novelty_user" | "call_sequence_novelty" => 1.0,
         "special_share" | "digit_share" | "upper_share" => 0.3,
         "special_run" => 3.0,
         "encoding_rounds" => 2.0,
         "value_entropy" => 4.0,
-        "failed" | "server_error" => 1.0,
-        "agent_is_browser" | "agent_is_bot" | "agent_is_tool" | "agent_is_scanner" => 1.0,
-        "agent_is_missing" | "address_is_private" | "address_is_name" => 1.0,
-        "address_is_special" => 1.0,
+        "failed"
+        | "server_error"
+        | "bigram_novelty_user"
+        | "call_sequence_novelty"
+        | "agent_is_browser"
+        | "agent_is_bot"
+        | "agent_is_tool"
+        | "agent_is_scanner"
+        | "agent_is_missing"
+        | "address_is_private"
+        | "address_is_name"
+        | "address_is_special" => 1.0,
+        "non_ascii"
+        | "controls"
+        | "values"
+        | "value_log_len"
+        | "bytes_out_user_10min"
+        | "value_surprise"
+        | "value_surprise_worst"
+        | "value_surprise_total" => 0.5,
         _ if feature.starts_with("marks_") => 0.5,
-        "non_ascii" | "controls" | "values" | "value_log_len" | "bytes_out_user_10min" => 0.5,
-        "value_surprise" | "value_surprise_worst" | "value_surprise_total" => 0.5,
         _ => return None,
     })
 }

@@ -1,7 +1,7 @@
 //! Deadlines of calls, as gRPC's clients send them (`grpc-timeout`).
 //!
-//! tonic's server keeps them too, with the answer CANCELLED, which a caller reads as its own doing; a stream it leaves alone once that has begun. Here the answer is
-//! DEADLINE_EXCEEDED, as gRPC has it, and a stream ends by its deadline. What waits when that passes is dropped, and is not scored.
+//! tonic's server keeps them too, with the answer `CANCELLED`, which a caller reads as its own doing; a stream it leaves alone once that has begun. Here the answer is
+//! `DEADLINE_EXCEEDED`, as gRPC has it, and a stream ends by its deadline. What waits when that passes is dropped, and is not scored.
 //!
 //! A call's time runs from its head on, before its message has been read: so what is bounded is the service ([`Within`]), not its methods.
 
