@@ -220,7 +220,8 @@ fn hold(
             _ => Part::Validation,
         }
     };
-    let prepared = featured(rows, None, categorical, part);
+    let parts: Vec<Part> = rows.iter().map(|row| part(row)).collect();
+    let prepared = featured(rows, None, categorical, &parts);
     let known = (0..prepared.order.len()).filter(|&row| {
         let labelled = rows[prepared.order[row]];
         labelled.label == Label::Malicious
