@@ -339,7 +339,7 @@ fn where_one_row_sets_the_threshold_it_is_that_row_s_score() {
     assert_eq!(validation.len(), 1);
     for (_, outcome) in evaluate(&prepared, RATE, Scale::Standard) {
         let outcome = outcome.unwrap();
-        let threshold = outcome.threshold.clone().unwrap();
+        let threshold = outcome.threshold.unwrap();
         assert_eq!((threshold.rows, threshold.above), (1, 0));
         assert!((threshold.threshold - outcome.scores[validation[0]]).abs() < f32::EPSILON);
         assert!(threshold.interval[1] > 0.9 && outcome.confusion.is_some());
