@@ -1,5 +1,7 @@
 //! Rows as features, with their part in the evaluation.
 
+use std::collections::BTreeMap;
+
 use gleaner_udfs::api::features::Surroundings;
 use gleaner_udfs::api::request::{OwnedRequest, pair_hash, text_hash};
 use gleaner_udfs::api::{
@@ -16,7 +18,7 @@ pub(super) const FEW: usize = 50;
 /// attacks with an AUROC of 0.8 to 1; of all rows, attacks among them, with 0.02 to 0.8.
 pub(super) const ENOUGH: usize = 10;
 /// Benign rows that are learned from where nothing else is but attacks.
-const LEAST: usize = 4;
+const LEAST: usize = 3;
 
 /// Features and parts of the rows of one kind, categorical values encoded by choice.
 #[must_use]
@@ -43,8 +45,8 @@ pub fn prepare(rows: &[&Labelled], seed: u64, categorical: Categorical) -> Prepa
             Some(text),
         )
     };
-    let tenths = Tenths::of(rows, ordinary, seed);
-    let part = |row: &Labelled| match (row.label, tenths.tenth(content(&row.request))) {
+    let (tenths, apart) = tenths(rows, ordinary, seed);
+    let part = |(row, tenth): (&&Labelled, u64)| match (row.label, tenth) {
         (label, 0..5) if ordinary.contains(&label) => Part::Fit,
         (label, 5..7) if ordinary.contains(&label) => Part::Validation,
         (Label::Benign, _) => Part::TestBenign,
@@ -52,20 +54,25 @@ pub fn prepare(rows: &[&Labelled], seed: u64, categorical: Categorical) -> Prepa
         (Label::Unknown, _) if benign == 0 => Part::TestBenign,
         (Label::Unknown, _) => Part::History,
     };
-    featured(rows, remark, categorical, part)
+    let parts: Vec<Part> = rows.iter().zip(tenths).map(part).collect();
+    let more = (!apart)
+        .then_some("ordinary rows that say the same are on several sides: nearly all of them do");
+    let remarks: Vec<&str> = remark.as_deref().into_iter().chain(more).collect();
+    let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
+    featured(rows, remark, categorical, &parts)
 }
 
-/// Features of rows of one kind, each in the part that `part` says. Templates and what is usual are learned from the rows that are
+/// Features of rows of one kind, each in its part (one a row, in the order of `rows`). Templates and what is usual are learned from the rows that are
 /// fitted on; windows and sequences see all rows in the order of time.
 pub(super) fn featured(
     rows: &[&Labelled],
     remark: Option<String>,
     categorical: Categorical,
-    part: impl Fn(&Labelled) -> Part,
+    parts: &[Part],
 ) -> Prepared {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&i| (rows[i].request.micros, content(&rows[i].request), i));
-    let parts: Vec<Part> = order.iter().map(|&i| part(rows[i])).collect();
+    let parts: Vec<Part> = order.iter().map(|&i| parts[i]).collect();
     let mut paths = PathSample::new();
     for (&i, _) in order.iter().zip(&parts).filter(|(_, p)| **p == Part::Fit) {
         let request = rows[i].request.as_request();
@@ -136,36 +143,44 @@ pub(super) fn featured(
     }
 }
 
-/// Ten parts of what ordinary rows say, by a hash of it.
-struct Tenths {
-    seed: u64,
-    /// Of a few rows: the hashes in order, which are dealt out one by one, so that no part is empty by chance.
-    few: Option<Vec<u64>>,
-}
-
-impl Tenths {
-    fn of(rows: &[&Labelled], ordinary: &[Label], seed: u64) -> Self {
-        let of_ordinary = rows.iter().filter(|row| ordinary.contains(&row.label));
-        let hashes = of_ordinary.map(|row| pair_hash(seed, content(&row.request)));
-        let mut hashes: Vec<u64> = hashes.collect();
-        let few = hashes.len() < FEW;
-        hashes.sort_unstable();
-        hashes.dedup();
-        Self {
-            seed,
-            few: few.then_some(hashes),
-        }
+/// The tenth of each row, by a hash of what it says; and whether rows that say the same are in one.
+///
+/// Where ordinary rows say few things these are dealt out in the order of their hashes, each to where the middle of its rows lies, so that no
+/// part is empty by chance. Where even so one is (nearly all say the same), rows are dealt out by themselves.
+fn tenths(rows: &[&Labelled], ordinary: &[Label], seed: u64) -> (Vec<u64>, bool) {
+    let hash = |row: &Labelled| pair_hash(seed, content(&row.request));
+    let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
+    for row in rows.iter().filter(|row| ordinary.contains(&row.label)) {
+        *counts.entry(hash(row)).or_default() += 1;
     }
-
-    fn tenth(&self, content: u64) -> u64 {
-        let hash = pair_hash(self.seed, content);
-        let place = self.few.as_ref().and_then(|hashes| {
-            let place = hashes.binary_search(&hash).ok()?;
-            // From the middle of a part, so that of three one is in each.
-            Some((20 * place as u64 + 10) / (2 * hashes.len() as u64))
-        });
-        place.unwrap_or(hash % 10)
+    let by_content = |row: &&Labelled| hash(row) % 10;
+    if counts.len() >= FEW || counts.is_empty() {
+        return (rows.iter().map(by_content).collect(), true);
     }
+    let all: u64 = counts.values().sum();
+    let mut before = 0;
+    for count in counts.values_mut() {
+        let middle = 2 * before + *count;
+        before += *count;
+        *count = 5 * middle / all;
+    }
+    let dealt = |tenths: std::ops::Range<u64>| counts.values().any(|tenth| tenths.contains(tenth));
+    if dealt(0..5) && dealt(5..7) && dealt(7..10) {
+        let tenth = |row: &&Labelled| counts.get(&hash(row)).copied();
+        let tenths = rows
+            .iter()
+            .map(|row| tenth(row).unwrap_or_else(|| by_content(row)));
+        return (tenths.collect(), true);
+    }
+    let mut order: Vec<usize> = (0..rows.len())
+        .filter(|&row| ordinary.contains(&rows[row].label))
+        .collect();
+    order.sort_by_key(|&row| mix(pair_hash(seed, row as u64)));
+    let mut tenths: Vec<u64> = rows.iter().map(by_content).collect();
+    for (place, row) in order.into_iter().enumerate() {
+        tenths[row] = 5 * (2 * place as u64 + 1) / all;
+    }
+    (tenths, false)
 }
 
 /// What two requests that say the same share.

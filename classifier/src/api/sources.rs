@@ -220,7 +220,8 @@ fn hold(
             _ => Part::Validation,
         }
     };
-    let prepared = featured(rows, None, categorical, part);
+    let parts: Vec<Part> = rows.iter().map(|row| part(row)).collect();
+    let prepared = featured(rows, None, categorical, &parts);
     let known = (0..prepared.order.len()).filter(|&row| {
         let labelled = rows[prepared.order[row]];
         labelled.label == Label::Malicious
@@ -239,6 +240,7 @@ fn hold(
 
 /// The trials of all detectors, then of the models that learn from labels where other sources have attacks: a random forest and
 /// an SVM of all labels, an encoder pre-trained without labels and tuned on `few`.
+#[must_use]
 pub fn trials(held: &Held, method: Method, scale: Scale, few: usize, seed: u64) -> Vec<Trial> {
     let mut trials: Vec<Trial> = evaluate(&held.prepared, method, scale)
         .map(|(model, outcome)| {

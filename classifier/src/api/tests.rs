@@ -339,7 +339,7 @@ fn where_one_row_sets_the_threshold_it_is_that_row_s_score() {
     assert_eq!(validation.len(), 1);
     for (_, outcome) in evaluate(&prepared, RATE, Scale::Standard) {
         let outcome = outcome.unwrap();
-        let threshold = outcome.threshold.clone().unwrap();
+        let threshold = outcome.threshold.unwrap();
         assert_eq!((threshold.rows, threshold.above), (1, 0));
         assert!((threshold.threshold - outcome.scores[validation[0]]).abs() < f32::EPSILON);
         assert!(threshold.interval[1] > 0.9 && outcome.confusion.is_some());
@@ -370,4 +370,29 @@ fn the_files_of_a_single_recording_are_held_out_in_five_parts() {
         tested += held.prepared.tested();
     }
     assert_eq!(tested, rows.len());
+}
+
+#[test]
+fn ordinary_rows_that_all_say_the_same_are_fitted_on_and_tested() {
+    let mut rows = traffic();
+    for row in rows.iter_mut().filter(|r| r.label == Label::Benign) {
+        row.request.texts = OwnedRequest::default().texts;
+        row.request.texts[5] = Some("/health".into());
+    }
+    let same = prepared(&rows);
+    assert!(same.remark.clone().unwrap().contains("several sides"));
+    let count = |prepared: &Prepared, part| prepared.of(part).count();
+    let parts = [Part::Fit, Part::Validation, Part::TestBenign];
+    assert_eq!(parts.map(|part| count(&same, part)), [450, 180, 270]);
+    for (detector, outcome) in evaluate(&same, RATE, Scale::Standard) {
+        assert!(outcome.unwrap().auroc.unwrap() > 0.99, "{detector}");
+    }
+    // Of a handful of contents each is on one side, and no part is empty.
+    for row in rows.iter_mut().filter(|r| r.label == Label::Benign) {
+        let path = format!("/health/{}", row.request.micros.unwrap() / 3_000_000 % 5);
+        row.request.texts[5] = Some(path);
+    }
+    let few = prepared(&rows);
+    assert!(few.remark.is_none());
+    assert!(parts.iter().all(|part| count(&few, *part) >= 180));
 }

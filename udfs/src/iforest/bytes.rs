@@ -45,7 +45,7 @@ impl IForestModel {
             ..wire::IsolationForest::default()
         };
         let seen = |part: fn(&Tree) -> &Vec<f32>| {
-            let each = self.trees.iter().flat_map(|tree| part(tree));
+            let each = self.trees.iter().flat_map(part);
             each.copied().collect()
         };
         let message = wire::IsolationForest {
@@ -194,11 +194,11 @@ impl Rest<'_> {
         if draws.iter().any(|draws| to_usize(*draws) > d) {
             return None;
         }
-        let drawn = draws.iter().map(|draws| to_usize(*draws)).sum();
-        let feature = narrow(take(&mut self.draw_feature, drawn)?);
-        let value = take(&mut self.draw_value, drawn)?;
+        let count = draws.iter().map(|draws| to_usize(*draws)).sum();
+        let feature = narrow(take(&mut self.draw_feature, count)?);
+        let value = take(&mut self.draw_value, count)?;
         let (low, high) = (take(&mut self.low, cuts)?, take(&mut self.high, cuts)?);
-        let whole = feature.len() == drawn
+        let whole = feature.len() == count
             && feature.iter().all(|feature| usize::from(*feature) < d)
             && [value, low, high]
                 .iter()

@@ -18,6 +18,8 @@
 //! A row that is within every range on its way, and has every drawn value, has the depth of the plain walk. A leaf of one row is
 //! not looked at: whatever the row, it would be one level below.
 
+use std::cmp::Ordering;
+
 use super::grow::{Tree, goes_left};
 use super::walk::Walk;
 use crate::learner::to_usize;
@@ -33,11 +35,14 @@ pub(super) fn insert(
     let (mut node, mut depth, mut here, mut sum) = (0, 1.0, 1.0, 0.0);
     loop {
         let draws = to_usize(walk.draws[node])..to_usize(walk.draws[node + 1]);
-        let drawn = tree.seen.feature[draws.clone()].iter();
-        let new = drawn.zip(&tree.seen.value[draws]).find(|(feature, value)| {
-            let x = row[usize::from(**feature)];
-            x < **value || x > **value
-        });
+        let features = tree.seen.feature[draws.clone()].iter();
+        let new = features
+            .zip(&tree.seen.value[draws])
+            .find(|(feature, value)| {
+                let x = row[usize::from(**feature)];
+                // A NaN is not other than anything.
+                x.partial_cmp(value).is_some_and(Ordering::is_ne)
+            });
         if let Some((feature, _)) = new {
             step(*feature, here, node, 1);
             return sum + here * depth;

@@ -386,7 +386,8 @@ fn add(batch: &RecordBatch, rows: &mut Vec<Labelled>) -> Result<(), String> {
         (!array.is_null(row)).then(|| array.value(row))
     };
     for row in 0..batch.num_rows() {
-        let label = match of(&labels, row).as_deref() {
+        let label = of(&labels, row).map(|label| label.to_ascii_lowercase());
+        let label = match label.as_deref() {
             Some("benign") => Label::Benign,
             Some("malicious") => Label::Malicious,
             Some("unknown" | "") | None => Label::Unknown,

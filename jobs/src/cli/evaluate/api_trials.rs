@@ -104,7 +104,15 @@ pub(super) fn feedback(
     for (kind, rows) in kinds {
         let prepared = prepare(rows, args.seed, args.categorical.choice());
         let changes = feedback::changes(&prepared, args.method(), most, args.seed);
-        for c in changes.map_err(|e| failed(args, kind, &e))? {
+        let changes = match changes {
+            Ok(changes) => changes,
+            // What one kind has too little of costs that kind alone.
+            Err(e) => {
+                output::note(&format!("{kind}: {e}"));
+                continue;
+            }
+        };
+        for c in changes {
             if args.json {
                 let rates = |r: Rates| json!({ "recall": r.recall, "false_positive_rate": r.false_positive_rate, "precision": r.precision });
                 let object = json!({

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use gleaner_classifier::api::{self, Label, Labelled, Part, Prepared};
-use gleaner_udfs::api::{Categorical, N_API_FEATURES};
 use gleaner_udfs::api::request::{OwnedRequest, pair_hash};
+use gleaner_udfs::api::{Categorical, N_API_FEATURES};
 use gleaner_udfs::detector::{self, Detector, FitParams, Kind};
 use serde::Deserialize;
 
