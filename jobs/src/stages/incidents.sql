@@ -1,64 +1,15 @@
--- Stage 6, incidents: the day's anomalous requests, those of one actor no more than half an hour apart together; and where three actors or
--- more each did little, at one endpoint alone, and stood out by the same, theirs together: an endpoint that fails for all, an attack that
--- comes from a new session each time.
-WITH linked AS (
-    SELECT *,
-           CASE WHEN event_time - lag(event_time) OVER (PARTITION BY who ORDER BY event_time, hash) <= INTERVAL '30 minutes'
-                THEN 0 ELSE 1 END AS opens
-    FROM (SELECT *, coalesce(actor, 'unknown') AS who FROM anomalies)
-),
-numbered AS (
-    SELECT *, sum(opens) OVER (PARTITION BY who ORDER BY event_time, hash ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS n
-    FROM linked
+-- Stage 6, incidents, last step: a row an incident, of its requests.
+WITH keyed AS (
+    SELECT a.*, k.who, k.key FROM anomalies AS a JOIN keys AS k ON k.hash = a.hash
 ),
 -- What stood out of each request, in words; however many detectors say so, once.
 said AS (
-    SELECT who, n, hash, words, max(weight) AS weight
+    SELECT hash, words, max(weight) AS weight
     FROM (
-        SELECT who, n, hash, api_reason(reason) AS words, api_reason_weight(reason) AS weight
-        FROM (SELECT who, n, hash, unnest(reasons) AS reason FROM numbered)
+        SELECT hash, api_reason(reason) AS words, api_reason_weight(reason) AS weight
+        FROM (SELECT hash, unnest(reasons) AS reason FROM anomalies)
     )
-    WHERE words IS NOT NULL GROUP BY who, n, hash, words
-),
--- What says most of an actor's few requests. Failures are told in several ways: they are one lead.
-leads AS (
-    SELECT who, n, lead
-    FROM (SELECT who, n, lead, row_number() OVER (PARTITION BY who, n ORDER BY sum(weight) DESC, lead) AS place
-          FROM (SELECT who, n, weight, CASE WHEN words LIKE '%fail%' OR words = 'server errors' THEN 'failures' ELSE words END AS lead
-                FROM said)
-          GROUP BY who, n, lead)
-    WHERE place = 1
-),
-small AS (
-    SELECT s.*, coalesce(l.lead, '') AS lead
-    FROM (
-        SELECT who, n, min(endpoint) AS endpoint, min(event_time) AS first_seen, max(event_time) AS last_seen
-        FROM numbered GROUP BY who, n HAVING count(DISTINCT endpoint) = 1 AND count(*) <= 5
-    ) AS s
-    LEFT JOIN leads AS l ON l.who = s.who AND l.n = s.n
-),
-chained AS (
-    SELECT *, sum(opens) OVER (PARTITION BY endpoint, lead ORDER BY first_seen, who, n
-                               ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS chain
-    FROM (
-        SELECT *,
-               CASE WHEN first_seen - max(last_seen) OVER (PARTITION BY endpoint, lead ORDER BY first_seen, who, n
-                                                           ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-                         <= INTERVAL '30 minutes'
-                    THEN 0 ELSE 1 END AS opens
-        FROM small
-    )
-),
-alike AS (
-    SELECT endpoint, lead, chain FROM chained GROUP BY endpoint, lead, chain HAVING count(DISTINCT who) >= 3
-),
-keyed AS (
-    SELECT r.*,
-           CASE WHEN a.chain IS NULL THEN concat('actor/', r.who, '/', r.n)
-                ELSE concat('endpoint/', a.endpoint, '/', a.lead, '/', a.chain) END AS key
-    FROM numbered AS r
-    LEFT JOIN chained AS c ON c.who = r.who AND c.n = r.n
-    LEFT JOIN alike AS a ON a.endpoint = c.endpoint AND a.lead = c.lead AND a.chain = c.chain
+    WHERE words IS NOT NULL GROUP BY hash, words
 ),
 -- By the requests that it stood out of, and by how much it says.
 why AS (

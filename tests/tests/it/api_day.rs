@@ -158,7 +158,7 @@ fn an_incident_says_who_did_what_where_and_why() {
     assert!(
         summary.starts_with("mallory: ")
             && summary.contains("DELETE shop/orders/{n}")
-            && summary.contains("100% failed"),
+            && summary.contains("all failed"),
         "{summary}"
     );
     // Every anomaly is in one incident.

@@ -166,12 +166,13 @@ fn outcomes(warehouse: &str, date: &str) -> Vec<(String, Value)> {
 fn a_threshold_makes_the_anomalies_that_it_promises_and_the_quota_bounds_them() {
     let dir = Dir::new();
     let sizes = [
-        "--kind", "api", "--lines", "6000", "--days", "2", "--hosts", "60",
+        "--kind", "api", "--lines", "9000", "--days", "2", "--hosts", "60",
     ];
     let telemetry = dir.synth("telemetry", &sizes);
     let warehouse = dir.join("warehouse");
     let by = |date: &str, warehouse: &str, args: &[&str]| {
-        let all = ["--detectors", EVERY, "--quota", "20%"];
+        // A third of the day is sampled: what is promised of the others is seen in none of them.
+        let all = ["--detectors", EVERY, "--quota", "20%", "--fit-rows", "3000"];
         day(date, &telemetry, warehouse, &[&all[..], args].concat())
     };
     let said = by("2025-01-01", &warehouse, &["--threshold", "rate:0.03"]);
@@ -239,15 +240,8 @@ fn a_threshold_makes_the_anomalies_that_it_promises_and_the_quota_bounds_them() 
 
     // A lesser quota is the upper bound, and says when it cut.
     let few = dir.join("few");
-    let quota = "pca=7,iforest=20%,kmeans=20%,dbscan=20%,ocsvm=20%,autoencoder=20%";
-    let args = [
-        "--threshold",
-        "rate:0.03",
-        "--detectors",
-        EVERY,
-        "--quota",
-        quota,
-    ];
+    let rate = ["--threshold", "rate:0.03", "--fit-rows", "3000"];
+    let args = [&rate[..], &["--detectors", "pca", "--quota", "7"]].concat();
     let said = day("2025-01-01", &telemetry, &few, &args);
     assert!(said.contains("pca         7 anomalies of "), "{said}");
     assert_eq!(
@@ -270,14 +264,19 @@ fn a_threshold_makes_the_anomalies_that_it_promises_and_the_quota_bounds_them() 
         assert_eq!(of["set_on"], "2025-01-01", "{detector}: {of}");
     }
     let two = dir.join("two-days");
-    let pca = ["--detectors", "pca", "--models", "reuse"];
-    day(
-        "2025-01-01",
-        &telemetry,
-        &two,
-        &["--detectors", "pca,ocsvm"],
-    );
-    let said = day("2025-01-02", &telemetry, &two, &pca);
+    let with = |date: &str, detectors: &str| {
+        let args = [
+            "--through",
+            "models",
+            "--models",
+            "reuse",
+            "--detectors",
+            detectors,
+        ];
+        day(date, &telemetry, &two, &args)
+    };
+    with("2025-01-01", "pca,ocsvm");
+    let said = with("2025-01-02", "pca");
     assert!(
         said.contains(
             "2025-01-01 was scored by pca,ocsvm, and --detectors is pca: they are fitted on the day"
@@ -299,6 +298,7 @@ fn a_threshold_makes_the_anomalies_that_it_promises_and_the_quota_bounds_them() 
     // A sample that cannot tell such a rate sets no threshold: the quota chooses, and it is told.
     let rare = dir.join("rare");
     let rate = ["--threshold", "rate:0.00001", "--detectors", "pca"];
+    let rate = [&rate[..], &["--through", "anomalies"]].concat();
     let said = day("2025-01-01", &telemetry, &rare, &rate);
     assert!(
         said.contains("pca has no threshold: ") && said.contains("it chooses by its quota"),
