@@ -89,6 +89,28 @@ pub struct Promise {
     pub interval: [f64; 2],
     /// Whether the share is less than one of the rows, and so the tail's word alone.
     pub extrapolated: bool,
+    /// The tail, where it is by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<TailFit>,
+}
+
+/// How well the highest scores follow the distribution that a threshold was extrapolated by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TailFit {
+    /// Scores of the tail.
+    pub excesses: u64,
+    /// Kolmogorov and Smirnov's distance of them from the distribution.
+    pub distance: f64,
+}
+
+impl TailFit {
+    /// Whether they follow it, by the test's 5% level. Where they do not, no interval holds: scores of traffic with attacks in it are of two sorts,
+    /// and end where the attacks do.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "row counts stay below 2^53")]
+    pub fn follows(&self) -> bool {
+        self.distance <= 1.36 / (self.excesses.max(1) as f64).sqrt()
+    }
 }
 
 impl Promise {
@@ -154,6 +176,10 @@ fn of_scores(
         rate: chosen.rate,
         interval: chosen.interval,
         extrapolated: chosen.extrapolated,
+        tail: chosen.tail.map(|tail| TailFit {
+            excesses: tail.excesses,
+            distance: tail.distance,
+        }),
     })
 }
 
@@ -270,8 +296,14 @@ impl Outcome {
         } else {
             ""
         };
+        let misfit = match &promise.tail {
+            Some(tail) if !tail.follows() => {
+                ", from a tail that its scores do not follow: expect other numbers"
+            }
+            _ => "",
+        };
         format!(
-            "{detector:<11} {} anomalies{cut}; {:.1} expected ({low:.1} to {high:.1}) at or above {}, set by {} of {} rows of {}{extrapolated}",
+            "{detector:<11} {} anomalies{cut}; {:.1} expected ({low:.1} to {high:.1}) at or above {}, set by {} of {} rows of {}{extrapolated}{misfit}",
             self.anomalies,
             self.expected,
             promise.threshold,
@@ -350,6 +382,20 @@ mod tests {
         assert!(outcome.expected_interval[0] < 500.0 && outcome.expected_interval[1] > 500.0);
         let shown = outcome.shown("pca");
         assert!(shown.contains("400 anomalies of 600 or more"), "{shown}");
+        // A tail of two values is none that the distribution has.
+        let tail = TailFit {
+            excesses: 100,
+            distance: 0.2,
+        };
+        assert!(!tail.follows());
+        let outcome = Outcome {
+            promise: Promise {
+                tail: Some(tail),
+                ..outcome.promise
+            },
+            ..outcome
+        };
+        assert!(outcome.shown("pca").contains("do not follow"));
         let error = of_scores(&scores[..50], &[], by.method().unwrap(), by, day()).unwrap_err();
         assert!(error.contains("give at least 100"), "{error}");
     }
