@@ -16,6 +16,7 @@
 //! day is run again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chrono::{Days, NaiveDate};
@@ -106,9 +107,10 @@ impl Given {
         let mut text = String::new();
         for (day, reviews) in &self.reviews {
             let made = [REQUESTS, WINDOWS, MODELS].map(|t| self.snapshot.fingerprint(&t, *day));
-            text += &format!("{day} {made:?}\n");
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{day} {made:?}");
             for r in reviews {
-                text += &format!("{} {} {}\n", r.hash, r.verdict, r.version);
+                let _ = writeln!(text, "{} {} {}", r.hash, r.verdict, r.version);
             }
         }
         Some(sha256(text.as_bytes()))

@@ -104,6 +104,7 @@ fn scored(detector: &Detector, rows: &[f32]) -> Vec<f32> {
 
 #[tokio::test]
 #[ignore = "prints a table; needs recorded requests"]
+#[expect(clippy::print_stdout, reason = "it prints a table")]
 async fn weights_of_verdicts_on_recorded_requests() {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data").to_owned();
     let data = std::env::var("GLEANER_DATA").unwrap_or(beside);
