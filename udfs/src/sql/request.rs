@@ -59,8 +59,8 @@ pub static SCALARS: &[Scalar] = &[
         },
         doc: Doc {
             what: "What a reason of `anomalies` says, in words; NULL where it names what a request lacks, which by itself says nothing.",
-            example: "SELECT api_reason('pca: marks_sql = 2'), api_reason('pca: failed = 0') IS NULL",
-            result: "marks of SQL injection,true",
+            example: "SELECT concat_ws(', ', api_reason('pca: marks_sql = 2'), coalesce(api_reason('pca: failed = 0'), 'nothing'))",
+            result: "marks of SQL injection, nothing",
         },
     },
     Scalar {
@@ -76,8 +76,8 @@ pub static SCALARS: &[Scalar] = &[
         doc: Doc {
             what: "How much a reason of `anomalies` says: 4 for marks of an attack, 2 for failures and what is rare, new or much, 1 for sizes, \
                    characters and pace; NULL as of `api_reason`.",
-            example: "SELECT api_reason_weight('pca: marks_sql = 2'), api_reason_weight('iforest: special_run = 9')",
-            result: "4,1",
+            example: "SELECT concat(api_reason_weight('pca: marks_sql = 2'), ' and ', api_reason_weight('iforest: special_run = 9'))",
+            result: "4 and 1",
         },
     },
 ];
