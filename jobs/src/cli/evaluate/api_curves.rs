@@ -160,15 +160,15 @@ impl All {
                 self.points().map(|(_, p)| of(p)),
             ))
         };
-        let kinds = self.points().map(|(curves, _)| curves.kind.as_str());
-        let detectors = self.points().map(|(curves, _)| curves.detector);
+        // Lists, as texts are only taken from what says how many it has.
+        let (kinds, detectors): (Vec<&str>, Vec<&str>) = self
+            .points()
+            .map(|(curves, _)| (curves.kind.as_str(), curves.detector))
+            .unzip();
         let scores = self.points().map(|(_, p)| p.score);
         let columns: [(&str, ArrayRef); 6] = [
-            ("kind", Arc::new(StringArray::from_iter_values(kinds))),
-            (
-                "detector",
-                Arc::new(StringArray::from_iter_values(detectors)),
-            ),
+            ("kind", Arc::new(StringArray::from(kinds))),
+            ("detector", Arc::new(StringArray::from(detectors))),
             (
                 "threshold",
                 Arc::new(Float32Array::from_iter_values(scores)),
