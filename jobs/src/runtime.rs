@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 
-/// Stack of a thread that plans queries. Planning walks a query's tree by recursion, with large frames where DataFusion is not optimised: the incidents
+/// Stack of a thread that plans queries. Planning walks a query's tree by recursion, with large frames where `DataFusion` is not optimised: the incidents
 /// of a day of requests, with their subqueries, overflow the two MiB that threads have otherwise, and end a scheduler.
 pub const STACK_BYTES: usize = 8 << 20;
 

@@ -479,8 +479,8 @@ fn fit(
     let mut changes = vec![];
     if !verdicts.judged.is_empty() {
         let without = fit_kinds(kinds, &parts.keys, &parts.fit, d, params).map_err(failed)?;
-        let changed = taught::changes(sample, verdicts, &without, &detectors, shares);
-        changes = changed.map_err(failed)?;
+        let told = taught::changes(sample, verdicts, &without, &detectors, shares);
+        changes = told.map_err(failed)?;
     }
     let some = some_rows(&parts.fit, d);
     let baseline = Baseline::of(some, d, &detectors).map_err(failed)?;

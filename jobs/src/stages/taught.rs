@@ -226,8 +226,8 @@ impl Border {
             reason = "rows of a sample, far below 2^53"
         )]
         let quota = (share * scores.len() as f64).ceil() as usize;
-        let last = quota.checked_sub(1).and_then(|last| descending.get(last));
-        let least = last.copied().unwrap_or(f32::INFINITY);
+        let within = quota.checked_sub(1).and_then(|place| descending.get(place));
+        let least = within.copied().unwrap_or(f32::INFINITY);
         Self { descending, least }
     }
 

@@ -144,8 +144,8 @@ pub(super) fn set(
     };
     let scores = |rows: &[f32]| {
         let mut scores = vec![0.0; rows.len() / d.max(1)];
-        let scored = detector.score(rows, d, &mut scores);
-        scored.map(|()| scores)
+        let done = detector.score(rows, d, &mut scores);
+        done.map(|()| scores)
     };
     let failed = |e: LearnerError| JobError::Model(e.to_string());
     let (validation, fit) = (

@@ -452,7 +452,8 @@ async fn alike(
 
 #[derive(Deserialize)]
 struct Outcome {
-    outcome: String,
+    #[serde(rename = "outcome")]
+    name: String,
     hash: Option<String>,
     rows: u64,
 }
@@ -478,12 +479,12 @@ async fn outcomes(
     };
     for row in typed::<Outcome>(&batches)? {
         let Some(hash) = row.hash else {
-            verdicts.counts.insert(row.outcome, row.rows);
+            verdicts.counts.insert(row.name, row.rows);
             continue;
         };
         // The key of a row in the sample: the second half of its hash.
         let key = hash.get(16..).and_then(|h| u64::from_str_radix(h, 16).ok());
-        let of = match row.outcome.as_str() {
+        let of = match row.name.as_str() {
             "marked" => &mut verdicts.attacks,
             _ => &mut verdicts.harmless,
         };

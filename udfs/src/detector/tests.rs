@@ -250,14 +250,14 @@ fn every_detector_of_a_day_s_sample() {
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by_key(|i| keys[*i]);
     let keys: Vec<u64> = order.iter().map(|i| keys[*i]).collect();
-    let scored = &rows[..16_384 * wide];
+    let some = &rows[..16_384 * wide];
     for kind in Kind::EVERY {
         let started = Instant::now();
         let detectors = fit_kinds(&[kind], &keys, &rows, wide, &FitParams::default()).unwrap();
         let fit = started.elapsed().as_secs_f64();
         let mut scores = vec![0.0; 16_384];
         let started = Instant::now();
-        detectors[0].score(scored, wide, &mut scores).unwrap();
+        detectors[0].score(some, wide, &mut scores).unwrap();
         let micros = started.elapsed().as_secs_f64() * 1e6 / 16_384.0;
         let bytes = detectors[0].to_bytes().len();
         let name = kind.name();

@@ -124,6 +124,25 @@ fn write_one(report: &Report, one: &Incident, out: &mut String) {
     out.push_str("</details>");
 }
 
+/// What analysts said of an incident, and of what is like it.
+fn verdicts(report: &Report, one: &Incident) -> Vec<(&'static str, String)> {
+    let mut facts = vec![];
+    let verdict = judged(report, one);
+    if !verdict.is_empty() {
+        facts.push(("judged", verdict));
+    }
+    if let Some(before) = &one.verdict {
+        facts.push((
+            "before",
+            format!(
+                "requests that say the same were judged: {}",
+                escape(called(before))
+            ),
+        ));
+    }
+    facts
+}
+
 /// What unfolds of an incident.
 fn details(report: &Report, one: &Incident, who: &dyn Fn(&String) -> String, out: &mut String) {
     let names = one.top_actors.as_deref().unwrap_or_default();
@@ -191,19 +210,7 @@ fn details(report: &Report, one: &Incident, who: &dyn Fn(&String) -> String, out
         ("chosen by", texts(&one.detectors)),
     ];
     let mut facts: Vec<(&str, String)> = facts.into();
-    let verdict = judged(report, one);
-    if !verdict.is_empty() {
-        facts.push(("judged", verdict));
-    }
-    if let Some(before) = &one.verdict {
-        facts.push((
-            "before",
-            format!(
-                "requests that say the same were judged: {}",
-                escape(called(before))
-            ),
-        ));
-    }
+    facts.extend(verdicts(report, one));
     out.push_str("<dl>");
     for (name, markup) in facts {
         let _ = write!(out, "<dt>{name}</dt><dd>{markup}</dd>");
