@@ -345,7 +345,7 @@ fn features(args: &Args<'_>) -> Result<ArrayRef> {
     };
     let mut featurizer = Featurizer::new();
     let mut row_of = [0.0; N_API_FEATURES];
-    let mut encoded = vec![0.0; width];
+    let mut whole = vec![0.0; width];
     for row in 0..args.rows() {
         let Some(usual) = usual.as_ref().filter(|_| templates.is_valid(row)) else {
             out.values().append_nulls(width);
@@ -362,8 +362,8 @@ fn features(args: &Args<'_>) -> Result<ArrayRef> {
         featurizer.compute(&request, &around, usual, &mut row_of);
         out.values().append_slice(&row_of);
         if let Some(encoder) = &encoder {
-            encoder.encode(&request, &around, &mut encoded);
-            out.values().append_slice(&encoded[N_API_FEATURES..]);
+            encoder.encode(&request, &around, &mut whole);
+            out.values().append_slice(&whole[N_API_FEATURES..]);
         }
         out.append(true);
     }

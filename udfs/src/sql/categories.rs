@@ -138,8 +138,8 @@ pub(super) fn choice(given: &[Option<&ScalarValue>]) -> Result<Categorical> {
     let Some(argument) = given.get(CHOICE) else {
         return Ok(Categorical::Rarity);
     };
-    let named = argument.and_then(|value| value.try_as_str().flatten());
-    named.and_then(Categorical::from_name).ok_or_else(|| {
+    let text = argument.and_then(|value| value.try_as_str().flatten());
+    text.and_then(Categorical::from_name).ok_or_else(|| {
         let names = Categorical::ALL.map(Categorical::name).join(", ");
         DataFusionError::Plan(format!(
             "api_features: argument {} must be one of {names}, as a text literal",
