@@ -115,8 +115,8 @@ impl Scorer {
         let latest = Utc::now().timestamp_micros().saturating_add(AHEAD);
         let mut featurizer = Featurizer::new();
         let mut row = [0.0; N_API_FEATURES];
-        let mut encoded = vec![0.0; encoder.as_ref().map_or(N_API_FEATURES, Encoder::width)];
-        let mut rows = Rows::new(encoded.len(), items.len());
+        let mut whole = vec![0.0; encoder.as_ref().map_or(N_API_FEATURES, Encoder::width)];
+        let mut rows = Rows::new(whole.len(), items.len());
         for mut item in items {
             let id = std::mem::take(&mut item.id);
             let request = match checked(item, latest) {
@@ -139,11 +139,11 @@ impl Scorer {
                 ..request
             };
             featurizer.compute(&timeless, &around, corpus, &mut row);
-            encoded[..N_API_FEATURES].copy_from_slice(&row);
+            whole[..N_API_FEATURES].copy_from_slice(&row);
             if let Some(encoder) = encoder {
-                encoder.encode(&timeless, &around, &mut encoded);
+                encoder.encode(&timeless, &around, &mut whole);
             }
-            rows.push(id, template, &encoded);
+            rows.push(id, template, &whole);
         }
         rows.scored(loaded)
     }
