@@ -2,11 +2,11 @@
 //!
 //! A verdict on a request of an earlier day holds for [`DAYS`] days, for that request and for what [says the same](gleaner_udfs::api::said):
 //!
-//! - **A false positive** joins what detectors are fitted on ([`super::taught`]). A request of the day that says the same, from the same user
+//! - **A false positive** joins what detectors are fitted on (`taught`). A request of the day that says the same, from the same user
 //!   (or address, without one), is *held back*: it takes no place of a quota and is no anomaly. Unless its actor does more than the judged
 //!   one's did, then it comes back, marked (*busier*): a verdict on one odd call is none on a thousand of them.
 //! - **A true positive** and what says the same, whoever sends it, are left out of what detectors are fitted on, so that an attack
-//!   never becomes ordinary by going on; anomalies among them are *marked*. What is said by more than [`COMMON`] times as many actors as it
+//!   never becomes ordinary by going on; anomalies among them are *marked*. What is said by more than `COMMON` times as many actors as it
 //!   was judged of is *common*, and is neither: whoever guesses passwords calls the login as everybody does.
 //!
 //! So hiding is narrow and marking is wide: a false alarm that comes back costs a minute, a hidden attack costs more. Every request that
