@@ -49,7 +49,9 @@ pub fn said(request: &Request<'_>) -> String {
     });
     let whole = [request.query, request.body].map(Option::unwrap_or_default);
     if values >= MAX_VALUES || whole.iter().any(|text| text.len() >= MAX_BYTES) {
-        whole.iter().for_each(|text| add(text.as_bytes()));
+        for text in whole {
+            add(text.as_bytes());
+        }
     }
     let around = Request {
         headers: request.headers,
@@ -204,7 +206,8 @@ mod tests {
     #[test]
     fn nothing_hides_behind_the_bounds() {
         let many = |last: &str| {
-            let mut query: String = (0..MAX_VALUES).map(|i| format!("a{i}=x&")).collect();
+            let names: Vec<String> = (0..MAX_VALUES).map(|i| format!("a{i}=x&")).collect();
+            let mut query = names.concat();
             query.push_str(last);
             query
         };
