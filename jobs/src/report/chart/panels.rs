@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn plots_side_by_side_do_not_overlap_and_fit_within() {
         let one = plot();
-        let rows = vec![
+        let rows = [
             ("http".to_owned(), vec![one.clone(), one.clone()]),
             ("param".to_owned(), vec![one.clone()]),
         ];
