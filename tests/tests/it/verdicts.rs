@@ -335,8 +335,8 @@ fn false_positives_do_not_come_back_and_attacks_do() {
         "--json",
     ]);
     let effect: Value = serde_json::from_str(&effect).unwrap();
-    let judged = effect["judged"].as_array().unwrap();
-    assert!(judged.len() >= 3 * 24, "{}", judged.len());
+    let told = effect["judged"].as_array().unwrap();
+    assert!(told.len() >= 3 * 24, "{}", told.len());
     let ranks = query(
         &warehouse,
         "SELECT f.detector, sum(f.rank_without) AS without, sum(f.rank_with) AS known FROM feedback f JOIN anomalies a ON a.hash = f.judged \
