@@ -6,7 +6,7 @@ use crate::api_day::{attack, requests};
 use crate::processes::{Cluster, Setup, signal};
 use crate::scoring::score;
 use crate::serve::Server;
-use crate::support::{Dir, digest, fails, gleaner, number, query, status, succeeds};
+use crate::support::{Dir, digest, fails, number, query, says, status, succeeds};
 
 const DETECTORS: [&str; 6] = ["iforest", "pca", "kmeans", "dbscan", "ocsvm", "autoencoder"];
 const EVERY: &str = "iforest,pca,kmeans,dbscan,ocsvm,autoencoder";
@@ -24,11 +24,7 @@ fn day(date: &str, telemetry: &str, warehouse: &str, args: &[&str]) -> String {
         "--warehouse",
         warehouse,
     ];
-    let output = gleaner(&[&common, args].concat());
-    let said = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    said
+    says(&[&common, args].concat())
 }
 
 fn texts(value: &Value) -> Vec<&str> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::scoring::{COLUMNS, Scoring, score, telemetry};
 use crate::serve::Server;
-use crate::support::{Dir, digest, fails, gleaner, number, query, succeeds};
+use crate::support::{Dir, digest, fails, number, query, says, succeeds};
 
 fn days(telemetry: &str, warehouse: &str, args: &[&str]) -> String {
     let common = [
@@ -21,11 +21,7 @@ fn days(telemetry: &str, warehouse: &str, args: &[&str]) -> String {
         "--warehouse",
         warehouse,
     ];
-    let output = gleaner(&[&common, args].concat());
-    let said = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    said
+    says(&[&common, args].concat())
 }
 
 fn both(telemetry: &str, warehouse: &str, args: &[&str]) -> String {

@@ -1,6 +1,6 @@
 //! `gleaner run --models`: an earlier day's models, used or not.
 
-use crate::support::{Dir, digest, gleaner, number, query, run, succeeds};
+use crate::support::{Dir, digest, number, query, run, says, succeeds};
 
 /// A second day from the first one's telemetry: its lines and more, of the same kind or of another.
 fn second_day(dir: &Dir, telemetry: &str, line: &str) {
@@ -23,11 +23,7 @@ fn later(telemetry: &str, warehouse: &str, args: &[&str]) -> String {
         "--warehouse",
         warehouse,
     ];
-    let output = gleaner(&[&common, args].concat());
-    let said = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    said
+    says(&[&common, args].concat())
 }
 
 fn models(warehouse: &str, day: &str) -> Vec<serde_json::Value> {

@@ -33,6 +33,15 @@ pub fn succeeds(args: &[&str]) -> String {
     out
 }
 
+/// Runs the program, which must succeed; returns what it wrote to both outputs.
+pub fn says(args: &[&str]) -> String {
+    let output = gleaner(args);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    said
+}
+
 /// Runs `gleaner ARGS`, which must fail with code 2; returns its standard error.
 pub fn fails(args: &[&str]) -> String {
     let output = gleaner(args);

@@ -220,3 +220,33 @@ fn endpoint_windows(values: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
     }
     Ok(out.finish(endpoint_fields()))
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{Int64Array, StringArray};
+
+    use super::*;
+
+    fn windows(actors: &[&str], micros: &[i64]) -> Result<ArrayRef> {
+        let n = actors.len();
+        let values: [ArrayRef; 7] = [
+            Arc::new(StringArray::from(actors.to_vec())),
+            Arc::new(Int64Array::from(micros.to_vec())),
+            Arc::new(Int64Array::from(vec![7; n])),
+            Arc::new(BooleanArray::from(vec![false; n])),
+            Arc::new(Int64Array::from(vec![1; n])),
+            Arc::new(StringArray::from(vec![None::<&str>; n])),
+            Arc::new(StringArray::from(vec![None::<&str>; n])),
+        ];
+        actor_windows(&values, n)
+    }
+
+    #[test]
+    fn rows_out_of_order_are_refused_and_not_answered_wrong() {
+        assert!(windows(&["a", "a", "b"], &[1, 1, 0]).is_ok());
+        for (actors, micros) in [(["a", "b", "a"], [1, 2, 3]), (["a", "a", "b"], [2, 1, 3])] {
+            let error = windows(&actors, &micros).unwrap_err().to_string();
+            assert!(error.contains("ordered by actor and time"), "{error}");
+        }
+    }
+}

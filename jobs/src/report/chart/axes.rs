@@ -428,12 +428,17 @@ pub fn roc(about: &About<'_>, curves: &[Curve], lowest: Option<f64>, width: f64)
             }
             points.push(at);
         }
-        points.dedup();
-        if curve.dashed {
-            figure.dashes(points, curve.paint);
-        } else {
-            figure.line(points, curve.paint, 2.0);
-        }
+        steps(&mut figure, curve, points);
     }
     figure
+}
+
+/// Draws a curve's steps.
+pub(super) fn steps(figure: &mut Figure, curve: &Curve, mut points: Vec<(f64, f64)>) {
+    points.dedup();
+    if curve.dashed {
+        figure.dashes(points, curve.paint);
+    } else {
+        figure.line(points, curve.paint, 2.0);
+    }
 }

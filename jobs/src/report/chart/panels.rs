@@ -1,6 +1,6 @@
 //! Precision-recall curves, and several plots as one.
 
-use super::axes::{About, Curve, FOOT, LINE, legend, vertical};
+use super::axes::{About, Curve, FOOT, LINE, legend, steps, vertical};
 use super::scale::{Scale, short};
 use super::{Anchor, Figure, Mark, Paint};
 
@@ -52,12 +52,7 @@ pub fn precision_recall(about: &About<'_>, curves: &[Curve], chance: f64, width:
             points.push((before, at.1));
             points.push(at);
         }
-        points.dedup();
-        if curve.dashed {
-            figure.dashes(points, curve.paint);
-        } else {
-            figure.line(points, curve.paint, 2.0);
-        }
+        steps(&mut figure, curve, points);
     }
     figure
 }
